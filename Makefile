@@ -1,0 +1,34 @@
+# Two commands matter: `make demo` and `make test`. Both set up their own environment in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-all lint docs clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("fve_pipeline needs Python 3.11 or later; found %d.%d. Run: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e ".[report]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PIP) -e ".[train,report,test]"
+	touch $@
+
+demo: $(VENV)/.core
+	$(PY) -m fve_pipeline demo --out demo
+
+lint: $(VENV)/.test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: lint
+	$(PY) -m pytest -m "not slow"
+
+test-all: lint
+	$(PY) -m pytest
+
+clean:
+	rm -rf $(VENV) demo build dist

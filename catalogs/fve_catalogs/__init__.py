@@ -1,0 +1,1 @@
+"""Dataset descriptors (TOML) that ship with fve_pipeline. Data, no code."""

@@ -1,0 +1,43 @@
+"""The ``fve`` command: registers one function a file."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fve_pipeline import __version__
+from fve_pipeline.errors import FveError
+
+app = typer.Typer(
+    name="fve",
+    help="From raw medical volumes to FVE training stores, coresets and a text-prompted 3D segmenter.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"fve_pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """From raw medical volumes to FVE training stores, coresets and a text-prompted 3D segmenter."""
+
+
+def main() -> None:
+    """Entry point: an expected error is one clear message and exit code 2, never a traceback."""
+    try:
+        app()
+    except FveError as error:
+        typer.echo(f"fve: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            typer.echo(f"  {note}", err=True)
+        sys.exit(2)

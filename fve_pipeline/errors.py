@@ -1,0 +1,50 @@
+"""Errors that users see.
+
+Every message names the file, what was found, what was expected, and what to do. Each class is also the
+builtin that a caller would catch.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BuildError",
+    "CatalogError",
+    "FveError",
+    "GeometryError",
+    "ReadError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreLockedError",
+]
+
+
+class FveError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class CatalogError(FveError, ValueError):
+    """A catalog that cannot be used: a wrong key, an unknown window, a glob that matches nothing."""
+
+
+class ReadError(FveError, ValueError):
+    """A medical file that cannot be read right. Fails its own case, never the build."""
+
+
+class GeometryError(ReadError):
+    """Image and labels that do not lie in the same place in the body."""
+
+
+class StoreError(FveError, OSError):
+    """A store that is missing, unfinished, or not what was asked for."""
+
+
+class StoreFormatError(FveError, ValueError):
+    """Bytes of a store that contradict its format or its checksums."""
+
+
+class StoreLockedError(StoreError):
+    """Another build is writing into this store."""
+
+
+class BuildError(FveError, RuntimeError):
+    """A build that cannot go on: changed settings, a changed source, no disk, no workers."""
