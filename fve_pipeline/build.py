@@ -1,0 +1,190 @@
+"""Build a store: check, prepare, plan, encode, commit. One builder at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fve_pipeline.encode_stage import EncodeStage
+from fve_pipeline.errors import BuildError
+from fve_pipeline.execution import Executor
+from fve_pipeline.facts import Failure
+from fve_pipeline.journal import read_journal
+from fve_pipeline.prepare_stage import Prepared, prepare_cases
+from fve_pipeline.progress import Progress
+from fve_pipeline.roster import read_roster
+from fve_pipeline.sources import Dataset, expand_datasets, find_jobs
+from fve_pipeline.store.commit import next_generation, recover
+from fve_pipeline.store.files import Files, open_files
+from fve_pipeline.store.layout import MANIFEST
+from fve_pipeline.store.lock import BuildLock
+from fve_pipeline.store.reader import Store, open_store
+from fve_pipeline.store.schema import StoreSettings
+
+__all__ = ["BuildSummary", "build_store", "default_work", "encode_prepared", "mask_dtype", "prepare_datasets"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """What a build did: cases and samples in the store now, those that are new, and the cases that failed."""
+
+    out: str
+    cases: int
+    samples: int
+    new_cases: int
+    new_samples: int
+    shards: int
+    content_id: str
+    failures: tuple[Failure, ...]
+
+
+def default_work(out: str) -> Path:
+    """The prepared store's folder beside a local store: ``a/slices.zarr`` → ``a/slices.work``."""
+    path = Path(out)
+    return path.with_name(f"{path.name.removesuffix('.zarr')}.work")
+
+
+def mask_dtype(datasets: Sequence[Dataset]) -> str:
+    """The masks' dtype: from what the catalogs declare, never from the data."""
+    return "uint16" if any(dataset.catalog.mask_dtype == "uint16" for dataset in datasets) else "uint8"
+
+
+def prepare_datasets(
+    datasets: Sequence[Dataset],
+    work: Path,
+    settings: StoreSettings,
+    executor: Executor[object],
+    progress: Progress,
+    *,
+    only: frozenset[str] | None = None,
+    base: Store | None = None,
+) -> Prepared:
+    """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock."""
+    work.mkdir(parents=True, exist_ok=True)
+    with BuildLock(open_files(work)):
+        found = expand_datasets(datasets)
+        jobs = find_jobs(found, work, settings.intensity_rule, settings.percentiles_over, only)
+        committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
+        return prepare_cases(found, jobs, work, committed, executor, progress)
+
+
+def build_store(
+    datasets: Sequence[Dataset],
+    out: str,
+    work: Path,
+    settings: StoreSettings,
+    executor: Executor[object],
+    progress: Progress,
+    *,
+    overwrite: bool = False,
+    only: frozenset[str] | None = None,
+) -> BuildSummary:
+    """Both stages and the commit. What an earlier run finished is not done again.
+
+    Raises BuildError when settings or sources differ from what the store was built with (unless
+    ``overwrite``), when nothing can be built, or when the machine is at fault; StoreLockedError when another
+    build is writing into ``out``.
+    """
+    store = open_files(out)
+    with BuildLock(store):
+        base, generation = _base(store, out, settings, overwrite)
+        prepared = prepare_datasets(datasets, work, settings, executor, progress, only=only, base=base)
+        return _encode(store, out, work, settings, base, generation, prepared, executor, progress)
+
+
+def encode_prepared(
+    out: str,
+    work: Path,
+    settings: StoreSettings,
+    executor: Executor[object],
+    progress: Progress,
+    *,
+    overwrite: bool,
+) -> BuildSummary:
+    """Stage 2 alone: what `fve prepare` left in ``work`` becomes the store ``out``."""
+    store = open_files(out)
+    with BuildLock(store):
+        base, generation = _base(store, out, settings, overwrite)
+        roster = read_roster(work)
+        if roster.rule != settings.intensity_rule:
+            msg = (
+                f"{work} was prepared with the intensity rule {roster.rule!r}, and {settings.intensity_rule!r} is asked "
+                "for. Give the preset that it was prepared with, or prepare again."
+            )
+            raise BuildError(msg)
+        journal = read_journal(work / "journal")
+        held = set(base.cases.column("case").to_pylist()) if base else set()
+        facts = {case: journal[case] for case in roster.cases if case not in held}
+        prepared = Prepared(roster, facts, 0)
+        return _encode(store, out, work, settings, base, generation, prepared, executor, progress)
+
+
+def _base(store: Files, out: str, settings: StoreSettings, overwrite: bool) -> tuple[Store | None, int]:
+    """The committed store to append to, if any, and the number of the generation to build."""
+    recover(store)
+    generation = next_generation(store)
+    if overwrite or not store.exists(MANIFEST):
+        return None, generation
+    base = open_store(out)
+    differences = [
+        f"{name} is {getattr(base.settings, name)!r}, asked for {value!r}"
+        for name, value in settings.model_dump().items()
+        if getattr(base.settings, name) != value
+    ]
+    if differences:
+        msg = (
+            f"{out} was built with other settings: {'; '.join(differences)}. Build with the store's settings to "
+            "append, elsewhere with --out, or anew with --overwrite."
+        )
+        raise BuildError(msg)
+    return base, generation
+
+
+def _encode(
+    store: Files,
+    out: str,
+    work: Path,
+    settings: StoreSettings,
+    base: Store | None,
+    generation: int,
+    prepared: Prepared,
+    executor: Executor[object],
+    progress: Progress,
+) -> BuildSummary:
+    if base is not None:
+        _refuse_changed_catalogs(base, prepared)
+        if not prepared.facts:
+            return _summary(out, base, base, prepared)
+    stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation)
+    stage.run(prepared, executor, progress)  # type: ignore[arg-type]
+    return _summary(out, open_store(out), base, prepared)
+
+
+def _refuse_changed_catalogs(base: Store, prepared: Prepared) -> None:
+    built_with = {source.dataset: source.catalog_sha256 for source in base.manifest.sources}
+    changed = [
+        dataset.name
+        for dataset in prepared.roster.datasets
+        if built_with.get(dataset.name, dataset.catalog_sha256) != dataset.catalog_sha256
+    ]
+    if changed:
+        msg = (
+            f"the catalog of {', '.join(changed)} is not the one that the store was built with: classes, prompts or "
+            "layout differ. Build with the old catalog to append, or anew with --overwrite."
+        )
+        raise BuildError(msg)
+
+
+def _summary(out: str, now: Store, base: Store | None, prepared: Prepared) -> BuildSummary:
+    manifest = now.manifest
+    return BuildSummary(
+        out=out,
+        cases=manifest.n_cases,
+        samples=manifest.n_samples,
+        new_cases=manifest.n_cases - (base.manifest.n_cases if base else 0),
+        new_samples=manifest.n_samples - (base.manifest.n_samples if base else 0),
+        shards=len(manifest.shards),
+        content_id=manifest.content_id,
+        failures=prepared.roster.failures,
+    )

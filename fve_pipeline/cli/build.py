@@ -1,0 +1,179 @@
+"""fve build: catalogs and folders -> a verified store."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from fve_pipeline.cli.options import (
+    Catalogs,
+    Json,
+    Memory,
+    Roots,
+    Scheduler,
+    Work,
+    Workers,
+    datasets_of,
+    memory_of,
+    selected_cases,
+    settings_of,
+)
+from fve_pipeline.cli.progress import console, errors
+from fve_pipeline.cli.running import finish, print_json, running
+
+if TYPE_CHECKING:
+    from fve_pipeline.dry_run import Forecast
+    from fve_pipeline.sources import Dataset
+    from fve_pipeline.store.schema import StoreSettings
+
+__all__ = ["build"]
+
+_SLICES = "How slices are made"
+
+
+def build(
+    catalogs: Catalogs,
+    roots: Roots,
+    out: Annotated[str, typer.Option(help="The store to build or to append to, such as slices.zarr.")],
+    work: Work = None,
+    preset: Annotated[
+        str, typer.Option(help="paper | released: choices that belong together.", rich_help_panel=_SLICES)
+    ] = "paper",
+    order: Annotated[
+        int | None,
+        typer.Option(
+            help="FVE order k; 0 is the focal slice alone. [default: 1]",
+            min=0,
+            max=8,
+            rich_help_panel=_SLICES,
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the stored slices in pixels. [default: 512]", min=8, rich_help_panel=_SLICES
+        ),
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="paper | released, or names: axial,coronal,sagittal.", rich_help_panel=_SLICES),
+    ] = None,
+    training_views: Annotated[
+        bool, typer.Option(help="More views of near-isotropic training cases.", rich_help_panel=_SLICES)
+    ] = True,
+    boundary: Annotated[
+        str | None, typer.Option(help="repeat | mirror: past the volume's ends.", rich_help_panel=_SLICES)
+    ] = None,
+    downsample: Annotated[str | None, typer.Option(help="mean | stride.", rich_help_panel=_SLICES)] = None,
+    resize: Annotated[str | None, typer.Option(help="opencv | released.", rich_help_panel=_SLICES)] = None,
+    percentiles: Annotated[
+        str | None,
+        typer.Option(help="positive | all: voxels that percentiles are over.", rich_help_panel=_SLICES),
+    ] = None,
+    storage: Annotated[
+        str,
+        typer.Option(help="encoded: RGB slices for any trainer. slices: each slice once, encoded when read."),
+    ] = "encoded",
+    codec: Annotated[str | None, typer.Option(help="lz4 (fast) | zstd (small).")] = None,
+    shard_size: Annotated[str, typer.Option(help="Raw bytes of images a shard.")] = "64MB",
+    seed: Annotated[int, typer.Option(help="Seed of the split by subject.")] = 0,
+    val: Annotated[float, typer.Option(help="Share of subjects for validation.", min=0, max=1)] = 0.1,
+    test: Annotated[float, typer.Option(help="Share of subjects for testing.", min=0, max=1)] = 0.0,
+    only: Annotated[
+        Path | None,
+        typer.Option(help="Build only these cases: a coreset.parquet, or a text file of case ids."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Build anew; the old store stays until the new one is whole.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be built, from headers alone.")
+    ] = False,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Build a store of encoded slices from medical volumes, or append new cases to it.
+
+    Run it again after an interruption and it does what is missing. Exit code 0: all cases built; 1: some
+    failed (named, with reasons, here and in the store's manifest; the store is whole without them);
+    2: nothing built.
+
+    [bold]Examples[/bold]
+
+      fve build amos22_ct --root /data/amos22 --out amos.zarr
+
+      fve build amos22_ct totalsegmentator_ct --root amos22_ct=/data/amos --root totalsegmentator_ct=/data/ts --out both.zarr
+
+      fve build my.toml --root . --out my.zarr --order 2 --size 256 --dry-run
+    """
+    started = time.monotonic()
+    datasets = datasets_of(catalogs, roots)
+    given = {
+        "order": order,
+        "size": size,
+        "views_rule": views,
+        "training_views": training_views,
+        "boundary": boundary,
+        "downsample": downsample,
+        "resize": resize,
+        "percentiles_over": percentiles,
+        "storage": storage,
+        "codec": codec,
+        "seed": seed,
+        "val_fraction": val,
+        "test_fraction": test,
+    }
+    settings = settings_of(preset, given, datasets, shard_size)
+    chosen = selected_cases(only)
+    if dry_run:
+        _forecast(datasets, settings, chosen, as_json)
+        return
+
+    from fve_pipeline.build import build_store, default_work
+
+    folder = (work or default_work(out)).absolute()
+    with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+        summary = build_store(
+            datasets, out, folder, settings, executor, bars, overwrite=overwrite, only=chosen
+        )
+    finish(summary, started, as_json)
+
+
+def _forecast(
+    datasets: list[Dataset], settings: StoreSettings, only: frozenset[str] | None, as_json: bool
+) -> None:
+    from fve_pipeline.dry_run import forecast
+    from fve_pipeline.encode_stage import plan_settings
+    from fve_pipeline.sources import expand_datasets, find_jobs
+
+    found = expand_datasets(datasets)
+    jobs = find_jobs(found, Path(), settings.intensity_rule, settings.percentiles_over, only)
+    predicted = forecast(jobs, settings, plan_settings(settings))
+    if as_json:
+        print_json(dataclasses.asdict(predicted))
+    else:
+        _print_forecast(predicted)
+    if predicted.unreadable:
+        raise typer.Exit(1 if predicted.cases else 2)
+
+
+def _print_forecast(predicted: Forecast) -> None:
+    from fve_pipeline.units import format_bytes
+
+    table = Table(title="Dry run: nothing is written", show_header=False, title_justify="left")
+    table.add_row("cases", f"{predicted.cases:,}")
+    table.add_row("samples", f"{predicted.samples:,}")
+    table.add_row("shards", f"{predicted.shards:,}")
+    table.add_row("arrays, before compression", format_bytes(predicted.raw_bytes))
+    table.add_row("prepared store, before compression", format_bytes(predicted.prepared_bytes))
+    table.add_row("unreadable headers", f"{len(predicted.unreadable):,}")
+    console.print(table)
+    for failure in predicted.unreadable:
+        errors.print(f"{failure.case}: {failure.reason}", style="red", markup=False, highlight=False)

@@ -1,0 +1,84 @@
+"""fve info: what a store holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from fve_pipeline.cli.options import Json
+from fve_pipeline.cli.progress import console
+from fve_pipeline.cli.running import print_json
+
+__all__ = ["info"]
+
+
+def info(
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a store holds: settings, datasets, splits, views, classes, sizes, failures.
+
+    [bold]Examples[/bold]
+
+      fve info slices.zarr
+
+      fve info slices.zarr --json | jq .classes
+    """
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.summary import summarise
+
+    described = summarise(open_store(store))
+    if as_json:
+        print_json(described)
+        return
+    _facts(store, described)
+    _counts("dataset", described["datasets"])
+    _classes(described["classes"])
+    for failure in described["failures"]:
+        console.print(f"failed: {failure['case']}: {failure['reason']}", style="red", markup=False)
+
+
+def _facts(name: str, described: dict[str, Any]) -> None:
+    table = Table(title=name, show_header=False, title_justify="left")
+    for key in (
+        "format_version",
+        "generation",
+        "samples",
+        "cases",
+        "subjects",
+        "shards",
+        "bytes",
+        "content_id",
+    ):
+        value = described[key]
+        table.add_row(key, f"{value:,}" if isinstance(value, int) else str(value))
+    for key, counts in described["counts"].items():
+        table.add_row(key, ", ".join(f"{value} {count:,}" for value, count in counts.items()))
+    settings = described["settings"]
+    table.add_row("settings", ", ".join(f"{key}={value}" for key, value in settings.items()))
+    console.print(table)
+
+
+def _counts(name: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(name, "modality", "cases", "samples", "licence")
+    for row in rows:
+        table.add_row(
+            row["dataset"], row["modality"], f"{row['cases']:,}", f"{row['samples']:,}", row["licence"]
+        )
+    console.print(table)
+
+
+def _classes(rows: list[dict[str, Any]]) -> None:
+    table = Table("dataset", "id", "class", "cases", "samples", "prompts")
+    for row in rows:
+        table.add_row(
+            row["dataset"],
+            str(row["class_id"]),
+            row["name"],
+            f"{row['cases']:,}",
+            f"{row['samples']:,}",
+            str(row["prompts"]),
+        )
+    console.print(table)

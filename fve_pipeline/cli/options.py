@@ -1,0 +1,161 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fve_pipeline.errors import BuildError
+from fve_pipeline.units import parse_bytes
+
+if TYPE_CHECKING:
+    from fve_pipeline.sources import Dataset
+    from fve_pipeline.store.schema import StoreSettings
+
+__all__ = [
+    "Catalogs",
+    "Json",
+    "Memory",
+    "Roots",
+    "Scheduler",
+    "Work",
+    "Workers",
+    "choice",
+    "datasets_of",
+    "memory_of",
+    "selected_cases",
+    "settings_of",
+]
+
+_RUN = "How it runs"
+
+Catalogs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Catalogs: shipped names (see `fve catalogs list`) or TOML files.", metavar="CATALOG..."
+    ),
+]
+Roots = Annotated[
+    list[str],
+    typer.Option(
+        "--root", help="Folder that the catalogs' globs start from, or NAME=DIR for one catalog; repeatable."
+    ),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option("--work", help="Folder of the prepared store. Default: beside the store, NAME.work."),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes. Default: one a core.", min=1, rich_help_panel=_RUN)
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory that all workers may use, such as 16GB. Default: 80 % of the machine's.",
+        rich_help_panel=_RUN,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Address of a running Dask scheduler, such as tcp://host:8786.", rich_help_panel=_RUN),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout; no bars.")]
+
+
+def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """Check a value against its choices; a usage error names both."""
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(allowed)}", param_hint=f"--{name}")
+    return value
+
+
+def memory_of(text: str | None) -> int | None:
+    """Bytes of a --memory option."""
+    if text is None:
+        return None
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--memory") from error
+
+
+def datasets_of(catalogs: Iterable[str], roots: Sequence[str]) -> list[Dataset]:
+    """Catalogs with their folders. A root without a name serves every catalog that has none of its own."""
+    from fve_pipeline.catalog import load_catalog
+    from fve_pipeline.sources import Dataset
+
+    loaded = [load_catalog(name) for name in catalogs]
+    names = {catalog.name for catalog in loaded}
+    named: dict[str, Path] = {}
+    general: list[Path] = []
+    for text in roots:
+        name, equals, folder = text.partition("=")
+        if equals and name in names:
+            named[name] = Path(folder)
+        elif equals and not Path(text).exists():
+            msg = f"--root {text}: no catalog here is named {name!r}; given are {', '.join(sorted(names))}"
+            raise typer.BadParameter(msg, param_hint="--root")
+        else:
+            general.append(Path(text))
+    if len(general) > 1:
+        msg = f"{len(general)} roots without a name; write NAME=DIR for each catalog, NAME being its name"
+        raise typer.BadParameter(msg, param_hint="--root")
+    found = []
+    for catalog in loaded:
+        root = named.get(catalog.name, general[0] if general else None)
+        if root is None:
+            msg = f"catalog {catalog.name!r} has no folder: give --root DIR or --root {catalog.name}=DIR"
+            raise typer.BadParameter(msg, param_hint="--root")
+        found.append(Dataset(catalog, root.absolute()))
+    return found
+
+
+def settings_of(
+    preset: str, given: dict[str, Any], datasets: Sequence[Dataset], shard_size: str
+) -> StoreSettings:
+    """Settings of a build: the preset's, with what was ``given`` in their place (None is not given)."""
+    from pydantic import ValidationError
+
+    from fve_pipeline.build import mask_dtype
+    from fve_pipeline.presets import PRESETS
+    from fve_pipeline.sources import expand_datasets
+    from fve_pipeline.store.schema import StoreSettings
+
+    values = {
+        "preset": preset,
+        **PRESETS[choice("preset", preset, tuple(PRESETS))],
+        **{name: value for name, value in given.items() if value is not None},
+    }
+    size, channels = values.get("size", 512), 3 if values.get("storage", "encoded") == "encoded" else 1
+    try:
+        values["shard_samples"] = max(1, parse_bytes(shard_size) // (size * size * channels))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--shard-size") from error
+    values.setdefault("mask_dtype", mask_dtype(expand_datasets(datasets)))
+    try:
+        return StoreSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "--" + ".".join(map(str, first["loc"])) if first["loc"] else "settings"
+        raise typer.BadParameter(
+            f"{first['msg']} (found {first['input']!r})" if first["loc"] else first["msg"], param_hint=where
+        ) from error
+
+
+def selected_cases(only: Path | None) -> frozenset[str] | None:
+    """Case ids of a selection: a coreset.parquet, or a text file with one id a line."""
+    if only is None:
+        return None
+    try:
+        if only.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return frozenset(pq.read_table(only, columns=["case"]).column("case").to_pylist())
+        lines = only.read_text().splitlines()
+    except FileNotFoundError as error:
+        msg = f"--only {only}: no such file"
+        raise BuildError(msg) from error
+    return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))

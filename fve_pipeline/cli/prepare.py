@@ -1,0 +1,77 @@
+"""fve prepare: the first half of a build."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fve_pipeline.cli.options import (
+    Catalogs,
+    Json,
+    Memory,
+    Roots,
+    Scheduler,
+    Workers,
+    datasets_of,
+    memory_of,
+    selected_cases,
+    settings_of,
+)
+from fve_pipeline.cli.progress import console, errors
+from fve_pipeline.cli.running import print_json, running
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    catalogs: Catalogs,
+    roots: Roots,
+    work: Annotated[Path, typer.Option(help="Folder of the prepared store.")],
+    preset: Annotated[str, typer.Option(help="paper | released.")] = "paper",
+    percentiles: Annotated[
+        str | None, typer.Option(help="positive | all: voxels that percentiles are over.")
+    ] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="Only these cases: a coreset.parquet, or a text file of ids.")
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Read, check, orient and window every case: the first half of `fve build`.
+
+    `fve encode --work DIR` makes stores of it, of any order, size and view, without the sources.
+
+    [bold]Examples[/bold]
+
+      fve prepare amos22_ct --root /data/amos22 --work amos.work
+    """
+    from fve_pipeline.build import prepare_datasets
+
+    started = time.monotonic()
+    datasets = datasets_of(catalogs, roots)
+    settings = settings_of(preset, {"percentiles_over": percentiles}, datasets, "64MB")
+    with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+        done = prepare_datasets(
+            datasets, work.absolute(), settings, executor, bars, only=selected_cases(only)
+        )
+    failures = done.roster.failures
+    if as_json:
+        print_json(
+            {
+                "cases": len(done.roster.cases),
+                "prepared_now": done.fresh,
+                "failures": [failure.model_dump() for failure in failures],
+                "seconds": round(time.monotonic() - started, 2),
+            }
+        )
+    else:
+        console.print(f"{len(done.roster.cases):,} cases prepared in {work} ({done.fresh:,} now).")
+        for failure in failures:
+            errors.print(f"failed: {failure.case}: {failure.reason}", style="red", markup=False)
+    if failures:
+        raise typer.Exit(1 if done.roster.cases else 2)

@@ -1,0 +1,70 @@
+"""A cluster with bars, Ctrl-C that says how to go on, and the summary at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.table import Table
+
+from fve_pipeline.cli.progress import Bars, console, errors
+
+if TYPE_CHECKING:
+    from fve_pipeline.build import BuildSummary
+    from fve_pipeline.execution import Executor
+
+__all__ = ["finish", "print_json", "running"]
+
+
+@contextlib.contextmanager
+def running(
+    workers: int | None, memory: int | None, scheduler: str | None, quiet: bool
+) -> Iterator[tuple[Executor[Any], Bars]]:
+    """A cluster and progress bars. Ctrl-C ends both and exits with 130."""
+    from fve_pipeline.execution import cluster
+
+    try:
+        with cluster(workers, memory, scheduler) as executor:
+            if not quiet:
+                errors.print(f"{executor.workers} workers, dashboard {executor.dashboard}", style="dim")
+            with Bars(quiet) as bars:
+                yield executor, bars
+    except KeyboardInterrupt:
+        errors.print(
+            "\nInterrupted. Nothing is half-written: run the same command again to go on.", style="yellow"
+        )
+        raise typer.Exit(130) from None
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def finish(summary: BuildSummary, started: float, as_json: bool) -> None:
+    """Print what was built and exit: 0 all built, 1 some cases failed."""
+    seconds = time.monotonic() - started
+    failures = [{"case": f.case, "stage": f.stage, "reason": f.reason} for f in summary.failures]
+    if as_json:
+        print_json(dataclasses.asdict(summary) | {"failures": failures, "seconds": round(seconds, 2)})
+        raise typer.Exit(1 if failures else 0)
+    table = Table(title=summary.out, show_header=False, title_justify="left")
+    table.add_row("cases", f"{summary.cases:,} ({summary.new_cases:,} new)")
+    table.add_row("samples", f"{summary.samples:,} ({summary.new_samples:,} new)")
+    table.add_row("shards", f"{summary.shards:,}")
+    table.add_row("failed", f"{len(failures):,}")
+    table.add_row("content id", summary.content_id[:16])
+    table.add_row("time", f"{seconds:.1f} s, {summary.new_samples / seconds:,.0f} slices/s")
+    console.print(table)
+    for failure in failures:
+        errors.print(
+            f"failed: {failure['case']}: {failure['reason']}", style="red", markup=False, highlight=False
+        )
+    if not summary.new_samples:
+        console.print("Nothing was missing.")
+    raise typer.Exit(1 if failures else 0)

@@ -1,0 +1,201 @@
+"""Stage 2: one shard -> its encoded slices and masks, staged with a receipt. No data moves between tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fve_pipeline.encoding import context_depth, encode
+from fve_pipeline.plan import Segment, ShardPlan
+from fve_pipeline.resample import Fit
+from fve_pipeline.store.array import ShardedArray
+from fve_pipeline.store.codec import ChunkCodec
+from fve_pipeline.store.content import row_digest
+from fve_pipeline.store.files import Files
+from fve_pipeline.store.layout import MASKS, Member, shard_key, staged_shard
+from fve_pipeline.store.receipt import Receipt, write_receipt
+from fve_pipeline.store.schema import StoreSettings
+from fve_pipeline.store.shard import ShardFile, copy_chunks, write_shard
+from fve_pipeline.views import AXES, take_view
+
+__all__ = [
+    "ENCODE_VERSION",
+    "EncodeJob",
+    "PreparedCase",
+    "RenditionClasses",
+    "count_classes",
+    "encode_shard",
+    "encoding_inputs",
+    "predicted_bytes",
+    "segment_samples",
+]
+
+# Raised whenever the same prepared data and settings would give other stored bytes.
+ENCODE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionClasses:
+    """What a rendition shows: its classes as (class id, label ids; none for instances), and the label ids that
+    its masks keep (None: all)."""
+
+    classes: tuple[tuple[int, tuple[int, ...]], ...]
+    kept: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCase:
+    """What encoding needs to know of a case: its group in the prepared store, shape (z,y,x), and renditions."""
+
+    group: str
+    shape: tuple[int, int, int]
+    renditions: Mapping[str, RenditionClasses]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeJob:
+    """One shard to write: into ``store`` under ``generation``, from the prepared store ``prepared``."""
+
+    store: Files
+    prepared: Files
+    generation: str
+    shard: ShardPlan
+    plan_hash: str
+    settings: StoreSettings
+    cases: Mapping[str, PreparedCase]
+
+
+def encoding_inputs(settings: StoreSettings) -> dict[str, Any]:
+    """The settings that decide a shard's bytes, with the version of this stage."""
+    names = (
+        "storage",
+        "order",
+        "boundary",
+        "downsample",
+        "size",
+        "resize",
+        "codec",
+        "shard_samples",
+        "mask_dtype",
+    )
+    return {name: getattr(settings, name) for name in names} | {"version": ENCODE_VERSION}
+
+
+def predicted_bytes(job: EncodeJob) -> int:
+    """Peak memory of writing a shard: one slab with its context at native and at stored size, and the shard."""
+    size = job.settings.size
+    context = 2 * context_depth(job.settings.order)
+    slab = 0
+    for segment in job.shard.segments:
+        native = int(np.prod(job.cases[segment.case].shape)) // segment.length
+        slab = max(slab, (segment.stop - segment.start + context) * (3 * native + 8 * size * size))
+    return slab + 4 * job.shard.n_rows * size * size + (128 << 20)
+
+
+def encode_shard(job: EncodeJob) -> Receipt:
+    """Read the slabs that the shard's rows need, resize, encode, write both shards, leave the receipt."""
+    cv2.setNumThreads(1)
+    settings = job.settings
+    chunk = (1, settings.size, settings.size)
+    image_codec = ChunkCodec(
+        settings.codec, (*chunk, 3) if settings.storage == "encoded" else chunk, np.dtype("u1")
+    )
+    mask_codec = ChunkCodec(settings.mask_codec, chunk, np.dtype(settings.mask_dtype))
+
+    digests: list[str] = []
+    class_ids: list[list[int]] = []
+    class_pixels: list[list[int]] = []
+    images = list(_committed(job, settings.member))
+    masks = list(_committed(job, MASKS))
+    for segment in job.shard.segments:
+        case = job.cases[segment.case]
+        encoded, focal, labels = segment_samples(job.prepared, settings, segment, case)
+        for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
+            images.append(image_codec.encode_chunk(image[None]))
+            masks.append(mask_codec.encode_chunk(mask[None]))
+            identity = (segment.case, segment.rendition, segment.view, segment.start + row)
+            digests.append(row_digest(identity, focal_slice, mask))
+            ids, pixels = count_classes(mask, case.renditions[segment.rendition].classes)
+            class_ids.append(ids)
+            class_pixels.append(pixels)
+
+    capacity = settings.shard_samples
+    image_key = staged_shard(job.generation, settings.member, job.shard.shard, job.plan_hash)
+    mask_key = staged_shard(job.generation, MASKS, job.shard.shard, job.plan_hash)
+    receipt = Receipt(
+        shard=job.shard.shard,
+        first_row=job.shard.first_row,
+        n_rows=job.shard.n_rows,
+        copied=job.shard.copied,
+        plan_hash=job.plan_hash,
+        images=write_shard(job.store, image_key, images, capacity),
+        masks=write_shard(job.store, mask_key, masks, capacity),
+        row_digests=tuple(digests),
+        class_ids=tuple(map(tuple, class_ids)),
+        class_pixels=tuple(map(tuple, class_pixels)),
+    )
+    write_receipt(job.store, job.generation, receipt)
+    return receipt
+
+
+def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:
+    """Compressed chunks of the rows that the store's tail shard holds already, as they are."""
+    if not job.shard.copied:
+        return ()
+    tail = ShardFile(job.store, shard_key(member, job.shard.shard), job.settings.shard_samples)
+    return (bytes(chunk) for chunk in copy_chunks(tail, job.shard.copied))
+
+
+def segment_samples(
+    prepared: Files, settings: StoreSettings, segment: Segment, case: PreparedCase
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    """Images to store, focal slices, and masks of one segment, all at the stored size."""
+    context = context_depth(settings.order) if settings.storage == "encoded" else 0
+    low, high = max(0, segment.start - context), min(segment.length, segment.stop + context)
+    slab = _read(prepared, f"{case.group}/{segment.rendition}", segment.view, low, high)
+    labels = _read(prepared, f"{case.group}/labels", segment.view, segment.start, segment.stop)
+    height, width = slab.shape[1:]
+    fit = Fit((height, width), settings.size, settings.resize)
+    slices = fit.images(np.ascontiguousarray(slab))
+    kept = case.renditions[segment.rendition].kept
+    if kept is not None:
+        labels = np.where(np.isin(labels, kept), labels, labels.dtype.type(0))
+    masks = fit.masks(np.ascontiguousarray(labels))
+    focal = slices[segment.start - low : segment.stop - low]
+    if settings.storage == "slices":
+        return focal, focal, masks
+    rows = np.arange(segment.start - low, segment.stop - low)
+    encoded = encode(slices, settings.order, settings.boundary, settings.downsample, focal=rows)
+    return encoded, focal, masks
+
+
+def _read(files: Files, path: str, view: str, start: int, stop: int) -> npt.NDArray[Any]:
+    """Slices ``start:stop`` of a prepared array along a view: (n,H,W)."""
+    bounds = [slice(None)] * 3
+    bounds[AXES[view]] = slice(start, stop)
+    return take_view(ShardedArray(files, path).read(bounds), view)
+
+
+def count_classes(
+    mask: npt.NDArray[Any], classes: Iterable[tuple[int, tuple[int, ...]]]
+) -> tuple[list[int], list[int]]:
+    """Class ids present in one (S,S) mask, unions included, and their pixel counts.
+
+    A class without label ids is instance data: every non-zero pixel is its.
+    """
+    counts = np.bincount(mask.reshape(-1))
+    ids, pixels = [], []
+    for class_id, members in classes:
+        if members:
+            total = sum(int(counts[label]) for label in members if label < len(counts))
+        else:
+            total = int(counts[1:].sum())
+        if total:
+            ids.append(class_id)
+            pixels.append(total)
+    return ids, pixels

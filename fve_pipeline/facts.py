@@ -1,0 +1,76 @@
+"""What the prepare stage found out about one case: all that planning and the tables need."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["CaseFacts", "ClassFacts", "Failure", "SourceStat"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceStat(_Frozen):
+    """A source file's size in bytes and modification time in ns: while both hold, it is not read again."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+class ClassFacts(_Frozen):
+    """One class in one case, counted on the native grid.
+
+    ``extent`` is the bounding box in mm, ``centroid`` the centre relative to the volume (0..1), both (z,y,x).
+    """
+
+    class_id: int
+    voxels: int
+    extent: tuple[float, float, float]
+    centroid: tuple[float, float, float]
+
+
+class CaseFacts(_Frozen):
+    """One prepared case. ``group`` is its folder in the prepared store; ``fingerprint`` names what made it.
+
+    ``shape`` (z,y,x); ``spacing`` (z,y,x) in mm; ``affine`` rows of the 4×4 matrix from the index (z,y,x,1)
+    to LPS (x,y,z,1) in mm; ``quantiles`` of the first rendition's uint8 image at 0.5, 5, 25, 50, 75, 95 and
+    99.5 percent; ``recipe`` is the job that made it, without paths of this machine.
+    """
+
+    case: str
+    dataset: str
+    subject: str
+    modality: str
+    split: str | None
+    fingerprint: str
+    group: str
+    source: str
+    source_sha256: str
+    source_bytes: int
+    labels: tuple[str, ...]
+    labels_sha256: tuple[str, ...]
+    stats: tuple[SourceStat, ...]
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    affine: tuple[tuple[float, float, float, float], ...]
+    orientation: str
+    renditions: tuple[str, ...]
+    classes: tuple[ClassFacts, ...]
+    pixels_sha256: str
+    quantiles: tuple[float, ...]
+    gradient_energy: float
+    resampled_labels: bool
+    decision: str
+    notes: tuple[str, ...]
+    recipe: str
+
+
+class Failure(_Frozen):
+    """A case that could not be prepared, and why."""
+
+    case: str
+    dataset: str
+    stage: str
+    reason: str
