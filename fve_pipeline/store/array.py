@@ -117,7 +117,7 @@ class ShardedArray:
     def _through_zarr(self, bounds: Bounds) -> Any:
         import zarr
 
-        array = zarr.open_array(f"{self._files.url}/{self._path}", mode="r")
+        array = zarr.open_array(self._files.zarr_store(), path=self._path, mode="r")
         return array[tuple(slice(start, stop) for start, stop in bounds)]
 
 

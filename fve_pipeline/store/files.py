@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store as ZarrStore
 
 __all__ = ["Buffer", "Files", "LocalFiles", "open_files"]
 
@@ -56,6 +60,9 @@ class Files(Protocol):
 
     def local_path(self, key: str) -> Path | None:
         """A path that can be mapped into memory, or None when the file cannot be had as one."""
+
+    def zarr_store(self) -> ZarrStore:
+        """The same root, read-only, for zarr-python."""
 
 
 class LocalFiles:
@@ -114,7 +121,6 @@ class LocalFiles:
         _make_folder(new.parent)
         os.replace(old, new)
         _sync_folder(new.parent)
-        _sync_folder(old.parent)
 
     def delete(self, key: str) -> None:
         path = self.root / key
@@ -124,9 +130,19 @@ class LocalFiles:
 
     def delete_tree(self, prefix: str) -> None:
         path = self.root / prefix
-        if path.is_dir():
-            shutil.rmtree(path)
+        while path.is_dir():
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                # A task that outlives its client may still be writing here: go over it again.
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    raise
             _sync_folder(path.parent)
+
+    def zarr_store(self) -> ZarrStore:
+        from zarr.storage import LocalStore
+
+        return LocalStore(self.root, read_only=True)
 
     def local_path(self, key: str) -> Path | None:
         return self.root / key

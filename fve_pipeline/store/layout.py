@@ -9,6 +9,7 @@ __all__ = [
     "CLASSES",
     "INDEX",
     "JOURNAL",
+    "JOURNAL_FOLDER",
     "LOCK",
     "MANIFEST",
     "MASKS",
@@ -30,9 +31,10 @@ CLASSES = "classes.parquet"
 MASKS: Member = "masks"
 
 # What a build leaves while it runs. After a commit only the lock file is there, empty.
-STAGING = ".fve"
-LOCK = f"{STAGING}/lock"
-JOURNAL = f"{STAGING}/commit.json"
+LOCK = ".fve/lock"
+STAGING = ".fve/build"
+JOURNAL_FOLDER = ".fve/journal"
+JOURNAL = f"{JOURNAL_FOLDER}/commit.json"
 
 
 def member_of(storage: Literal["encoded", "slices"]) -> Member:
