@@ -1,0 +1,145 @@
+"""How one inner chunk becomes bytes: compression, then a crc32c that guards it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc, zstd
+
+from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.store.files import Buffer
+
+__all__ = ["ChunkCodec", "CodecName", "crc32c"]
+
+CodecName = Literal["lz4", "zstd", "none"]
+
+# Blosc's own threads write their blocks in the order in which they finish, so bytes would differ from run to
+# run; and with them it keeps the interpreter lock while it works.
+blosc.use_threads = False
+
+_LZ4_LEVEL = 5
+_ZSTD_LEVEL = 1
+_CRC_BYTES = 4
+
+
+def crc32c(data: Buffer | np.ndarray) -> int:
+    """CRC-32C (Castagnoli) of the bytes."""
+    # An array, because the C function takes no memoryview.
+    return int(google_crc32c.value(np.frombuffer(data, np.uint8)))
+
+
+@dataclass(frozen=True)
+class ChunkCodec:
+    """Codec chain of the chunks of one array: little-endian bytes, compression by name, crc32c.
+
+    ``lz4`` is blosc-lz4 without shuffle and typesize 1, ``zstd`` is zstd at level 1, ``none`` stores the
+    bytes as they are (a reader then needs no decompressor). ``shape`` and ``dtype`` are every chunk's.
+    Encoding and decoding release the interpreter lock while they compress.
+    """
+
+    name: CodecName
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    nbytes: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        dtype = np.dtype(self.dtype).newbyteorder("<")
+        object.__setattr__(self, "dtype", dtype)
+        object.__setattr__(self, "nbytes", int(np.prod(self.shape, dtype=np.int64)) * dtype.itemsize)
+
+    def encode_chunk(self, array: np.ndarray) -> bytes:
+        """Bytes of one chunk. Raises ValueError for another shape or a dtype that would be cast with loss."""
+        if array.shape != self.shape:
+            msg = f"a chunk of shape {array.shape} was given where the array's chunks are {self.shape}"
+            raise ValueError(msg)
+        plain = np.ascontiguousarray(array.astype(self.dtype, casting="safe", copy=False))
+        raw = plain.reshape(-1).view(np.uint8)
+        if self.name == "lz4":
+            payload = blosc.compress(raw, b"lz4", _LZ4_LEVEL, blosc.NOSHUFFLE, 0, 1)
+        elif self.name == "zstd":
+            payload = zstd.compress(raw, _ZSTD_LEVEL)
+        else:
+            payload = raw.tobytes()
+        return bytes(payload) + crc32c(payload).to_bytes(_CRC_BYTES, "little")
+
+    def check_chunk(self, data: Buffer) -> np.ndarray:
+        """The compressed payload without its checksum. Raises StoreFormatError when they disagree."""
+        raw = np.frombuffer(data, np.uint8)
+        if raw.size <= _CRC_BYTES:
+            msg = f"a chunk has {raw.size} bytes, too few to hold data and a checksum"
+            raise StoreFormatError(msg)
+        payload = raw[:-_CRC_BYTES]
+        stored = int.from_bytes(raw[-_CRC_BYTES:].tobytes(), "little")
+        computed = crc32c(payload)
+        if stored != computed:
+            msg = (
+                f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"
+            )
+            raise StoreFormatError(msg)
+        return payload
+
+    def decode_chunk(self, data: Buffer, out: np.ndarray | None = None) -> np.ndarray:
+        """Array of one chunk, into ``out`` (C-contiguous, of the chunk's size and dtype) when it is given.
+
+        Raises StoreFormatError when the checksum disagrees or the payload is not what the codec writes.
+        """
+        payload = self.check_chunk(data)
+        if out is None:
+            out = np.empty(self.shape, self.dtype)
+        if out.nbytes != self.nbytes or not out.flags.c_contiguous:
+            msg = f"out must be C-contiguous with {self.nbytes} bytes; it has shape {out.shape}, {out.dtype}"
+            raise ValueError(msg)
+        raw = out.reshape(-1).view(np.uint8)
+        try:
+            self._decompress(payload, raw)
+        except (RuntimeError, ValueError) as error:
+            msg = f"a chunk with a right checksum is not {self.name} of {self.nbytes} bytes: {error}"
+            raise StoreFormatError(msg) from error
+        return out
+
+    def _decompress(self, payload: np.ndarray, raw: np.ndarray) -> None:
+        # The decompressors take a payload that fills only a part of what is asked for.
+        stored = _content_size(self.name, payload[:14].tobytes(), payload.size)
+        if stored != raw.size:
+            msg = f"it holds {stored} bytes"
+            raise ValueError(msg)
+        if self.name == "lz4":
+            blosc.decompress(payload, raw)
+        elif self.name == "zstd":
+            zstd.decompress(payload, raw)
+        else:
+            raw[:] = payload
+
+    def zarr_metadata(self) -> list[dict[str, Any]]:
+        """The chain as zarr v3 metadata lists it."""
+        single = self.dtype.itemsize == 1
+        chain: list[dict[str, Any]] = [
+            {"name": "bytes"} if single else {"name": "bytes", "configuration": {"endian": "little"}}
+        ]
+        if self.name == "lz4":
+            configuration = {
+                "typesize": 1,
+                "cname": "lz4",
+                "clevel": _LZ4_LEVEL,
+                "shuffle": "noshuffle",
+                "blocksize": 0,
+            }
+            chain.append({"name": "blosc", "configuration": configuration})
+        elif self.name == "zstd":
+            chain.append({"name": "zstd", "configuration": {"level": _ZSTD_LEVEL, "checksum": False}})
+        return [*chain, {"name": "crc32c"}]
+
+
+def _content_size(name: CodecName, head: bytes, size: int) -> int:
+    """Decompressed length, as the first bytes of a payload of ``size`` bytes say."""
+    if name == "none":
+        return size
+    if name == "lz4":
+        return int.from_bytes(head[4:8], "little")
+    # zstd's frame header: magic (4), descriptor (1), window unless in a single segment (1), content size.
+    width = (1, 2, 4, 8)[head[4] >> 6]
+    start = 5 if head[4] & 0x20 else 6
+    return int.from_bytes(head[start : start + width], "little") + (256 if width == 2 else 0)

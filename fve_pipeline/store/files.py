@@ -1,0 +1,172 @@
+"""Files of one store, wherever it lies: every read and write of a store goes through here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store as ZarrStore
+
+__all__ = ["Buffer", "Files", "LocalFiles", "open_files"]
+
+Buffer = bytes | bytearray | memoryview
+
+_PARTIAL = ".partial"
+
+
+class Files(Protocol):
+    """File operations under one root. Keys are relative, with forward slashes.
+
+    Implementations are picklable (they travel to workers) and hold no open handle. A key that does not exist
+    raises FileNotFoundError.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the root is, for messages and for opening it again."""
+
+    def read(self, key: str) -> bytes:
+        """The whole file."""
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """``length`` bytes from ``start``."""
+
+    def size(self, key: str) -> int:
+        """Length of the file in bytes."""
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+
+    def list_keys(self, prefix: str = "") -> list[str]:
+        """All files below the folder ``prefix``, sorted; none when there is no such folder."""
+
+    def write_atomic(self, key: str, pieces: Iterable[Buffer]) -> None:
+        """Write the pieces as one file that appears whole or not at all, and stays after a power cut."""
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file, replacing what was there."""
+
+    def delete(self, key: str) -> None:
+        """Remove a file; nothing happens when there is none."""
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove everything below the folder ``prefix``, and the folder."""
+
+    def local_path(self, key: str) -> Path | None:
+        """A path that can be mapped into memory, or None when the file cannot be had as one."""
+
+    def zarr_store(self) -> ZarrStore:
+        """The same root, read-only, for zarr-python."""
+
+
+class LocalFiles:
+    """Files under a local folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).absolute()
+
+    def __repr__(self) -> str:
+        return f"LocalFiles({str(self.root)!r})"
+
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    def read(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        with open(self.root / key, "rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, key: str) -> int:
+        return (self.root / key).stat().st_size
+
+    def exists(self, key: str) -> bool:
+        return (self.root / key).is_file()
+
+    def list_keys(self, prefix: str = "") -> list[str]:
+        found = []
+        for folder, _, names in os.walk(self.root / prefix):
+            relative = Path(folder).relative_to(self.root)
+            found += [(relative / name).as_posix() for name in names if not name.endswith(_PARTIAL)]
+        return sorted(found)
+
+    def write_atomic(self, key: str, pieces: Iterable[Buffer]) -> None:
+        path = self.root / key
+        _make_folder(path.parent)
+        # A name of its own for each writer: two writers of one key never share a temporary file.
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PARTIAL}")
+        try:
+            with open(partial, "xb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+    def move(self, source: str, target: str) -> None:
+        old, new = self.root / source, self.root / target
+        _make_folder(new.parent)
+        os.replace(old, new)
+        _sync_folder(new.parent)
+
+    def delete(self, key: str) -> None:
+        path = self.root / key
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _sync_folder(path.parent)
+
+    def delete_tree(self, prefix: str) -> None:
+        path = self.root / prefix
+        while path.is_dir():
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                # A task that outlives its client may still be writing here: go over it again.
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    raise
+            _sync_folder(path.parent)
+
+    def zarr_store(self) -> ZarrStore:
+        from zarr.storage import LocalStore
+
+        return LocalStore(self.root, read_only=True)
+
+    def local_path(self, key: str) -> Path | None:
+        return self.root / key
+
+
+def open_files(location: str | Path) -> Files:
+    """Files of the store at ``location``, a local folder that need not exist yet."""
+    return LocalFiles(str(location).removeprefix("file://"))
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and the missing ones above it, each made durable in its parent."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,65 @@
+"""Where everything in a store lies. Keys are relative to its root, with forward slashes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = [
+    "CASES",
+    "CLASSES",
+    "INDEX",
+    "JOURNAL",
+    "JOURNAL_FOLDER",
+    "LOCK",
+    "MANIFEST",
+    "MASKS",
+    "STAGING",
+    "Member",
+    "member_of",
+    "receipt_key",
+    "shard_key",
+    "staged_shard",
+    "staged_table",
+]
+
+Member = Literal["images", "slices", "masks"]
+
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
+CASES = "cases.parquet"
+CLASSES = "classes.parquet"
+MASKS: Member = "masks"
+
+# What a build leaves while it runs. After a commit only the lock file is there, empty.
+LOCK = ".fve/lock"
+STAGING = ".fve/build"
+JOURNAL_FOLDER = ".fve/journal"
+JOURNAL = f"{JOURNAL_FOLDER}/commit.json"
+
+
+def member_of(storage: Literal["encoded", "slices"]) -> Member:
+    """The array that holds the pixels in this form of storage."""
+    return "images" if storage == "encoded" else "slices"
+
+
+def shard_key(member: Member, shard: int) -> str:
+    """Where a committed shard lies."""
+    return f"{member}/c/{shard}" + "/0" * (3 if member == "images" else 2)
+
+
+def staged_shard(generation: str, member: Member, shard: int, plan_hash: str) -> str:
+    """Where a shard lies until it is committed.
+
+    The plan is in the name: a task that outlives its client, with another plan, writes elsewhere.
+    """
+    return f"{STAGING}/{generation}/{member}/{shard}-{plan_hash[:16]}"
+
+
+def staged_table(generation: str, key: str) -> str:
+    """Where a table or a metadata document lies until it is committed."""
+    return f"{STAGING}/{generation}/tables/{key}"
+
+
+def receipt_key(generation: str, shard: int, plan_hash: str) -> str:
+    """Where the receipt of a staged shard lies."""
+    return f"{STAGING}/{generation}/receipts/{shard}-{plan_hash[:16]}.json"

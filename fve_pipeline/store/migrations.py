@@ -1,0 +1,59 @@
+"""Reading a manifest of any version that was ever written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from fve_pipeline.errors import StoreError, StoreFormatError
+from fve_pipeline.store.files import Files
+from fve_pipeline.store.layout import JOURNAL, MANIFEST, STAGING
+from fve_pipeline.store.schema import FORMAT_VERSION, Manifest
+
+__all__ = ["MIGRATIONS", "read_manifest"]
+
+# By the version it takes: a function from the manifest's document to the next version's. Empty while there is
+# only version 1. A change of the format adds its function here and keeps a small store of the old version in
+# the tests.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def read_manifest(files: Files) -> Manifest:
+    """The manifest of a committed store, in the present form.
+
+    Raises StoreError when there is no committed store, StoreFormatError when its manifest is damaged or newer
+    than this package.
+    """
+    try:
+        data = files.read(MANIFEST)
+    except FileNotFoundError as error:
+        raise StoreError(_why_not(files)) from error
+    try:
+        document = json.loads(data)
+        version = int(document["format_version"])
+        if version > FORMAT_VERSION:
+            msg = (
+                f"{files.url} has store format {version}; this version of fve_pipeline reads up to "
+                f"{FORMAT_VERSION}: install a newer one"
+            )
+            raise StoreFormatError(msg)
+        while version < FORMAT_VERSION:
+            document = MIGRATIONS[version](document)
+            version += 1
+        return Manifest.model_validate(document)
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, StoreFormatError):
+            raise
+        msg = f"{files.url}/{MANIFEST} is not a store's manifest, or is damaged: {error}"
+        raise StoreFormatError(msg) from error
+
+
+def _why_not(files: Files) -> str:
+    if files.exists(JOURNAL):
+        return f"{files.url}: a build was stopped while it committed; run it again to finish that"
+    if files.list_keys(STAGING):
+        return f"{files.url} is not finished: run the same fve build again; it does only what is missing"
+    return f"there is no store at {files.url} (no {MANIFEST}): fve build makes one"

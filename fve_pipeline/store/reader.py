@@ -1,0 +1,155 @@
+"""Opening a committed store."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fve_pipeline.errors import StoreError
+from fve_pipeline.store.documents import mask_codec, pixel_codec
+from fve_pipeline.store.files import Files, open_files
+from fve_pipeline.store.layout import MASKS, Member
+from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.rows import Rows
+from fve_pipeline.store.schema import Manifest, StoreSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import zarr
+
+__all__ = ["Store", "open_store"]
+
+
+class Store:
+    """A committed store, as its manifest was when it was opened: rows appended later are not seen.
+
+    ``len(store)`` is N. Tables and arrays are opened when they are first used. Picklable (the copy opens its
+    own files), and safe across threads and forks.
+    """
+
+    def __init__(self, files: Files, manifest: Manifest) -> None:
+        self.files = files
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"open_store({self.files.url!r})  # {len(self)} samples, {self.settings.storage}"
+
+    def __len__(self) -> int:
+        return self.manifest.n_samples
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Files, Manifest]]:
+        return Store, (self.files, self.manifest)
+
+    @property
+    def settings(self) -> StoreSettings:
+        return self.manifest.settings
+
+    @cached_property
+    def index(self) -> pa.Table:
+        """N rows: row i describes sample i (``schema.INDEX_SCHEMA``)."""
+        return self._table("index")
+
+    @cached_property
+    def cases(self) -> pa.Table:
+        """One row a case (``schema.CASES_SCHEMA``)."""
+        return self._table("cases")
+
+    @cached_property
+    def classes(self) -> pa.Table:
+        """One row a class of a dataset (``schema.CLASSES_SCHEMA``)."""
+        return self._table("classes")
+
+    @cached_property
+    def images(self) -> zarr.Array[Any]:
+        """(N, S, S, 3) uint8 zarr array: focal slice, encoded slices before it, after it. Encoded stores."""
+        self._require("encoded")
+        return self._zarr("images")
+
+    @cached_property
+    def slices(self) -> zarr.Array[Any]:
+        """(N, S, S) uint8 zarr array: each slice once. Stores with ``slices`` storage."""
+        self._require("slices")
+        return self._zarr("slices")
+
+    @cached_property
+    def masks(self) -> zarr.Array[Any]:
+        """(N, S, S) zarr array of label ids, uint8 or uint16."""
+        return self._zarr(MASKS)
+
+    @cached_property
+    def pixel_rows(self) -> Rows:
+        """Fast reader of ``images`` or ``slices``, whichever the store has."""
+        return self._rows(self.settings.member)
+
+    @cached_property
+    def mask_rows(self) -> Rows:
+        """Fast reader of ``masks``."""
+        return self._rows(MASKS)
+
+    def read_images(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Encoded images of rows ``start`` to ``stop``: (n, S, S, 3) uint8. Raises StoreError when lazy."""
+        self._require("encoded")
+        return self.pixel_rows.read(start, stop, out)
+
+    def read_slices(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Focal slices of rows ``start`` to ``stop``: (n, S, S) uint8, equal in both forms of storage."""
+        if self.settings.storage == "slices":
+            return self.pixel_rows.read(start, stop, out)
+        focal = self.pixel_rows.read(start, stop)[..., 0]
+        if out is None:
+            return np.ascontiguousarray(focal)
+        out[...] = focal
+        return out
+
+    def read_masks(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Masks of rows ``start`` to ``stop``: (n, S, S) uint8 or uint16."""
+        return self.mask_rows.read(start, stop, out)
+
+    def sample(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels as they are stored, (S, S, 3) or (S, S) uint8, and mask (S, S) of one row."""
+        return self.pixel_rows.take([row])[0], self.mask_rows.take([row])[0]
+
+    def _require(self, storage: str) -> None:
+        if self.settings.storage != storage:
+            wanted = "images" if storage == "encoded" else "slices"
+            msg = (
+                f"{self.files.url} has storage {self.settings.storage!r} and no {wanted}: read "
+                f".{self.settings.member}, or convert it with fve encode --from"
+            )
+            raise StoreError(msg)
+
+    def _rows(self, member: Member) -> Rows:
+        codec = mask_codec(self.settings) if member == MASKS else pixel_codec(self.settings)
+        return Rows(self.files, member, len(self), self.settings.shard_samples, codec)
+
+    def _zarr(self, member: Member) -> zarr.Array[Any]:
+        import zarr
+
+        array = zarr.open_array(self.files.zarr_store(), path=member, mode="r")
+        # N is the manifest's: an append may have made the array longer since.
+        metadata = dataclasses.replace(array.metadata, shape=(len(self), *array.shape[1:]))
+        return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
+
+    def _table(self, name: Any) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        entry = self.manifest.tables[name]
+        path = self.files.local_path(entry.file.key)
+        source = io.BytesIO(self.files.read(entry.file.key)) if path is None else path
+        # N is the manifest's here too; committed rows stay at the front when rows are appended.
+        return pq.read_table(source).slice(0, entry.n_rows)
+
+
+def open_store(location: str | Path) -> Store:
+    """Open the store at ``location``.
+
+    Raises StoreError when there is none or it is not committed, and says what to do; StoreFormatError when
+    its manifest is damaged, or newer than this package.
+    """
+    files = open_files(location)
+    return Store(files, read_manifest(files))

@@ -1,0 +1,166 @@
+"""What a store says about itself: the models of ``manifest.json``. They write, read and verify it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fve_pipeline.store.codec import CodecName
+from fve_pipeline.store.layout import Member, member_of
+from fve_pipeline.store.shard import FileSum
+from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA
+
+__all__ = [
+    "CASES_SCHEMA",
+    "CLASSES_SCHEMA",
+    "FORMAT_VERSION",
+    "INDEX_SCHEMA",
+    "FailureEntry",
+    "Manifest",
+    "ShardEntry",
+    "SourceEntry",
+    "StoreSettings",
+    "TableEntry",
+    "Versions",
+]
+
+FORMAT_VERSION = 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreSettings(_Model):
+    """Everything that the bytes of a store depend on, besides its sources.
+
+    ``order``, ``boundary`` and ``downsample`` are those of the Fractal Volumetric Encoding; a ``slices``
+    store is encoded when it is read, so there they are what a reader uses unless it is told otherwise.
+    ``size`` is S, the side of every slice; ``pad`` and ``resize`` name the way there. ``intensity_rule`` is
+    how images whose catalog names a window become uint8, ``percentiles_over`` how the others do.
+    ``shard_samples`` is M, the samples a shard. ``seed`` and the fractions decide the split of a subject.
+    """
+
+    preset: Literal["paper", "released"]
+    storage: Literal["encoded", "slices"] = "encoded"
+    order: Annotated[int, Field(ge=0)] = 1
+    boundary: Literal["repeat", "mirror"] = "repeat"
+    downsample: Literal["mean", "stride"] = "mean"
+    size: Annotated[int, Field(gt=0)] = 512
+    resize: Literal["opencv", "released"] = "opencv"
+    pad: Literal["exact", "floor"] = "exact"
+    intensity_rule: Literal["window", "medsam"] = "window"
+    percentiles_over: Literal["positive", "all"] = "positive"
+    views_rule: Literal["paper", "released"] = "paper"
+    training_views: bool = False
+    codec: CodecName = "lz4"
+    mask_dtype: Literal["uint8", "uint16"] = "uint8"
+    shard_samples: Annotated[int, Field(gt=0)]
+    seed: int = 0
+    val_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+    test_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _size_divides(self) -> StoreSettings:
+        side = 2 ** max(0, self.order - 1)
+        if self.size % side:
+            msg = f"size {self.size} is not divisible by {side}, which order {self.order} needs"
+            raise ValueError(msg)
+        if self.val_fraction + self.test_fraction > 1:
+            msg = f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} exceed 1 together"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def member(self) -> Member:
+        """The array that holds the pixels: ``images`` or ``slices``."""
+        return member_of(self.storage)
+
+    @property
+    def mask_codec(self) -> CodecName:
+        """Codec of the masks: zstd whatever the images have, unless nothing is compressed."""
+        return "none" if self.codec == "none" else "zstd"
+
+
+class Versions(_Model):
+    """Versions of the two stages that made the bytes. Another version makes other bytes."""
+
+    prepare: int
+    encode: int
+
+
+class ShardEntry(_Model):
+    """One shard of both arrays: how many rows it holds and the sums of its two files.
+
+    ``images`` is the file of the ``images`` or the ``slices`` array, as the store's storage is.
+    """
+
+    shard: Count
+    n_rows: Annotated[int, Field(gt=0)]
+    images: FileSum
+    masks: FileSum
+
+
+class SourceEntry(_Model):
+    """One dataset that is in the store, with the terms it comes under."""
+
+    dataset: str
+    licence: str
+    citation: str
+    url: str
+    catalog_sha256: Sha256
+
+
+class FailureEntry(_Model):
+    """One case that could not be used, and why. The store is whole without it."""
+
+    case: str
+    stage: str
+    reason: str
+
+
+class TableEntry(_Model):
+    """One Parquet file, and how many of its rows are committed."""
+
+    file: FileSum
+    n_rows: Count
+
+
+class Manifest(_Model):
+    """``manifest.json``, written last: a store without one is not committed.
+
+    ``n_samples`` is N, whatever length the arrays and tables have at the moment. ``content_id`` is the chain
+    of row digests (``fve_pipeline.store.content``). ``generation`` counts the commits since the folder was
+    new.
+    """
+
+    format_version: Literal[1] = 1
+    generation: Annotated[int, Field(ge=1)]
+    n_samples: Count
+    n_cases: Count
+    content_id: Sha256
+    settings: StoreSettings
+    versions: Versions
+    tables: dict[Literal["index", "cases", "classes"], TableEntry]
+    sources: tuple[SourceEntry, ...]
+    failures: tuple[FailureEntry, ...]
+    shards: tuple[ShardEntry, ...]
+
+    @model_validator(mode="after")
+    def _rows_add_up(self) -> Manifest:
+        size = self.settings.shard_samples
+        rows = [entry.n_rows for entry in self.shards]
+        numbers = [entry.shard for entry in self.shards]
+        whole = all(n == size for n in rows[:-1]) and all(n <= size for n in rows[-1:])
+        if numbers != list(range(len(rows))) or sum(rows) != self.n_samples or not whole:
+            msg = f"the shards do not hold {self.n_samples} rows, {size} a shard, in order"
+            raise ValueError(msg)
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The manifest as its file holds it."""
+        return self.model_dump_json(indent=1).encode()

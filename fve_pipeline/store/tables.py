@@ -1,0 +1,97 @@
+"""The three tables of a store: their schemas, and how they become Parquet files."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["CASES_SCHEMA", "CLASSES_SCHEMA", "INDEX_SCHEMA", "table_bytes"]
+
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_ROW_GROUP = 256 * 1024
+
+# Row i describes sample i.
+INDEX_SCHEMA = pa.schema(
+    [
+        ("dataset", _WORD),
+        ("case", _WORD),  # "dataset/name"
+        ("subject", _WORD),  # what splits and coresets group by
+        ("modality", _WORD),
+        ("rendition", _WORD),  # window or channel
+        ("view", _WORD),  # axial, coronal, sagittal: the axis sliced
+        ("split", _WORD),
+        ("source", _WORD),  # path of the image relative to the dataset's root
+        ("source_sha256", _WORD),
+        ("slice", pa.int32()),  # along the view's axis
+        ("z_mm", pa.float32()),  # world coordinate (LPS, mm) along that axis
+        ("spacing", pa.list_(pa.float32(), 3)),  # (z, y, x) in mm
+        ("shape", pa.list_(pa.int32(), 2)),  # (H, W) of the slice before padding
+        ("class_ids", pa.list_(pa.uint16())),  # catalog classes present, unions included
+        ("class_pixels", pa.list_(pa.uint32())),  # parallel to class_ids, counted at the stored size
+    ]
+)
+
+CASES_SCHEMA = pa.schema(
+    [
+        ("case", pa.string()),
+        ("dataset", pa.string()),
+        ("subject", pa.string()),
+        ("modality", pa.string()),
+        ("split", pa.string()),
+        ("source", pa.string()),
+        ("source_sha256", pa.string()),
+        ("source_bytes", pa.int64()),
+        ("labels", pa.list_(pa.string())),
+        ("labels_sha256", pa.list_(pa.string())),
+        ("shape", pa.list_(pa.int32(), 3)),  # (z, y, x)
+        ("spacing", pa.list_(pa.float32(), 3)),  # (z, y, x) in mm
+        ("orientation", pa.string()),  # axis codes of the source, such as RAS
+        ("renditions", pa.list_(pa.string())),
+        ("views", pa.list_(pa.string())),
+        ("class_ids", pa.list_(pa.uint16())),
+        ("class_voxels", pa.list_(pa.uint64())),  # parallel to class_ids, in the whole volume
+        ("class_extent", pa.list_(pa.list_(pa.float32(), 3))),  # bounding box (z, y, x) in mm
+        ("class_centroid", pa.list_(pa.list_(pa.float32(), 3))),  # (z, y, x) relative, 0..1
+        ("pixels_sha256", pa.string()),  # of the prepared images: equal pixels are a duplicate case
+        ("quantiles", pa.list_(pa.float32())),  # 0.5, 5, 25, 50, 75, 95, 99.5 % of the first rendition
+        ("gradient_energy", pa.float32()),
+        ("resampled_labels", pa.bool_()),
+        ("decision", pa.string()),  # the intensity rule that was applied
+        ("notes", pa.list_(pa.string())),
+        ("n_samples", pa.int64()),
+    ]
+)
+
+CLASSES_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("class_id", pa.uint16()),
+        ("name", pa.string()),
+        ("ids", pa.list_(pa.uint16())),  # label ids in the mask that make up the class; none for instances
+        ("instance", pa.bool_()),
+        ("side", pa.string()),  # left, right or ""
+        ("prompts", pa.list_(pa.string())),
+    ]
+)
+
+
+def table_bytes(table: pa.Table, schema: pa.Schema) -> bytes:
+    """The table as a Parquet file. Equal rows give equal bytes, however the table was put together.
+
+    Raises pyarrow.ArrowInvalid or TypeError when the table is not of the schema.
+    """
+    # One chunk a column and one dictionary in order of first appearance, whatever pieces it came in.
+    plain = pa.schema([pa.field(f.name, f.type.value_type) if f.type == _WORD else f for f in schema])
+    whole = table.select(schema.names).cast(plain).combine_chunks().cast(schema)
+    sink = io.BytesIO()
+    words = [field.name for field in plain if pa.types.is_string(field.type)]
+    pq.write_table(
+        whole.replace_schema_metadata(None),
+        sink,
+        compression="zstd",
+        use_dictionary=words,
+        row_group_size=_ROW_GROUP,
+    )
+    return sink.getvalue()

@@ -1,0 +1,189 @@
+"""Checking a store against its own records: structure, checksums and, in depth, every pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fve_pipeline.errors import FveError
+from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
+from fve_pipeline.store.documents import store_documents
+from fve_pipeline.store.layout import CASES, CLASSES, INDEX, MANIFEST
+from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.reader import Store
+from fve_pipeline.store.schema import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, ShardEntry
+from fve_pipeline.store.shard import FileSum, ShardFile
+
+__all__ = ["Finding", "verify"]
+
+_PIECE = 16 * 2**20
+_IDENTITY = ("case", "rendition", "view", "slice")
+
+# (dataset, class id) -> label ids that make it up; None for instances, which are every id but 0.
+_Classes = Mapping[tuple[str, int], tuple[int, ...] | None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: the file, what is wrong with it, and the shard when it is one's file."""
+
+    file: str
+    problem: str
+    shard: int | None = None
+
+
+def verify(
+    store: Store,
+    *,
+    deep: bool = False,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Everything that is wrong with the store; an empty list when nothing is.
+
+    Always: the manifest against its models, the zarr metadata and the tables against the manifest, the size
+    and sha256 of every shard, the index of every shard. With ``deep`` also: every chunk's checksum and
+    decoding, the class counts of the index against the masks, and the content id. ``progress`` is called with
+    (shards done, shards in all).
+    """
+    findings = [*_check_documents(store), *_check_tables(store)]
+    classes: _Classes = {}
+    index = None
+    if deep and not findings:
+        classes, index = _class_ids(store.classes), store.index
+    check = partial(_check_shard, store, index, classes)
+    entries = store.manifest.shards
+    content: str | None = EMPTY_CONTENT
+    with ThreadPoolExecutor(threads) as pool:
+        for done, (found, digests) in enumerate(pool.map(check, entries), 1):
+            findings += found
+            content = chain(content, digests) if content and digests else None
+            if progress:
+                progress(done, len(entries))
+    if content and content != store.manifest.content_id:
+        problem = f"the rows' content id is {content}, not the recorded {store.manifest.content_id}"
+        findings.append(Finding(MANIFEST, problem))
+    return findings
+
+
+def _check_documents(store: Store) -> Iterator[Finding]:
+    try:
+        manifest = read_manifest(store.files)
+    except FveError as error:
+        yield Finding(MANIFEST, str(error))
+        return
+    if manifest != store.manifest:
+        yield Finding(MANIFEST, "it changed since the store was opened: open it again")
+    for key, expected in store_documents(manifest).items():
+        try:
+            same = store.files.read(key) == expected
+        except FileNotFoundError:
+            yield Finding(key, "missing")
+            continue
+        if not same:
+            # The root's document holds the manifest's sha256, so this may be the manifest's fault.
+            yield Finding(key, f"it is not what {MANIFEST} implies: one of the two was changed or damaged")
+
+
+def _check_tables(store: Store) -> Iterator[Finding]:
+    tables = store.manifest.tables
+    schemas = {
+        "index": (INDEX, INDEX_SCHEMA),
+        "cases": (CASES, CASES_SCHEMA),
+        "classes": (CLASSES, CLASSES_SCHEMA),
+    }
+    for name, (key, schema) in schemas.items():
+        problem = _check_sum(store, tables[name].file)  # type: ignore[index]
+        if problem is None:
+            table = getattr(store, name)
+            if table.schema != schema:
+                problem = f"its columns are not those of the format: {table.schema}"
+            elif table.num_rows != tables[name].n_rows:  # type: ignore[index]
+                problem = f"it has {table.num_rows} rows, not {tables[name].n_rows}"  # type: ignore[index]
+        if problem:
+            yield Finding(key, problem)
+
+
+def _check_sum(store: Store, expected: FileSum) -> str | None:
+    """What is wrong with a file's size or sha256, or None."""
+    try:
+        size = store.files.size(expected.key)
+    except FileNotFoundError:
+        return "missing"
+    if size != expected.size:
+        return f"it has {size} bytes, not {expected.size}"
+    digest = hashlib.sha256()
+    for start in range(0, size, _PIECE):
+        digest.update(store.files.read_range(expected.key, start, min(_PIECE, size - start)))
+    if digest.hexdigest() != expected.sha256:
+        return f"its sha256 is {digest.hexdigest()}, not {expected.sha256}: the file was changed or damaged"
+    return None
+
+
+def _check_shard(
+    store: Store, index: pa.Table | None, classes: _Classes, entry: ShardEntry
+) -> tuple[list[Finding], list[str]]:
+    """Findings in one shard, and its rows' digests when ``index`` is given and it is whole."""
+    findings = []
+    for total in (entry.images, entry.masks):
+        problem = _check_sum(store, total) or _check_index(store, total.key, entry.n_rows)
+        if problem:
+            findings.append(Finding(total.key, problem, entry.shard))
+    if index is None:
+        return findings, []
+    first = entry.shard * store.settings.shard_samples
+    digests: list[str] = []
+    for row in index.slice(first, entry.n_rows).to_pylist():
+        number = first + len(digests)
+        try:
+            focal, mask = store.read_slices(number, number + 1)[0], store.read_masks(number, number + 1)[0]
+        except FveError as error:
+            findings.append(Finding(entry.images.key, " ".join([str(error), *_notes(error)]), entry.shard))
+            return findings, []
+        digests.append(row_digest([row[name] for name in _IDENTITY], focal, mask))
+        counted, recorded = (
+            _count(row, mask, classes),
+            dict(zip(row["class_ids"], row["class_pixels"], strict=True)),
+        )
+        if counted != recorded:
+            problem = f"row {number}: the index has class pixels {recorded}, the mask {counted}"
+            findings.append(Finding(INDEX, problem, entry.shard))
+    return findings, digests
+
+
+def _check_index(store: Store, key: str, n_rows: int) -> str | None:
+    try:
+        n_chunks = ShardFile(store.files, key, store.settings.shard_samples).n_chunks
+    except FveError as error:
+        return str(error)
+    return None if n_chunks == n_rows else f"it holds {n_chunks} chunks, not {n_rows}"
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", ()))
+
+
+def _class_ids(classes: pa.Table) -> _Classes:
+    return {
+        (row["dataset"], row["class_id"]): None if row["instance"] else tuple(row["ids"])
+        for row in classes.to_pylist()
+    }
+
+
+def _count(row: Mapping[str, Any], mask: np.ndarray, classes: _Classes) -> dict[int, int]:
+    """Pixels of each class of the row's dataset that is in the mask."""
+    counts = np.bincount(mask.reshape(-1), minlength=np.iinfo(mask.dtype).max + 1)
+    pixels = {}
+    for (dataset, class_id), ids in classes.items():
+        if dataset == row["dataset"]:
+            n = int(counts[1:].sum() if ids is None else counts[list(ids)].sum())
+            if n:
+                pixels[class_id] = n
+    return pixels

@@ -1,0 +1,55 @@
+"""Writing one volume as a zarr array of a single shard, and the groups that hold such arrays."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fve_pipeline.store.codec import ChunkCodec, CodecName
+from fve_pipeline.store.files import Files
+from fve_pipeline.store.metadata import array_document, group_document, to_json
+from fve_pipeline.store.shard import FileSum, write_shard
+
+__all__ = ["write_group", "write_volume"]
+
+
+def write_volume(
+    files: Files,
+    path: str,
+    array: np.ndarray,
+    *,
+    codec: CodecName = "lz4",
+    inner: tuple[int, int, int] = (16, 256, 256),
+    attributes: Mapping[str, Any] | None = None,
+) -> FileSum:
+    """Write a volume (z, y, x), uint8 or uint16, as one array of a single shard; return the shard's sum.
+
+    Inner chunks are ``inner`` clipped to the volume, so that slabs along any axis read little more than they
+    need. The metadata is written last: an array that opens is whole.
+    """
+    chunk_shape = tuple(min(n, size) for n, size in zip(inner, array.shape, strict=True))
+    chunk_codec = ChunkCodec(codec, chunk_shape, array.dtype)
+    counts = [-(-size // n) for size, n in zip(array.shape, chunk_shape, strict=True)]
+    shard_shape = [count * n for count, n in zip(counts, chunk_shape, strict=True)]
+    key = "/".join([path, "c", *("0" for _ in counts)])
+    total = write_shard(files, key, _chunks(array, chunk_codec, counts), int(np.prod(counts)))
+    document = array_document(array.shape, shard_shape, chunk_codec, ("z", "y", "x"), attributes or {})
+    files.write_atomic(f"{path}/zarr.json", [to_json(document)])
+    return total
+
+
+def _chunks(array: np.ndarray, codec: ChunkCodec, counts: Sequence[int]) -> Iterator[bytes]:
+    for grid in itertools.product(*map(range, counts)):
+        part = array[tuple(slice(g * n, (g + 1) * n) for g, n in zip(grid, codec.shape, strict=True))]
+        if part.shape != codec.shape:  # zarr's chunks are whole at the edges too
+            part = np.pad(part, [(0, n - size) for n, size in zip(codec.shape, part.shape, strict=True)])
+        yield codec.encode_chunk(part)
+
+
+def write_group(files: Files, path: str, attributes: Mapping[str, Any]) -> None:
+    """Write the metadata of a group at ``path`` ("" for the root), with its attributes."""
+    key = f"{path}/zarr.json" if path else "zarr.json"
+    files.write_atomic(key, [to_json(group_document(attributes))])
