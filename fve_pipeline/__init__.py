@@ -1,5 +1,35 @@
-"""fve_pipeline: from raw medical volumes to a fine-tuned, text-prompted 3D segmenter."""
+"""fve_pipeline: from raw medical volumes to a fine-tuned, text-prompted 3D segmenter.
+
+The names below are loaded when they are first used, so that importing the package stays fast.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fve_pipeline.encoding import context_depth as context_depth
+    from fve_pipeline.encoding import decode as decode
+    from fve_pipeline.encoding import encode as encode
+
+__all__ = ["__version__", "context_depth", "decode", "encode"]
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "context_depth": "fve_pipeline.encoding",
+    "decode": "fve_pipeline.encoding",
+    "encode": "fve_pipeline.encoding",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
