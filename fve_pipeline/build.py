@@ -66,7 +66,7 @@ def prepare_datasets(
         found = expand_datasets(datasets)
         jobs = find_jobs(found, work, settings.intensity_rule, settings.percentiles_over, only)
         committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
-        return prepare_cases(found, jobs, work, committed, executor, progress)
+        return prepare_cases(found, jobs, work, settings, committed, executor, progress)
 
 
 def build_store(

@@ -36,17 +36,14 @@ _ENVIRONMENT_ERRNOS = {
 }
 
 # One thread a library inside a worker: the workers are the parallelism.
-_SINGLE_THREADED = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "BLOSC_NTHREADS",
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-    ),
-    "1",
-)
+_SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "BLOSC_NTHREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+}
 
 _DASK_CONFIG: dict[str, Any] = {
     # Workers keep no data, so there is nothing to spill or to pause for; the nanny still ends a worker

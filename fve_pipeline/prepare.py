@@ -153,7 +153,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
             volume = _read(case, rendition, root)
             source = wanted
             notes.extend(note for note in volume.notes if note not in notes)
-        geometry = _same_grid(geometry, volume, case, wanted[0])
+        geometry = _same_grid(geometry, volume, wanted[0])
         window = parse_window(rendition.window) if rendition.window is not None else None
         image, decision = to_uint8(
             volume.array,
@@ -217,7 +217,7 @@ def _read(case: Case, rendition: Rendition, root: Path) -> Volume:
     return read_image(path, series=case.series, channel=rendition.channel, modality=case.modality)
 
 
-def _same_grid(first: Volume | None, volume: Volume, case: Case, path: str) -> Volume:
+def _same_grid(first: Volume | None, volume: Volume, path: str) -> Volume:
     """Renditions of one case share its labels, so they must lie on one grid."""
     if first is None:
         return volume

@@ -14,6 +14,7 @@ from fve_pipeline.prepare import PrepareJob, predicted_bytes, prepare_case
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import Roster, describe_dataset, write_roster
 from fve_pipeline.sources import Dataset, is_current, refuse_changed_sources
+from fve_pipeline.store.schema import StoreSettings
 
 __all__ = ["Prepared", "prepare_cases"]
 
@@ -31,6 +32,7 @@ def prepare_cases(
     datasets: Sequence[Dataset],
     jobs: Sequence[PrepareJob],
     work: Path,
+    settings: StoreSettings,
     committed: Mapping[str, Mapping[str, object]],
     executor: Executor[object],
     progress: Progress,
@@ -64,7 +66,8 @@ def prepare_cases(
                 raise BuildError(msg)
     done = [job.case.id for job in new if job.case.id not in failures]
     roster = Roster(
-        rule=jobs[0].rule if jobs else "window",
+        rule=settings.intensity_rule,
+        percentiles_over=settings.percentiles_over,
         datasets=tuple(describe_dataset(dataset.catalog) for dataset in datasets),
         cases=tuple(job.case.id for job in jobs if job.case.id not in failures),
         failures=tuple(failures[job.case.id] for job in new if job.case.id in failures),

@@ -57,9 +57,11 @@ class RosterDataset(_Frozen):
 
 
 class Roster(_Frozen):
-    """``cases`` are the ids of prepared cases, in catalog order."""
+    """``cases`` are the ids of prepared cases, in catalog order; ``rule`` and ``percentiles_over`` are the intensity
+    settings that they were prepared with."""
 
     rule: str
+    percentiles_over: str
     datasets: tuple[RosterDataset, ...]
     cases: tuple[str, ...]
     failures: tuple[Failure, ...]

@@ -11,11 +11,28 @@ import typer
 from rich.table import Table
 
 from fve_pipeline.cli.options import (
+    Boundary,
     Catalogs,
+    Codec,
+    Downsample,
     Json,
     Memory,
+    Only,
+    Order,
+    Overwrite,
+    Percentiles,
+    Preset,
+    Resize,
     Roots,
     Scheduler,
+    Seed,
+    ShardSize,
+    Size,
+    Storage,
+    Test,
+    TrainingViews,
+    Val,
+    Views,
     Work,
     Workers,
     datasets_of,
@@ -33,64 +50,29 @@ if TYPE_CHECKING:
 
 __all__ = ["build"]
 
-_SLICES = "How slices are made"
-
 
 def build(
     catalogs: Catalogs,
     roots: Roots,
     out: Annotated[str, typer.Option(help="The store to build or to append to, such as slices.zarr.")],
     work: Work = None,
-    preset: Annotated[
-        str, typer.Option(help="paper | released: choices that belong together.", rich_help_panel=_SLICES)
-    ] = "paper",
-    order: Annotated[
-        int | None,
-        typer.Option(
-            help="FVE order k; 0 is the focal slice alone. [default: 1]",
-            min=0,
-            max=8,
-            rich_help_panel=_SLICES,
-        ),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Side of the stored slices in pixels. [default: 512]", min=8, rich_help_panel=_SLICES
-        ),
-    ] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(help="paper | released, or names: axial,coronal,sagittal.", rich_help_panel=_SLICES),
-    ] = None,
-    training_views: Annotated[
-        bool, typer.Option(help="More views of near-isotropic training cases.", rich_help_panel=_SLICES)
-    ] = True,
-    boundary: Annotated[
-        str | None, typer.Option(help="repeat | mirror: past the volume's ends.", rich_help_panel=_SLICES)
-    ] = None,
-    downsample: Annotated[str | None, typer.Option(help="mean | stride.", rich_help_panel=_SLICES)] = None,
-    resize: Annotated[str | None, typer.Option(help="opencv | released.", rich_help_panel=_SLICES)] = None,
-    percentiles: Annotated[
-        str | None,
-        typer.Option(help="positive | all: voxels that percentiles are over.", rich_help_panel=_SLICES),
-    ] = None,
-    storage: Annotated[
-        str,
-        typer.Option(help="encoded: RGB slices for any trainer. slices: each slice once, encoded when read."),
-    ] = "encoded",
-    codec: Annotated[str | None, typer.Option(help="lz4 (fast) | zstd (small).")] = None,
-    shard_size: Annotated[str, typer.Option(help="Raw bytes of images a shard.")] = "64MB",
-    seed: Annotated[int, typer.Option(help="Seed of the split by subject.")] = 0,
-    val: Annotated[float, typer.Option(help="Share of subjects for validation.", min=0, max=1)] = 0.1,
-    test: Annotated[float, typer.Option(help="Share of subjects for testing.", min=0, max=1)] = 0.0,
-    only: Annotated[
-        Path | None,
-        typer.Option(help="Build only these cases: a coreset.parquet, or a text file of case ids."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Build anew; the old store stays until the new one is whole.")
-    ] = False,
+    preset: Preset = "paper",
+    order: Order = None,
+    size: Size = None,
+    views: Views = None,
+    training_views: TrainingViews = True,
+    boundary: Boundary = None,
+    downsample: Downsample = None,
+    resize: Resize = None,
+    percentiles: Percentiles = None,
+    storage: Storage = "encoded",
+    codec: Codec = None,
+    shard_size: ShardSize = "64MB",
+    seed: Seed = 0,
+    val: Val = 0.1,
+    test: Test = 0.0,
+    only: Only = None,
+    overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be built, from headers alone.")
     ] = False,

@@ -7,6 +7,11 @@ import sys
 import typer
 
 from fve_pipeline import __version__
+from fve_pipeline.cli.build import build
+from fve_pipeline.cli.encode import encode
+from fve_pipeline.cli.info import info
+from fve_pipeline.cli.prepare import prepare
+from fve_pipeline.cli.verify import verify
 from fve_pipeline.errors import FveError
 
 app = typer.Typer(
@@ -17,6 +22,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.command()(build)
+app.command()(prepare)
+app.command()(encode)
+app.command()(info)
+app.command()(verify)
 
 
 def _version(value: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,21 +16,41 @@ if TYPE_CHECKING:
     from fve_pipeline.store.schema import StoreSettings
 
 __all__ = [
+    "Boundary",
     "Catalogs",
+    "Codec",
+    "Downsample",
     "Json",
     "Memory",
+    "Only",
+    "Order",
+    "Overwrite",
+    "Percentiles",
+    "Preset",
+    "Resize",
     "Roots",
     "Scheduler",
+    "Seed",
+    "ShardSize",
+    "Size",
+    "Storage",
+    "Test",
+    "TrainingViews",
+    "Val",
+    "Views",
     "Work",
     "Workers",
     "choice",
     "datasets_of",
     "memory_of",
+    "prepared_settings",
+    "roots_of",
     "selected_cases",
     "settings_of",
 ]
 
 _RUN = "How it runs"
+_SLICES = "How slices are made"
 
 Catalogs = Annotated[
     list[str],
@@ -47,6 +67,50 @@ Roots = Annotated[
 Work = Annotated[
     Path | None,
     typer.Option("--work", help="Folder of the prepared store. Default: beside the store, NAME.work."),
+]
+Preset = Annotated[
+    str, typer.Option(help="paper | released: choices that belong together.", rich_help_panel=_SLICES)
+]
+Order = Annotated[
+    int | None,
+    typer.Option(
+        help="FVE order k; 0 is the focal slice alone. [default: 1]", min=0, max=8, rich_help_panel=_SLICES
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Side of the stored slices in pixels. [default: 512]", min=8, rich_help_panel=_SLICES),
+]
+Views = Annotated[
+    str | None,
+    typer.Option(help="paper | released, or names: axial,coronal,sagittal.", rich_help_panel=_SLICES),
+]
+TrainingViews = Annotated[
+    bool, typer.Option(help="More views of near-isotropic training cases.", rich_help_panel=_SLICES)
+]
+Boundary = Annotated[
+    str | None, typer.Option(help="repeat | mirror: past the volume's ends.", rich_help_panel=_SLICES)
+]
+Downsample = Annotated[str | None, typer.Option(help="mean | stride.", rich_help_panel=_SLICES)]
+Resize = Annotated[str | None, typer.Option(help="opencv | released.", rich_help_panel=_SLICES)]
+Percentiles = Annotated[
+    str | None,
+    typer.Option(help="positive | all: voxels that percentiles are over.", rich_help_panel=_SLICES),
+]
+Storage = Annotated[
+    str,
+    typer.Option(help="encoded: RGB slices for any trainer. slices: each slice once, encoded when read."),
+]
+Codec = Annotated[str | None, typer.Option(help="lz4 (fast) | zstd (small).")]
+ShardSize = Annotated[str, typer.Option(help="Raw bytes of images a shard.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split by subject.")]
+Val = Annotated[float, typer.Option(help="Share of subjects for validation.", min=0, max=1)]
+Test = Annotated[float, typer.Option(help="Share of subjects for testing.", min=0, max=1)]
+Only = Annotated[
+    Path | None, typer.Option(help="Only these cases: a coreset.parquet, or a text file of case ids.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Build anew; the old store stays until the new one is whole.")
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Worker processes. Default: one a core.", min=1, rich_help_panel=_RUN)
@@ -113,20 +177,48 @@ def datasets_of(catalogs: Iterable[str], roots: Sequence[str]) -> list[Dataset]:
     return found
 
 
+def roots_of(roots: Sequence[str]) -> dict[str, Path]:
+    """Folders by dataset name; "" is the one that serves all the others."""
+    found: dict[str, Path] = {}
+    for text in roots:
+        name, equals, folder = text.partition("=")
+        if equals and not Path(text).exists():
+            found[name] = Path(folder).absolute()
+        else:
+            found[""] = Path(text).absolute()
+    return found
+
+
 def settings_of(
-    preset: str, given: dict[str, Any], datasets: Sequence[Dataset], shard_size: str
+    preset: str, given: Mapping[str, Any], datasets: Sequence[Dataset], shard_size: str
 ) -> StoreSettings:
     """Settings of a build: the preset's, with what was ``given`` in their place (None is not given)."""
+    from fve_pipeline.build import mask_dtype
+    from fve_pipeline.sources import expand_datasets
+
+    return _settings(preset, given, mask_dtype(expand_datasets(datasets)), shard_size)
+
+
+def prepared_settings(preset: str, given: Mapping[str, Any], work: Path, shard_size: str) -> StoreSettings:
+    """The same, for cases that are prepared in ``work``."""
+    from fve_pipeline.roster import read_roster
+
+    roster = read_roster(work)
+    wide = any(dataset.mask_dtype == "uint16" for dataset in roster.datasets)
+    given = {**given, "percentiles_over": roster.percentiles_over}
+    return _settings(preset, given, "uint16" if wide else "uint8", shard_size)
+
+
+def _settings(preset: str, given: Mapping[str, Any], masks: str, shard_size: str) -> StoreSettings:
     from pydantic import ValidationError
 
-    from fve_pipeline.build import mask_dtype
     from fve_pipeline.presets import PRESETS
-    from fve_pipeline.sources import expand_datasets
     from fve_pipeline.store.schema import StoreSettings
 
     values = {
         "preset": preset,
         **PRESETS[choice("preset", preset, tuple(PRESETS))],
+        "mask_dtype": masks,
         **{name: value for name, value in given.items() if value is not None},
     }
     size, channels = values.get("size", 512), 3 if values.get("storage", "encoded") == "encoded" else 1
@@ -134,15 +226,14 @@ def settings_of(
         values["shard_samples"] = max(1, parse_bytes(shard_size) // (size * size * channels))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--shard-size") from error
-    values.setdefault("mask_dtype", mask_dtype(expand_datasets(datasets)))
     try:
         return StoreSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = "--" + ".".join(map(str, first["loc"])) if first["loc"] else "settings"
-        raise typer.BadParameter(
-            f"{first['msg']} (found {first['input']!r})" if first["loc"] else first["msg"], param_hint=where
-        ) from error
+        option = {"views_rule": "views", "percentiles_over": "percentiles"}
+        name = ".".join(map(str, first["loc"]))
+        text = f"{first['msg']} (found {first['input']!r})" if name else first["msg"]
+        raise typer.BadParameter(text, param_hint=f"--{option.get(name, name)}" if name else None) from error
 
 
 def selected_cases(only: Path | None) -> frozenset[str] | None:

@@ -12,6 +12,9 @@ from fve_pipeline.cli.options import (
     Catalogs,
     Json,
     Memory,
+    Only,
+    Percentiles,
+    Preset,
     Roots,
     Scheduler,
     Workers,
@@ -30,13 +33,9 @@ def prepare(
     catalogs: Catalogs,
     roots: Roots,
     work: Annotated[Path, typer.Option(help="Folder of the prepared store.")],
-    preset: Annotated[str, typer.Option(help="paper | released.")] = "paper",
-    percentiles: Annotated[
-        str | None, typer.Option(help="positive | all: voxels that percentiles are over.")
-    ] = None,
-    only: Annotated[
-        Path | None, typer.Option(help="Only these cases: a coreset.parquet, or a text file of ids.")
-    ] = None,
+    preset: Preset = "paper",
+    percentiles: Percentiles = None,
+    only: Only = None,
     workers: Workers = None,
     memory: Memory = None,
     scheduler: Scheduler = None,

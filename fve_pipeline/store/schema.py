@@ -27,6 +27,9 @@ __all__ = [
 
 FORMAT_VERSION = 1
 
+# A rule, or the views themselves.
+VIEWS_PATTERN = r"^(paper|released|(axial|coronal|sagittal)(,(axial|coronal|sagittal)){0,2})$"
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
@@ -40,7 +43,7 @@ class StoreSettings(_Model):
 
     ``order``, ``boundary`` and ``downsample`` are those of the Fractal Volumetric Encoding; a ``slices``
     store is encoded when it is read, so there they are what a reader uses unless it is told otherwise.
-    ``size`` is S, the side of every slice; ``pad`` and ``resize`` name the way there. ``intensity_rule`` is
+    ``size`` is S, the side of every slice; ``resize`` names the way there, padding included. ``intensity_rule`` is
     how images whose catalog names a window become uint8, ``percentiles_over`` how the others do.
     ``shard_samples`` is M, the samples a shard. ``seed`` and the fractions decide the split of a subject.
     """
@@ -52,10 +55,9 @@ class StoreSettings(_Model):
     downsample: Literal["mean", "stride"] = "mean"
     size: Annotated[int, Field(gt=0)] = 512
     resize: Literal["opencv", "released"] = "opencv"
-    pad: Literal["exact", "floor"] = "exact"
     intensity_rule: Literal["window", "medsam"] = "window"
     percentiles_over: Literal["positive", "all"] = "positive"
-    views_rule: Literal["paper", "released"] = "paper"
+    views_rule: Annotated[str, Field(pattern=VIEWS_PATTERN)] = "paper"
     training_views: bool = False
     codec: CodecName = "lz4"
     mask_dtype: Literal["uint8", "uint16"] = "uint8"

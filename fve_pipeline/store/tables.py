@@ -60,6 +60,7 @@ CASES_SCHEMA = pa.schema(
         ("resampled_labels", pa.bool_()),
         ("decision", pa.string()),  # the intensity rule that was applied
         ("notes", pa.list_(pa.string())),
+        ("recipe", pa.string()),  # JSON of all that preparing the case again needs, besides its sources
         ("n_samples", pa.int64()),
     ]
 )
@@ -73,6 +74,7 @@ CLASSES_SCHEMA = pa.schema(
         ("instance", pa.bool_()),
         ("side", pa.string()),  # left, right or ""
         ("prompts", pa.list_(pa.string())),
+        ("renditions", pa.list_(pa.string())),  # those that show the class; none means all
     ]
 )
 

@@ -26,8 +26,9 @@ __all__ = ["Finding", "verify"]
 _PIECE = 16 * 2**20
 _IDENTITY = ("case", "rendition", "view", "slice")
 
-# (dataset, class id) -> label ids that make it up; None for instances, which are every id but 0.
-_Classes = Mapping[tuple[str, int], tuple[int, ...] | None]
+# (dataset, class id) -> label ids that make it up (None for instances, which are every id but 0), and the
+# renditions that show it (none means all).
+_Classes = Mapping[tuple[str, int], tuple[tuple[int, ...] | None, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ def _notes(error: BaseException) -> list[str]:
 
 def _class_ids(classes: pa.Table) -> _Classes:
     return {
-        (row["dataset"], row["class_id"]): None if row["instance"] else tuple(row["ids"])
+        (row["dataset"], row["class_id"]): (
+            None if row["instance"] else tuple(row["ids"]),
+            tuple(row["renditions"]),
+        )
         for row in classes.to_pylist()
     }
 
@@ -181,8 +185,8 @@ def _count(row: Mapping[str, Any], mask: np.ndarray, classes: _Classes) -> dict[
     """Pixels of each class of the row's dataset that is in the mask."""
     counts = np.bincount(mask.reshape(-1), minlength=np.iinfo(mask.dtype).max + 1)
     pixels = {}
-    for (dataset, class_id), ids in classes.items():
-        if dataset == row["dataset"]:
+    for (dataset, class_id), (ids, renditions) in classes.items():
+        if dataset == row["dataset"] and (not renditions or row["rendition"] in renditions):
             n = int(counts[1:].sum() if ids is None else counts[list(ids)].sum())
             if n:
                 pixels[class_id] = n

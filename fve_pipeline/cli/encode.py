@@ -1,0 +1,137 @@
+"""fve encode: the second half of a build, and repairs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fve_pipeline.cli.options import (
+    Boundary,
+    Codec,
+    Downsample,
+    Json,
+    Memory,
+    Order,
+    Overwrite,
+    Preset,
+    Resize,
+    Scheduler,
+    Seed,
+    ShardSize,
+    Size,
+    Storage,
+    Test,
+    TrainingViews,
+    Val,
+    Views,
+    Work,
+    Workers,
+    memory_of,
+    prepared_settings,
+    roots_of,
+)
+from fve_pipeline.cli.progress import console
+from fve_pipeline.cli.running import finish, print_json, running
+
+__all__ = ["encode"]
+
+
+def encode(
+    out: Annotated[str | None, typer.Option(help="The store to build, such as slices.zarr.")] = None,
+    work: Work = None,
+    preset: Preset = "paper",
+    order: Order = None,
+    size: Size = None,
+    views: Views = None,
+    training_views: TrainingViews = True,
+    boundary: Boundary = None,
+    downsample: Downsample = None,
+    resize: Resize = None,
+    storage: Storage = "encoded",
+    codec: Codec = None,
+    shard_size: ShardSize = "64MB",
+    seed: Seed = 0,
+    val: Val = 0.1,
+    test: Test = 0.0,
+    overwrite: Overwrite = False,
+    repair: Annotated[
+        str | None, typer.Option(help="Build this store's damaged shards again, and only those.")
+    ] = None,
+    roots: Annotated[
+        list[str] | None,
+        typer.Option("--root", help="With --repair: where the sources are (NAME=DIR, repeatable)."),
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Encode prepared cases into a store: the second half of `fve build`. Or repair a damaged store.
+
+    [bold]Examples[/bold]
+
+      fve encode --work amos.work --out amos_k2.zarr --order 2
+
+      fve encode --repair amos.zarr --root /data/amos22
+    """
+    from fve_pipeline.build import default_work, encode_prepared
+
+    started = time.monotonic()
+    if repair is not None:
+        _repair(repair, work, roots or [], workers, memory, scheduler, as_json)
+        return
+    if out is None or work is None:
+        raise typer.BadParameter("give --work DIR and --out STORE, or --repair STORE", param_hint="--out")
+    given = {
+        "order": order,
+        "size": size,
+        "views_rule": views,
+        "training_views": training_views,
+        "boundary": boundary,
+        "downsample": downsample,
+        "resize": resize,
+        "storage": storage,
+        "codec": codec,
+        "seed": seed,
+        "val_fraction": val,
+        "test_fraction": test,
+    }
+    folder = (work or default_work(out)).absolute()
+    settings = prepared_settings(preset, given, folder, shard_size)
+    with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+        summary = encode_prepared(out, folder, settings, executor, bars, overwrite=overwrite)
+    finish(summary, started, as_json)
+
+
+def _repair(
+    name: str,
+    work: Path | None,
+    roots: list[str],
+    workers: int | None,
+    memory: str | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    from fve_pipeline.build import default_work
+    from fve_pipeline.recompute import repair_shards
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.store.verify import verify
+
+    store = open_store(name)
+    findings = verify(store)
+    shards = sorted({finding.shard for finding in findings if finding.shard is not None})
+    if shards:
+        folder = (work or default_work(name)).absolute()
+        with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+            repair_shards(store, shards, roots_of(roots), folder, executor, bars)
+    left = verify(open_store(name))
+    if as_json:
+        print_json({"store": name, "repaired": shards, "left": [finding.problem for finding in left]})
+    else:
+        console.print(f"{name}: repaired shards {', '.join(map(str, shards)) or 'none'}.")
+        for finding in left:
+            console.print(f"still wrong: {finding.file}: {finding.problem}", style="red", markup=False)
+    raise typer.Exit(1 if left else 0)
