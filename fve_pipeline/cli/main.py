@@ -7,6 +7,7 @@ import sys
 import typer
 
 from fve_pipeline import __version__
+from fve_pipeline.cli import catalogs
 from fve_pipeline.errors import FveError
 
 app = typer.Typer(
@@ -19,6 +20,9 @@ app = typer.Typer(
 )
 
 
+app.add_typer(catalogs.app)
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"fve_pipeline {__version__}")
@@ -27,7 +31,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """From raw medical volumes to FVE training stores, coresets and a text-prompted 3D segmenter."""
 
