@@ -7,6 +7,7 @@ import sys
 import typer
 
 from fve_pipeline import __version__
+from fve_pipeline.cli import catalogs
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.info import info
@@ -29,6 +30,7 @@ app.command()(prepare)
 app.command()(encode)
 app.command()(info)
 app.command()(verify)
+app.add_typer(catalogs.app)
 
 
 def _version(value: bool) -> None:

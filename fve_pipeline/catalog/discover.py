@@ -1,0 +1,128 @@
+"""Find a dataset's cases: names only, no file is opened but the split's table."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+
+from fve_pipeline.case import Case, LabelFile, Rendition
+from fve_pipeline.catalog.family import expand
+from fve_pipeline.catalog.pattern import parse_pattern
+from fve_pipeline.catalog.schema import Catalog
+from fve_pipeline.catalog.split import split_finder
+from fve_pipeline.errors import CatalogError
+
+__all__ = ["discover", "natural_key"]
+
+
+def discover(catalog: Catalog, root: Path) -> list[Case]:
+    """List the cases of ``catalog`` under ``root``, by name in natural order (``case_2`` before ``case_10``).
+
+    Whether a case's label and channel files exist is not looked up: a case that lacks one fails alone when
+    it is read, and ``file_problems`` lists such cases beforehand. A family gives its datasets' cases.
+
+    Raises
+    ------
+    CatalogError
+        When ``root`` is no folder, when no image matches (the deepest folder that was reached and what it
+        holds are named), when two images give one case name, or when a case's split cannot be told.
+    """
+    if not root.is_dir():
+        msg = (
+            f"catalog {catalog.name!r}: the root {root} is no folder. Give the folder that holds the dataset."
+        )
+        raise CatalogError(msg)
+    if catalog.is_family:
+        return [case for dataset in expand(catalog, root) for case in discover(dataset, root)]
+    layout = catalog.layout
+    split_of = split_finder(catalog, root)
+    name_of, subject_of = parse_pattern(layout.case_template), parse_pattern(layout.subject_template)
+    series_of = None if layout.series is None else parse_pattern(layout.series)
+    cases: dict[str, Case] = {}
+    for image, parts in catalog.find_images(root):
+        name, subject = name_of.format(parts), subject_of.format(parts)
+        if name in cases:
+            msg = (
+                f"catalog {catalog.name!r}: two images make the case {name!r}: {cases[name].image} and "
+                f"{image} under {root}. Point --root at one copy, or tell them apart with "
+                'case = "..." in [layout].'
+            )
+            raise CatalogError(msg)
+        cases[name] = Case(
+            dataset=catalog.name,
+            name=name,
+            subject=catalog.subject_id(name, subject),
+            modality=str(catalog.modality),
+            image=image,
+            labels=_labels(catalog, {**parts, "image": image}),
+            renditions=_renditions(catalog, parts),
+            split=split_of(name, subject, parts),
+            series=None if series_of is None else series_of.format(parts),
+            scaled=catalog.scaled,
+        )
+    if not cases:
+        raise CatalogError(_nothing(catalog, root))
+    _drop_label_maps(cases)
+    return [cases[name] for name in sorted(cases, key=natural_key)]
+
+
+def _drop_label_maps(cases: dict[str, Case]) -> None:
+    """Forget images that are another case's labels: ``{case}.nrrd`` matches ``a.nrrd`` and ``a_seg.nrrd``."""
+    labels = {file.path for case in cases.values() for file in case.labels if file.path != case.image}
+    for name in [name for name, case in cases.items() if case.image in labels]:
+        del cases[name]
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which runs of digits count as numbers; ties are broken by the text itself."""
+    pieces = re.split(r"(\d+)", name)
+    key = tuple(
+        (0, int(piece), "") if piece.isdigit() else (1, 0, piece.lower()) for piece in pieces if piece
+    )
+    return (*key, (2, 0, name))
+
+
+def _labels(catalog: Catalog, parts: dict[str, str]) -> tuple[LabelFile, ...]:
+    pattern = parse_pattern(catalog.layout.labels)
+    files = [(spec.file, spec.id) for spec in catalog.classes if spec.file is not None]
+    if files:
+        return tuple(
+            LabelFile(pattern.format({**parts, "class": file}), value=value) for file, value in files
+        )
+    return (LabelFile(pattern.format(parts), member=catalog.layout.label_member),)
+
+
+def _renditions(catalog: Catalog, parts: dict[str, str]) -> tuple[Rendition, ...]:
+    if not catalog.renditions:
+        window = catalog.window or (
+            "soft_tissue" if catalog.modality == "CT" and not catalog.scaled else None
+        )
+        return (Rendition(name=window or "image", window=window),)
+    return tuple(
+        Rendition(
+            name=spec.name,
+            window=spec.window,
+            channel=spec.channel,
+            image=None if spec.image is None else parse_pattern(spec.image).format(parts),
+            class_ids=spec.classes,
+        )
+        for spec in catalog.renditions
+    )
+
+
+def _nothing(catalog: Catalog, root: Path) -> str:
+    """Why no image matched: how far the glob came, and whether a folder one level down would do."""
+    pattern = parse_pattern(catalog.layout.images)
+    reached, missing = pattern.stuck_at(root)
+    entries = sorted(entry.name for entry in islice((root / reached).iterdir(), 200))
+    shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
+    found = f"{root / reached} holds {shown}" if entries else f"{root / reached} is empty"
+    for entry in sorted(root.iterdir()):
+        if entry.is_dir() and next(iter(pattern.find(entry)), None) is not None:
+            found += f". It does match under {entry}: give that as the root"
+            break
+    return (
+        f"catalog {catalog.name!r}: no image matches {pattern.text!r} under {root}: "
+        f"nothing fits {missing!r}; {found}"
+    )

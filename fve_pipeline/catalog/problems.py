@@ -1,0 +1,99 @@
+"""What is wrong with a dataset's files, found by their names alone."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fve_pipeline.case import Case
+from fve_pipeline.catalog.pattern import parse_pattern
+from fve_pipeline.catalog.schema import Catalog
+
+__all__ = ["Problem", "file_problems"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding. ``kind`` is for sorting and scripts; ``case`` is empty for what concerns the dataset.
+
+    An ``error`` makes its case fail in a build; a ``warning`` does not, but ought to be looked at.
+    """
+
+    level: Literal["error", "warning"]
+    kind: str
+    dataset: str
+    case: str
+    message: str
+
+
+def file_problems(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Problem]:
+    """Missing labels and channel files, labels without an image, subjects in two splits. Opens no file."""
+    return [
+        *_missing(root, cases),
+        *_orphans(catalog, root, cases),
+        *split_subjects(cases),
+    ]
+
+
+def _missing(root: Path, cases: Sequence[Case]) -> list[Problem]:
+    found = []
+    for case in cases:
+        lost = [file.path for file in case.labels if not os.path.exists(root / file.path)]
+        if lost:
+            of = (
+                "no label file"
+                if len(lost) == len(case.labels)
+                else f"{len(lost)} of {len(case.labels)} label files missing"
+            )
+            message = f"{case.image}: {of}; expected {lost[0]}"
+            found.append(Problem("error", "missing labels", case.dataset, case.name, message))
+        for rendition in case.renditions:
+            if rendition.image is not None and not os.path.exists(root / rendition.image):
+                message = f"rendition {rendition.name!r} expects {rendition.image}, which does not exist"
+                found.append(Problem("error", "missing image", case.dataset, case.name, message))
+    return found
+
+
+def _orphans(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Problem]:
+    """Label files that no case claims, where the labels' glob says where to look for them."""
+    text = catalog.layout.labels
+    if "{image}" in text or "{class}" in text:
+        return []
+    claimed = {file.path for case in cases for file in case.labels}
+    allowed = {part: kind for part, kind in catalog.layout.kinds.items() if kind}
+    for part, kind in allowed.items():
+        text = text.replace(f"{{{part}}}", f"{{{part}:{kind}}}", 1)
+    found = []
+    for path, parts in parse_pattern(text).find(root):
+        inside = all(
+            low <= int(parts.get(part, low)) <= high for part, (low, high) in catalog.layout.where.items()
+        )
+        if path not in claimed and inside:
+            message = (
+                f"{path} is a label file without an image; images are expected as {catalog.layout.images}"
+            )
+            found.append(Problem("warning", "labels without image", catalog.name, "", message))
+    return found
+
+
+def split_subjects(cases: Sequence[Case]) -> list[Problem]:
+    """Subjects whose cases the catalog puts in different splits: a leak from training into the score."""
+    by_subject: dict[str, dict[str, list[Case]]] = defaultdict(lambda: defaultdict(list))
+    for case in cases:
+        if case.split is not None:
+            by_subject[case.subject][case.split].append(case)
+    found = []
+    for subject, splits in sorted(by_subject.items()):
+        if len(splits) > 1:
+            first = next(iter(splits.values()))[0]
+            where = "; ".join(
+                f"{split}: {', '.join(case.id for case in members[:3])}"
+                for split, members in sorted(splits.items())
+            )
+            message = f"the subject {subject!r} is in {len(splits)} splits ({where})"
+            found.append(Problem("error", "subject in two splits", first.dataset, first.name, message))
+    return found
