@@ -16,7 +16,7 @@ from fve_pipeline.progress import Progress
 from fve_pipeline.roster import read_roster
 from fve_pipeline.sources import Dataset, expand_datasets, find_jobs
 from fve_pipeline.store.commit import next_generation, recover
-from fve_pipeline.store.files import Files, open_files
+from fve_pipeline.store.files import Files, LocalFiles, open_files
 from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store, open_store
@@ -62,7 +62,7 @@ def prepare_datasets(
 ) -> Prepared:
     """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock."""
     work.mkdir(parents=True, exist_ok=True)
-    with BuildLock(open_files(work)):
+    with BuildLock(LocalFiles(work)):
         found = expand_datasets(datasets)
         jobs = find_jobs(found, work, settings.intensity_rule, settings.percentiles_over, only)
         committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
@@ -87,7 +87,7 @@ def build_store(
     build is writing into ``out``.
     """
     store = open_files(out)
-    with BuildLock(store):
+    with BuildLock(LocalFiles(out)):
         base, generation = _base(store, out, settings, overwrite)
         prepared = prepare_datasets(datasets, work, settings, executor, progress, only=only, base=base)
         return _encode(store, out, work, settings, base, generation, prepared, executor, progress)
@@ -104,7 +104,7 @@ def encode_prepared(
 ) -> BuildSummary:
     """Stage 2 alone: what `fve prepare` left in ``work`` becomes the store ``out``."""
     store = open_files(out)
-    with BuildLock(store):
+    with BuildLock(LocalFiles(out)):
         base, generation = _base(store, out, settings, overwrite)
         roster = read_roster(work)
         if roster.rule != settings.intensity_rule:

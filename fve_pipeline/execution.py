@@ -78,7 +78,7 @@ def memory_budget(fraction: float = 0.8) -> int:
     """Bytes that a build may use by default: a share of what this machine, or its container, has."""
     from distributed.system import MEMORY_LIMIT
 
-    return int(MEMORY_LIMIT * fraction)
+    return round(float(MEMORY_LIMIT) * fraction)
 
 
 def is_environment_fault(error: BaseException) -> bool:

@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from fve_pipeline.facts import CaseFacts
 from fve_pipeline.splits import split_of
-from fve_pipeline.views import VIEWS, choose_views
+from fve_pipeline.views import VIEWS, ViewRule, choose_views
 
 __all__ = [
     "PlanSettings",
@@ -93,9 +93,9 @@ def case_views(
 
     ``shape`` and ``spacing`` (mm) are (z,y,x).
     """
-    if settings.views == "paper" or settings.views == "released":
+    if settings.views in ("paper", "released"):
         training = settings.training_views and split == "train"
-        return choose_views(shape, spacing, rule=settings.views, training=training)
+        return choose_views(shape, spacing, rule=cast("ViewRule", settings.views), training=training)
     return tuple(settings.views.split(","))
 
 

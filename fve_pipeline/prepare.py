@@ -22,8 +22,8 @@ from fve_pipeline.execution import is_environment_fault
 from fve_pipeline.facts import CaseFacts, Failure, SourceStat
 from fve_pipeline.intensity import parse_window, to_uint8
 from fve_pipeline.statistics import class_facts, gradient_energy, quantiles_uint8
-from fve_pipeline.store.array import write_volume
 from fve_pipeline.store.files import open_files
+from fve_pipeline.store.volume import write_volume
 from fve_pipeline.volume import Volume, hash_files, read_header, read_image, read_labels, source_files
 
 __all__ = [

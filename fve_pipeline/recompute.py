@@ -21,8 +21,7 @@ from fve_pipeline.prepare import PrepareJob, job_from_recipe, predicted_bytes, p
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import datasets_of_store
 from fve_pipeline.sources import is_current
-from fve_pipeline.store.commit import restore_shard
-from fve_pipeline.store.files import open_files
+from fve_pipeline.store.files import LocalFiles, open_files
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import ShardEntry
@@ -58,11 +57,11 @@ def repair_shards(
     entries = {entry.shard: entry for entry in store.manifest.shards}
     plans = [shard_of_index(store, entries[shard]) for shard in shards]
     needed = dict.fromkeys(segment.case for plan in plans for segment in plan.segments)
-    with BuildLock(open_files(store.files.url)):
+    with BuildLock(LocalFiles(store.files.url)):
         cases = _prepared(store, list(needed), roots, work, executor, progress)
         progress.stage("encode", len(plans), "shards")
-        for plan in plans:
-            job = EncodeJob(
+        jobs = [
+            EncodeJob(
                 store=store.files,
                 prepared=open_files(work / "prepared"),
                 generation=_GENERATION,
@@ -71,11 +70,14 @@ def repair_shards(
                 settings=store.settings,
                 cases={segment.case: cases[segment.case] for segment in plan.segments},
             )
-            for _, receipt in executor.run(
-                encode_shard, [Task(f"encode shard {plan.shard}", (job,), 1 << 30)]
-            ):
-                restore_shard(store.files, entries[plan.shard], receipt)
+            for plan in plans
+        ]
+        tasks = [Task(f"encode shard {job.shard.shard}", (job,), predicted_shard_bytes(job)) for job in jobs]
+        made = []
+        for task, receipt in executor.run(encode_shard, tasks):
+            made.append((entries[task.args[0].shard.shard], receipt))
             progress.advance()
+        restore_shards(store.files, made)
 
 
 def shard_of_index(store: Store, entry: ShardEntry) -> ShardPlan:

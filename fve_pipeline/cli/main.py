@@ -9,6 +9,7 @@ import typer
 from fve_pipeline import __version__
 from fve_pipeline.cli import catalogs
 from fve_pipeline.cli.build import build
+from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.prepare import prepare
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 
+app.command()(demo)
 app.command()(build)
 app.command()(prepare)
 app.command()(encode)

@@ -12,6 +12,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -45,7 +46,7 @@ class Bars:
             console=errors,
             disable=quiet,
         )
-        self._task = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Bars:
         self._progress.start()
