@@ -1,0 +1,147 @@
+"""DICOM: a folder with one series (or one named), a single file, or an enhanced multi-frame file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.volume.dicom_header import FileHeader, looks_like_dicom, read_file_header
+from fve_pipeline.volume.dicom_pixels import check_pixels, read_pixels
+from fve_pipeline.volume.dicom_stack import stack_frames
+from fve_pipeline.volume.kinds import shown
+from fve_pipeline.volume.refusal import refusal
+from fve_pipeline.volume.types import Raw, Series
+from fve_pipeline.volume.values import apply_scale, narrow, scaled_dtype
+
+__all__ = ["list_series", "read_dicom", "series_files"]
+
+
+def list_series(folder: Path) -> tuple[Series, ...]:
+    """The image series that lie directly in a folder (or in one file), by key."""
+    groups: dict[str, list[FileHeader]] = {}
+    for header in _scan(folder):
+        if header.is_image:
+            groups.setdefault(header.uid, []).append(header)
+    return tuple(sorted((_series(uid, headers) for uid, headers in groups.items()), key=lambda s: s.key))
+
+
+def series_files(path: Path, series: str | None) -> list[Path]:
+    """The files that :func:`read_dicom` reads, sorted by name."""
+    return sorted(header.path for header in _choose(path, series))
+
+
+def read_dicom(path: Path, *, series: str | None, voxels: bool) -> Raw:
+    """Read the series of a folder, or (``voxels`` False) its headers only. Values come out rescaled."""
+    name = shown(path)
+    headers = _choose(path, series)
+    frames = [(n, frame) for n, header in enumerate(headers) for frame in header.frames]
+    sizes = sorted({(header.rows, header.columns) for header in headers})
+    if len(sizes) > 1:
+        text = ", ".join(f"{rows}×{columns}" for rows, columns in sizes)
+        raise refusal(
+            name, f"slices of different sizes ({text}) in one series", "one", "Split the series first"
+        )
+    if any(frame.spacing is not None for _, frame in frames):
+        for header in headers:  # before the geometry: colour pictures rarely have a position
+            check_pixels(header)
+    order, affine, notes = stack_frames([frame for _, frame in frames], name)
+    for header in headers:
+        check_pixels(header)
+    modalities = sorted({header.modality for header in headers})
+    if len(modalities) > 1:
+        notes.append(f"modalities {', '.join(modalities)} in one series")
+    if any(header.photometric == "MONOCHROME1" for header in headers):
+        notes.append("MONOCHROME1: low values are meant to be shown bright; values are kept as stored")
+    if any(header.lossy for header in headers):
+        notes.append("the pixels were compressed with loss before they came here")
+    raw = Raw((len(frames), *sizes[0]), _dtype(headers), affine, modality=modalities[0], notes=notes)
+    if voxels:
+        raw.array = _read_slices(headers, [frames[n] for n in order], raw)
+        raw.dtype = raw.array.dtype
+    return raw
+
+
+def _scan(path: Path) -> list[FileHeader]:
+    if path.is_file():
+        return [read_file_header(path)]
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and looks_like_dicom(file)]
+    if not files:
+        folders = sum(entry.is_dir() for entry in path.iterdir())
+        raise refusal(
+            shown(path),
+            f"no DICOM files in this folder ({folders} folders in it)",
+            "the files of a series",
+            "Name the folder that holds them",
+        )
+    return [read_file_header(file) for file in files]
+
+
+def _choose(path: Path, series: str | None) -> list[FileHeader]:
+    headers = _scan(path)
+    images = [header for header in headers if header.is_image]
+    if not images:
+        check_pixels(headers[0])
+    keys = sorted({header.key for header in images})
+    if series is None and len(keys) == 1:
+        return images
+    chosen = [header for header in images if series is not None and series in (header.key, header.uid)]
+    if chosen:
+        return chosen
+    found = "; ".join(_text(s) for s in list_series(path))
+    advice = "Name one by its key or SeriesInstanceUID"
+    if series is None:
+        found = f"{len(keys)} series in one folder ({found})"
+        raise refusal(shown(path), found, "one, or a series to be named", advice)
+    raise refusal(shown(path), "no series of the name that was given", f"one of: {found}", advice)
+
+
+def _series(uid: str, headers: Sequence[FileHeader]) -> Series:
+    first = headers[0]
+    return Series(
+        key=first.key,
+        modality=first.modality,
+        rows=first.rows,
+        columns=first.columns,
+        slices=sum(len(header.frames) for header in headers),
+        files=tuple(header.path for header in headers),
+        uid=uid,
+    )
+
+
+def _text(series: Series) -> str:
+    return f"{series.key}: {series.modality}, {series.slices} of {series.rows}×{series.columns}"
+
+
+def _scales(headers: Sequence[FileHeader]) -> set[tuple[float, float]]:
+    return {(frame.slope, frame.intercept) for header in headers for frame in header.frames}
+
+
+def _dtype(headers: Sequence[FileHeader]) -> np.dtype[Any]:
+    """The type that the volume is expected in."""
+    types = {scaled_dtype(header.stored_type, *scale) for header in headers for scale in _scales([header])}
+    return np.dtype(np.result_type(*types))
+
+
+def _read_slices(headers: Sequence[FileHeader], frames: Sequence[tuple[int, Any]], raw: Raw) -> NDArray[Any]:
+    """All slices in order. One type for the volume: integers while every slope is one, else float32."""
+    out = np.empty(raw.shape, raw.dtype)
+    target = {(n, frame.index): position for position, (n, frame) in enumerate(frames)}
+    for n, header in enumerate(headers):
+        pixels, scaled = read_pixels(header)
+        for frame, plane in zip(header.frames, pixels, strict=True):
+            done = plane if scaled else apply_scale(plane[None], frame.slope, frame.intercept)[0]
+            if out.dtype.kind != "f" and not _fits(done, out.dtype):
+                out = out.astype(np.int32)
+            out[target[n, frame.index]] = done
+    return narrow(out)
+
+
+def _fits(plane: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    if plane.dtype == dtype:
+        return True
+    bounds = np.iinfo(dtype)
+    return bool(bounds.min <= plane.min() and plane.max() <= bounds.max)

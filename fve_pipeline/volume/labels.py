@@ -1,0 +1,171 @@
+"""Label files -> one label map on the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.case import LabelFile
+from fve_pipeline.errors import GeometryError
+from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
+from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.read import load_raw
+from fve_pipeline.volume.refusal import refusal
+from fve_pipeline.volume.types import Labels, Volume
+from fve_pipeline.volume.values import apply_scale
+
+__all__ = ["read_labels"]
+
+_MAX = np.iinfo(np.uint16).max
+
+
+def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> Labels:
+    """Read a case's label files onto its image's grid.
+
+    A file whose grid differs from the image's (direction, origin, spacing or size) is resampled, nearest, in
+    world space. Files are laid over each other in their order: where a later one is not zero it wins, and the
+    notes count the voxels that it took. ``LabelFile.value`` is the id that a file's non-zero voxels get.
+
+    Returns
+    -------
+    Labels
+        uint16 (z,y,x) of the image's shape.
+
+    Raises
+    ------
+    ReadError
+        A file can't be read, or holds something other than ids 0..65535: fractions, negative or larger
+        values, several layers without one named.
+    GeometryError
+        A file's box doesn't touch the image's, none of its labelled voxels falls inside the image, or one of
+        the two has no position while their sizes differ.
+    """
+    out = np.zeros(like.array.shape, np.uint16)
+    notes: list[str] = []
+    resampled = False
+    for file in files:
+        array, moved = _on_grid(file, Path(root), like, notes)
+        resampled |= moved
+        layer = array != 0
+        if file.value is not None:
+            _note_values(array, file, notes)
+            taken = layer & (out != 0) & (out != file.value)
+            np.copyto(out, np.uint16(file.value), where=layer)
+        else:
+            taken = layer & (out != 0) & (out != array)
+            np.copyto(out, array, where=layer, casting="unsafe")
+        if taken.any():
+            count = int(taken.sum())
+            notes.append(f"{file.path}: {count} voxels that an earlier file had labelled were relabelled")
+    return Labels(out, resampled, tuple(notes))
+
+
+def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tuple[NDArray[Any], bool]:
+    """(ids on the image's grid, whether that took resampling)."""
+    name = file.path
+    raw = load_raw(
+        root / file.path, series=None, channel=file.channel, member=file.member or "gts", voxels=True
+    )
+    if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
+        raise AssertionError(name)
+    array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
+    notes.extend(f"{name}: {note}" for note in raw.notes if "1 mm assumed" not in note)
+    if not (raw.located and like.located):
+        return _by_index(array, raw.located, like, name), False
+    turn = plan_turn(raw.affine)
+    affine = turn_affine(raw.affine, raw.shape, turn)
+    array = turn_array(array, turn)
+    shape = (array.shape[0], array.shape[1], array.shape[2])
+    target = (like.array.shape[0], like.array.shape[1], like.array.shape[2])
+    if shape == target and (offset := grid_offset(like.affine, affine, shape)) < 0.5:
+        if offset > 0.05:
+            notes.append(
+                f"{name}: its grid lies {offset:.2f} voxels off the image's; the nearest voxels are the same"
+            )
+        return array, False
+    if not boxes_overlap(like.affine, target, affine, shape):
+        found = (
+            f"the label map lies at {_span(affine, shape)}, outside the image at {_span(like.affine, target)}"
+        )
+        expected, advice = "them to overlap (LPS x, y, z in mm)", "Check that it belongs to this image"
+        raise refusal(name, found, expected, advice, GeometryError)
+    before = int(np.count_nonzero(array)) * abs(float(np.linalg.det(affine[:3, :3])))
+    array = resample_nearest(array, affine, like.affine, target)
+    after = int(np.count_nonzero(array)) * abs(float(np.linalg.det(like.affine[:3, :3])))
+    if before and not after:
+        found = f"no labelled voxel falls inside the image at {_span(like.affine, target)}"
+        advice = "Check that it belongs to this image and isn't mirrored"
+        raise refusal(name, found, "some (LPS x, y, z in mm)", advice, GeometryError)
+    change = f", {after / before:.0%} of the labelled volume is left" if before else ""
+    notes.append(f"{name}: on another grid than the image ({_sizes(shape)}); resampled, nearest{change}")
+    return array, True
+
+
+def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Whole numbers 0..65535 in an integer type."""
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f":
+        bad = int((~np.isfinite(array)).sum())
+        if bad:
+            raise refusal(
+                name, f"{bad} labels of {array.size} are NaN or infinite", "whole numbers", "Repair the file"
+            )
+        odd = array != np.rint(array)
+        if odd.any():
+            raise refusal(
+                name,
+                f"{int(odd.sum())} labels are fractions (the first is {float(array[odd][0]):.4g})",
+                "whole numbers",
+                "Give the label map, not probabilities; resample labels nearest",
+            )
+    low, high = array.min(), array.max()
+    if low < 0:
+        raise refusal(
+            name,
+            f"{int((array < 0).sum())} labels are negative (down to {int(low)})",
+            f"0..{_MAX}",
+            "Give the class ids themselves",
+        )
+    if high > _MAX:
+        raise refusal(name, f"labels go up to {int(high)}", f"at most {_MAX}", "Renumber them first")
+    return array.astype(np.uint16) if array.dtype.kind == "f" else array
+
+
+def _by_index(array: NDArray[Any], located: bool, like: Volume, name: str) -> NDArray[Any]:
+    """Files without a position in the body can only be matched voxel by voxel, and only with their like."""
+    if located != like.located:
+        with_position, without = ("label map", "image") if located else ("image", "label map")
+        raise refusal(
+            name,
+            f"the {with_position} has a position in the body and the {without} has none",
+            "both or neither",
+            "Save both in one format",
+            GeometryError,
+        )
+    if array.shape != like.array.shape:
+        found = f"the label map is {_sizes(array.shape)} and the image {_sizes(like.array.shape)} (z,y,x)"
+        expected = "equal sizes, since neither says where it lies"
+        raise refusal(name, found, expected, "Check that they belong together", GeometryError)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _note_values(array: NDArray[Any], file: LabelFile, notes: list[str]) -> None:
+    high = int(array.max())
+    if high and (array[array != 0] != high).any():
+        notes.append(f"{file.path}: holds several ids; all of them became {file.value}")
+
+
+def _span(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> str:
+    ends = np.array([affine[:3, 3], affine[:3, 3] + affine[:3, :3] @ (np.array(shape) - 1)])
+    return ", ".join(
+        f"{low:.0f}..{high:.0f}" for low, high in zip(ends.min(axis=0), ends.max(axis=0), strict=True)
+    )
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))

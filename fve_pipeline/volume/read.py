@@ -1,0 +1,154 @@
+"""Any file -> :class:`Volume` or :class:`Header`: what the other modules of this package serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fve_pipeline.volume.dicom import read_dicom
+from fve_pipeline.volume.itk import read_itk
+from fve_pipeline.volume.kinds import kind_of, shown
+from fve_pipeline.volume.nifti import read_nifti
+from fve_pipeline.volume.npz import read_npz
+from fve_pipeline.volume.orientation import (
+    SHEAR_TOLERANCE,
+    axis_codes,
+    check_affine,
+    plan_turn,
+    shear,
+    spacing_of,
+    turn_affine,
+    turn_array,
+)
+from fve_pipeline.volume.tiff import read_tiff
+from fve_pipeline.volume.tilt import straighten
+from fve_pipeline.volume.types import Header, Raw, Volume
+from fve_pipeline.volume.values import apply_scale, narrow, replace_nonfinite, scaled_dtype
+
+__all__ = ["load_raw", "read_header", "read_image"]
+
+
+def read_image(
+    path: str | Path,
+    *,
+    series: str | None = None,
+    channel: int | None = None,
+    modality: str | None = None,
+    member: str | None = None,
+    nonfinite: float | None = None,
+    resample_tilt: bool = False,
+) -> Volume:
+    """Read one 3D image as (z,y,x) in LPS, exactly: axes are permuted and flipped, never interpolated.
+
+    Parameters
+    ----------
+    path
+        NIfTI-1/2 (gzipped or not), NRRD, MHA/MHD, a TIFF stack, npz, a DICOM file, or a folder with the files
+        of a DICOM series.
+    series
+        Which series of a DICOM folder: a key that :func:`list_series` gives, or a SeriesInstanceUID. A folder
+        of several series is refused without it.
+    channel
+        Which volume of a 4D or multi-channel file; such files are refused without it.
+    modality
+        What the catalog says; wins over the file's own (DICOM), with a note when they differ.
+    member
+        Which array of an npz; ``imgs`` by default.
+    nonfinite
+        Replaces NaN and infinite voxels, with their count in the notes; they are refused without it.
+    resample_tilt
+        Resample a sheared volume (tilted CT gantry) linearly; refused without it.
+
+    Returns
+    -------
+    Volume
+        Slope and intercept applied. Integers stay integers of at most 32 bits, in 16 where they fit; other
+        values are float32.
+
+    Raises
+    ------
+    ReadError
+        The file is missing, truncated, damaged, of an unknown kind, or holds no single grey volume.
+    GeometryError
+        Its geometry is missing or impossible: uneven slices, mixed orientations, axes not orthogonal.
+    """
+    path = Path(path)
+    name = shown(path)
+    raw = load_raw(path, series=series, channel=channel, member=member or "imgs", voxels=True)
+    array = raw.array
+    raw.array = None  # so that each step below can free what it replaces
+    if array is None or array.size == 0:  # pragma: no cover - readers raise before
+        raise AssertionError(name)
+    notes = list(raw.notes)
+    array = narrow(apply_scale(array, raw.slope, raw.intercept))
+    array, note = replace_nonfinite(array, nonfinite, name)
+    if note:
+        notes.append(note)
+    affine = raw.affine
+    if resample_tilt and shear(affine) > SHEAR_TOLERANCE:
+        degrees = float(np.degrees(np.arcsin(min(shear(affine), 1.0))))
+        array, affine = straighten(array, affine, name)
+        notes.append(
+            f"slices sheared by {degrees:.2f} degrees (tilted gantry) were straightened, linear in plane"
+        )
+    check_affine(affine, name)
+    if modality is not None and raw.modality is not None and modality.lower() != raw.modality.lower():
+        notes.append(f"the file says modality {raw.modality}, the catalog {modality}")
+    turn = plan_turn(affine)
+    turned = turn_affine(affine, array.shape, turn)
+    return Volume(
+        array=turn_array(array, turn),
+        spacing=spacing_of(turned),
+        affine=turned,
+        modality=modality or raw.modality,
+        orientation=axis_codes(affine) if raw.located else "unknown",
+        located=raw.located,
+        notes=tuple(notes),
+    )
+
+
+def read_header(
+    path: str | Path,
+    *,
+    series: str | None = None,
+    channel: int | None = None,
+    modality: str | None = None,
+    member: str | None = None,
+) -> Header:
+    """What :func:`read_image` would give, from headers alone: no voxel is inflated.
+
+    Geometry is not judged here, and a file of several channels is described without one being named; all else
+    that a header shows to be unreadable raises as :func:`read_image` does.
+    """
+    path = Path(path)
+    raw = load_raw(path, series=series, channel=channel, member=member or "imgs", voxels=False)
+    turn = plan_turn(raw.affine)
+    affine = turn_affine(raw.affine, raw.shape, turn)
+    z, y, x = (raw.shape[n] for n in turn[0])
+    dtype = scaled_dtype(raw.dtype, raw.slope, raw.intercept)
+    return Header(
+        shape=(z, y, x),
+        spacing=spacing_of(affine),
+        dtype=dtype,
+        nbytes=z * y * x * dtype.itemsize,
+        channels=raw.channels,
+        modality=modality or raw.modality,
+        affine=affine,
+        orientation=axis_codes(raw.affine) if raw.located else "unknown",
+        located=raw.located,
+    )
+
+
+def load_raw(path: Path, *, series: str | None, channel: int | None, member: str, voxels: bool) -> Raw:
+    """The volume as the file holds it, by the file's kind."""
+    kind = kind_of(path)
+    if kind == "dicom":
+        return read_dicom(path, series=series, voxels=voxels)
+    if kind == "nifti":
+        return read_nifti(path, channel=channel, voxels=voxels)
+    if kind == "itk":
+        return read_itk(path, channel=channel, voxels=voxels)
+    if kind == "tiff":
+        return read_tiff(path, channel=channel, voxels=voxels)
+    return read_npz(path, member=member, channel=channel, voxels=voxels)

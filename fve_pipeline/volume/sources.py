@@ -1,0 +1,41 @@
+"""Which files a volume is made of, and what they hash to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from fve_pipeline.volume.dicom import series_files
+from fve_pipeline.volume.kinds import kind_of
+
+__all__ = ["hash_files", "source_files"]
+
+_DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def source_files(path: str | Path, series: str | None = None) -> list[Path]:
+    """The files behind a path, sorted: a series' files, MHD's or NHDR's header and voxels, else itself."""
+    path = Path(path)
+    if kind_of(path) == "dicom":
+        return series_files(path, series) if path.is_dir() else [path]
+    if path.suffix.lower() in (".mhd", ".nhdr"):
+        found = _DATA_FILE.search(path.read_bytes()[:65536])
+        name = found.group(1).decode(errors="replace") if found else "LOCAL"
+        data = path.parent / name
+        return sorted([path, data]) if data.is_file() else [path]
+    return [path]
+
+
+def hash_files(paths: Iterable[str | Path]) -> str:
+    """sha256 (hex) of one file's bytes, or of the sorted lines "name sha256" of several."""
+    hashes = []
+    for path in map(Path, paths):
+        with path.open("rb") as file:
+            hashes.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    if len(hashes) == 1:
+        return hashes[0][1]
+    return hashlib.sha256(
+        "".join(f"{name} {digest}\n" for name, digest in sorted(hashes)).encode()
+    ).hexdigest()
