@@ -163,9 +163,13 @@ def stage(
     return receipts
 
 
-def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:
-    """Stage and commit ``rows``, all of the store's: those of ``previous`` first."""
-    receipts = stage(files, rows, s, previous)
+def publish(
+    files: Files,
+    rows: list[Row],
+    s: StoreSettings,
+    receipts: dict[int, Receipt],
+    previous: Manifest | None = None,
+) -> Manifest:
     return commit(
         files,
         str(next_generation(files)),
@@ -181,3 +185,8 @@ def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | 
         classes=classes_table(),
         previous=previous,
     )
+
+
+def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:
+    """Stage and commit ``rows``, all of the store's: those of ``previous`` first."""
+    return publish(files, rows, s, stage(files, rows, s, previous), previous)
