@@ -169,6 +169,7 @@ def publish(
     s: StoreSettings,
     receipts: dict[int, Receipt],
     previous: Manifest | None = None,
+    index: pa.Table | None = None,
 ) -> Manifest:
     return commit(
         files,
@@ -180,7 +181,7 @@ def publish(
         ],
         failures=[],
         receipts=receipts,
-        index=index_table(rows, s),
+        index=index or index_table(rows, s),
         cases=cases_table(rows),
         classes=classes_table(),
         previous=previous,
