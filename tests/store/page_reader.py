@@ -1,7 +1,7 @@
 """A reader of committed stores in one page, from docs/store-format.md: numpy and the standard library.
 
-It reads arrays whose chunks are stored plain or as blosc-lz4. For zstd the standard library has a decompressor
-from Python 3.14 on (compression.zstd); before, one call into any zstd library goes where the error is raised.
+It reads arrays whose chunks are plain or blosc-lz4. For zstd the standard library has a decompressor from
+Python 3.14 on (compression.zstd); before, one call into any zstd library goes where the error is raised.
 """
 
 from __future__ import annotations
