@@ -146,6 +146,7 @@ def recover(files: Files) -> bool:
     try:
         journal = Journal.model_validate_json(files.read(JOURNAL))
     except FileNotFoundError:
+        files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
         return False
     _finish(files, journal)
     return True

@@ -54,6 +54,12 @@ def verify(
     decoding, the class counts of the index against the masks, and the content id. ``progress`` is called with
     (shards done, shards in all).
     """
+    try:
+        manifest = read_manifest(store.files)
+    except FveError as error:
+        return [Finding(MANIFEST, str(error))]
+    if manifest != store.manifest:
+        return [Finding(MANIFEST, "it changed since the store was opened: open the store again")]
     findings = [*_check_documents(store), *_check_tables(store)]
     classes: _Classes = {}
     index = None
@@ -75,14 +81,7 @@ def verify(
 
 
 def _check_documents(store: Store) -> Iterator[Finding]:
-    try:
-        manifest = read_manifest(store.files)
-    except FveError as error:
-        yield Finding(MANIFEST, str(error))
-        return
-    if manifest != store.manifest:
-        yield Finding(MANIFEST, "it changed since the store was opened: open it again")
-    for key, expected in store_documents(manifest).items():
+    for key, expected in store_documents(store.manifest).items():
         try:
             same = store.files.read(key) == expected
         except FileNotFoundError:

@@ -163,9 +163,14 @@ def stage(
     return receipts
 
 
-def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:
-    """Stage and commit ``rows``, all of the store's: those of ``previous`` first."""
-    receipts = stage(files, rows, s, previous)
+def publish(
+    files: Files,
+    rows: list[Row],
+    s: StoreSettings,
+    receipts: dict[int, Receipt],
+    previous: Manifest | None = None,
+    index: pa.Table | None = None,
+) -> Manifest:
     return commit(
         files,
         str(next_generation(files)),
@@ -176,8 +181,13 @@ def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | 
         ],
         failures=[],
         receipts=receipts,
-        index=index_table(rows, s),
+        index=index or index_table(rows, s),
         cases=cases_table(rows),
         classes=classes_table(),
         previous=previous,
     )
+
+
+def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:
+    """Stage and commit ``rows``, all of the store's: those of ``previous`` first."""
+    return publish(files, rows, s, stage(files, rows, s, previous), previous)
