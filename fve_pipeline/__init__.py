@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from fve_pipeline.encoding import context_depth as context_depth
     from fve_pipeline.encoding import decode as decode
     from fve_pipeline.encoding import encode as encode
+    from fve_pipeline.store.reader import open_store as open_store
 
-__all__ = ["__version__", "context_depth", "decode", "encode"]
+__all__ = ["__version__", "context_depth", "decode", "encode", "open_store"]
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ _HOMES = {
     "context_depth": "fve_pipeline.encoding",
     "decode": "fve_pipeline.encoding",
     "encode": "fve_pipeline.encoding",
+    "open_store": "fve_pipeline.store.reader",
 }
 
 

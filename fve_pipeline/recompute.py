@@ -12,6 +12,7 @@ import numpy as np
 
 from fve_pipeline.encode_stage import prepared_cases
 from fve_pipeline.encode_store import EncodeJob, PreparedCase, encode_shard, segment_samples
+from fve_pipeline.encode_store import predicted_bytes as predicted_shard_bytes
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts, Failure
@@ -21,6 +22,7 @@ from fve_pipeline.prepare import PrepareJob, job_from_recipe, predicted_bytes, p
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import datasets_of_store
 from fve_pipeline.sources import is_current
+from fve_pipeline.store.commit import restore_shards
 from fve_pipeline.store.files import LocalFiles, open_files
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store

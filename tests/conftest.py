@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from fve_pipeline.execution import Executor, cluster
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -25,3 +29,10 @@ def golden() -> Path:
     if not path.is_dir():
         pytest.skip("the golden numbers (../shared/golden) are not beside this checkout")
     return path
+
+
+@pytest.fixture(scope="session")
+def executor() -> Iterator[Executor[Any]]:
+    """A real local Dask cluster of two worker processes, shared by the tests that build."""
+    with cluster(workers=2, memory=4 << 30) as running:
+        yield running
