@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["compile_kernel"]
+__all__ = ["compile_kernel", "in_threads", "read_only"]
+
+T = TypeVar("T")
 
 _warned = False
 
 
-def compile_kernel(function: Callable[..., Any], *signatures: Any) -> Callable[..., Any]:
-    """Compile ``function`` for the signatures given, without the interpreter lock, cached on disk.
+def compile_kernel(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
+    """Compile ``function`` for one signature, without the interpreter lock, cached on disk.
 
-    The signatures are fixed, so that everything that can go wrong with the cache goes wrong here: where no
+    The signature is fixed, so that everything that can go wrong with the cache goes wrong here: where no
     folder for it can be written (a read-only installation without a home, a full disk), one warning is given
     a process and the kernel is compiled for this process alone.
     """
     global _warned
     try:
-        return numba.njit(list(signatures), nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(signature, nogil=True, cache=True)(function)  # type: ignore[no-any-return]
     except (RuntimeError, OSError) as error:
         if not _warned:
             _warned = True
@@ -32,4 +37,24 @@ def compile_kernel(function: Callable[..., Any], *signatures: Any) -> Callable[.
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return numba.njit(list(signatures), nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(signature, nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def read_only(dtype: Any, ndim: int = 1) -> Any:
+    """The type of a C-contiguous array that a kernel only reads; writable arrays fit it too."""
+    return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly=True)
+
+
+def in_threads(threads: int, work: Callable[..., T], *arrays: NDArray[Any]) -> list[T]:
+    """Cut arrays along their first axis into one run a thread, and ``work`` on the runs; results in order.
+
+    Plain threads over kernels that release the interpreter lock: unlike numba's parallel loops they may be
+    started from several threads at once.
+    """
+    size = len(arrays[0])
+    runs = min(threads, size)
+    if runs < 2:
+        return [work(*arrays)]
+    cuts = [slice(size * run // runs, size * (run + 1) // runs) for run in range(runs)]
+    with ThreadPoolExecutor(runs) as pool:
+        return list(pool.map(lambda cut: work(*(array[cut] for array in arrays)), cuts))

@@ -10,8 +10,6 @@ slice once. Nothing is shared between calls, so any number of threads may encode
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numba
@@ -19,7 +17,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from fve_kernels.compiling import compile_kernel
+from fve_kernels.compiling import compile_kernel, in_threads, read_only
 from fve_kernels.geometry import KernelInputError, plan
 
 __all__ = ["encode"]
@@ -197,7 +195,7 @@ def _encode_rows(
 _kernel = compile_kernel(
     _encode_rows,
     numba.void(
-        numba.types.Array(numba.uint8, 2, "C", readonly=True),
+        read_only(np.uint8, 2),
         numba.int64,
         numba.int64,
         numba.int64,
@@ -242,14 +240,5 @@ def encode(
     flat = image.reshape(len(image), -1)
     rows = encoded.reshape(len(encoded), -1)
     shape = (job.height, job.width, job.order, job.stride, job.chw)
-    if threads < 2 or focus.size < 2:
-        _kernel(flat, *shape, focus, chains, rows)
-        return encoded
-    cuts = np.linspace(0, focus.size, min(threads, focus.size) + 1).astype(int)
-    with ThreadPoolExecutor(len(cuts) - 1) as pool:
-        runs = [
-            pool.submit(_kernel, flat, *shape, focus[a:b], chains[a:b], rows[a:b]) for a, b in pairwise(cuts)
-        ]
-    for run in runs:
-        run.result()
+    in_threads(threads, lambda f, c, r: _kernel(flat, *shape, f, c, r), focus, chains, rows)
     return encoded
