@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from fve_pipeline.case import Case, LabelFile, Rendition
 from fve_pipeline.catalog.family import expand
+from fve_pipeline.catalog.frames import Framer
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog
 from fve_pipeline.catalog.split import split_finder
@@ -35,21 +37,32 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
         raise CatalogError(msg)
     if catalog.is_family:
         return [case for dataset in expand(catalog, root) for case in discover(dataset, root)]
-    layout = catalog.layout
-    split_of = split_finder(catalog, root)
-    name_of, subject_of = parse_pattern(layout.case_template), parse_pattern(layout.subject_template)
-    series_of = None if layout.series is None else parse_pattern(layout.series)
     cases: dict[str, Case] = {}
-    for image, parts in catalog.find_images(root):
-        name, subject = name_of.format(parts), subject_of.format(parts)
-        if name in cases:
+    for case in _find(catalog, root):
+        if case.name in cases:
             msg = (
-                f"catalog {catalog.name!r}: two images make the case {name!r}: {cases[name].image} and "
-                f"{image} under {root}. Point --root at one copy, or tell them apart with "
+                f"catalog {catalog.name!r}: two images make the case {case.name!r}: {cases[case.name].image} and "
+                f"{case.image} under {root}. Point --root at one copy, or tell them apart with "
                 'case = "..." in [layout].'
             )
             raise CatalogError(msg)
-        cases[name] = Case(
+        cases[case.name] = case
+    if not cases:
+        raise CatalogError(_nothing(catalog, root))
+    _drop_label_maps(cases)
+    return [cases[name] for name in sorted(cases, key=natural_key)]
+
+
+def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
+    """The cases in the order in which their images are met."""
+    layout = catalog.layout
+    split_of = split_finder(catalog, root)
+    framer = None if catalog.frames is None else Framer(catalog, root, catalog.frames)
+    name_of, subject_of = parse_pattern(layout.case_template), parse_pattern(layout.subject_template)
+    series_of = None if layout.series is None else parse_pattern(layout.series)
+    for image, parts in catalog.find_images(root):
+        name, subject = name_of.format(parts), subject_of.format(parts)
+        case = Case(
             dataset=catalog.name,
             name=name,
             subject=catalog.subject_id(name, subject),
@@ -61,10 +74,10 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
             series=None if series_of is None else series_of.format(parts),
             scaled=catalog.scaled,
         )
-    if not cases:
-        raise CatalogError(_nothing(catalog, root))
-    _drop_label_maps(cases)
-    return [cases[name] for name in sorted(cases, key=natural_key)]
+        if framer is None:
+            yield case
+        else:
+            yield from framer.split(case, subject)
 
 
 def _drop_label_maps(cases: dict[str, Case]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.rules import KeyedError
 
-__all__ = ["Layout", "Split", "SplitRule"]
+__all__ = ["Frames", "Layout", "Split", "SplitRule"]
 
 Split = Literal["train", "val", "test"]
 
@@ -105,6 +105,21 @@ class Layout(BaseModel):
         if self.subject:
             return self.subject
         return "{subject}" if "subject" in self.parts else self.case_template
+
+
+class Frames(BaseModel):
+    """One case a frame of a 4D file, where a CSV file under the root says which frames are labelled.
+
+    ``key`` is the column with the name of the case or subject; each of ``columns`` holds a frame's number,
+    counted from 0, in images and label maps alike. A case becomes ``name_column`` for each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    key: str
+    columns: tuple[str, ...] = Field(min_length=1)
+    delimiter: str = ","
 
 
 class SplitRule(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fve_pipeline.catalog.layout import Layout, SplitRule
+from fve_pipeline.catalog.layout import Frames, Layout, SplitRule
 from fve_pipeline.catalog.positions import key_lines, line_of
 from fve_pipeline.catalog.rules import KeyedError
 from fve_pipeline.catalog.schema import Catalog, ClassSpec, RenditionSpec
@@ -22,6 +22,7 @@ __all__ = ["load_catalog", "parse_catalog", "shipped_catalogs"]
 _TABLES: dict[str, type[BaseModel]] = {
     "classes": ClassSpec,
     "renditions": RenditionSpec,
+    "frames": Frames,
     "layout": Layout,
     "split": SplitRule,
     "prompt_file": PromptFile,

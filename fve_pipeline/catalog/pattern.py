@@ -19,7 +19,8 @@ class Pattern:
     """A parsed glob. ``parts`` are its names in order of first appearance.
 
     ``{name}`` is one or more characters of one path component, as few as fit; ``{name:d}`` digits only;
-    ``{name:a|b}`` one of the texts given. A name that comes twice must match the same text. ``*`` is any
+    ``{name:a|b}`` one of the texts given, which may name folders (``{set:Training/Labeled|Testing}``, as a
+    component of its own). A name that comes twice must match the same text. ``*`` is any
     text within a component and ``**``, as a component, any folders. A slash at the end asks for a folder
     (a DICOM series). Components that begin with a part never match hidden files: archives made on a Mac
     hold a ``._name`` beside every file.
@@ -48,11 +49,11 @@ class Pattern:
 
     def find(self, root: Path) -> Iterator[tuple[str, dict[str, str]]]:
         """Walk ``root`` and yield each match as (path relative to it, with forward slashes; parts)."""
-        yield from _walk(str(root), "", self.text.rstrip("/").split("/"), {}, self.folder)
+        yield from _walk(str(root), "", _segments(self.text), {}, self.folder)
 
     def stuck_at(self, root: Path) -> tuple[str, str]:
         """For a pattern without matches: the deepest folder reached, and the component missing there."""
-        segments = self.text.rstrip("/").split("/")
+        segments = _segments(self.text)
         for count in range(len(segments), 0, -1):
             head = "/".join(segments[: count - 1])
             if not head:
@@ -80,8 +81,17 @@ def parse_pattern(text: str) -> Pattern:
             f"{text!r} has a brace that is no named part; write {{name}}, {{name:d}} (digits) or {{name:a|b}}"
         )
         raise ValueError(msg)
+    *folders, last = _segments(text)
+    if "/" in last or any("/" in segment and not _TOKEN.fullmatch(segment) for segment in folders):
+        msg = f"{text!r}: a part whose texts have slashes must be a component of its own, and not the last"
+        raise ValueError(msg)
     names = (token["name"] for token in _TOKEN.finditer(text) if token["name"])
     return Pattern(text, tuple(dict.fromkeys(names)), text.endswith("/"))
+
+
+def _segments(text: str) -> list[str]:
+    """The components of a path, cut at the slashes outside braces."""
+    return re.split(r"/(?![^{}]*\})", text.rstrip("/"))
 
 
 @lru_cache(maxsize=100_000)
@@ -127,6 +137,8 @@ def _walk(
             yield from _walk(root, at, rest, values, folder)
         for name in _entries(f"{root}/{at}", folders=True):
             yield from _walk(root, _join(at, name), segments, values, folder)
+    elif "/" in segment:
+        yield from _walk_folders(root, at, segment, rest, values, folder)
     elif not _TOKEN.search(segment):
         path = _join(at, segment)
         if rest:
@@ -145,6 +157,18 @@ def _walk(
                 yield from _walk(root, _join(at, name), rest, found, folder)
             else:
                 yield _join(at, name), found
+
+
+def _walk_folders(
+    root: str, at: str, segment: str, rest: list[str], values: dict[str, str], folder: bool
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """A component whose alternatives name folders: each that exists is gone into."""
+    token = _TOKEN.fullmatch(segment)
+    assert token is not None  # parse_pattern has seen to it
+    for choice in token["kind"].split("|"):
+        path = _join(at, choice)
+        if os.path.isdir(f"{root}/{path}"):
+            yield from _walk(root, path, rest, {**values, token["name"]: choice}, folder)
 
 
 def _entries(folder: str, *, folders: bool) -> list[str]:

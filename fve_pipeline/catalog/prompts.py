@@ -16,15 +16,27 @@ MODALITY_WORDS = {
     "Microscopy": ("microscopy", "volume microscopy"),
 }
 
+# How a site reads before a modality: "abdominal CT". Other sites are used as they are.
+_ADJECTIVES = {
+    "abdomen": "abdominal",
+    "chest": "thoracic",
+    "head": "head",
+    "heart": "cardiac",
+    "neck": "neck",
+    "pelvis": "pelvic",
+    "spine": "spinal",
+    "whole body": "whole-body",
+}
+
 _WITH_SITE = (
     "{Name}",
-    "{Name} in {site} {short}",
+    "{Name} in {adjective} {short}",
     "{Name} on {long} of the {site}",
-    "The {name} as seen in a {short} volume of the {site}",
-    "Segment the {name} in this {site} {short}",
-    "{Site} {short} showing the {name}",
-    "Voxels that belong to the {name} in {site} {short}",
-    "Outline of the {name} in a {site} {short} scan",
+    "The {name} as seen in a {adjective} {short} volume",
+    "Segmentation of the {name} in {adjective} {short}",
+    "{Adjective} {short} showing the {name}",
+    "Voxels that belong to the {name} in {short} of the {site}",
+    "Outline of the {name} in a {adjective} {short} scan",
 )
 
 _WITHOUT_SITE = (
@@ -32,7 +44,7 @@ _WITHOUT_SITE = (
     "{Name} in {short}",
     "{Name} on {long}",
     "The {name} as seen in a {short} volume",
-    "Segment the {name} in this {short}",
+    "Segmentation of the {name} in {short}",
     "Voxels that belong to the {name} in {short}",
 )
 
@@ -46,14 +58,16 @@ def default_prompts(name: str, modality: str, site: str = "", technique: str = "
     Examples
     --------
     >>> default_prompts("left kidney", "CT", "abdomen")[1]
-    'Left kidney in abdomen CT'
+    'Left kidney in abdominal CT'
     """
     short, long = (technique, technique) if technique else MODALITY_WORDS[modality]
+    adjective = _ADJECTIVES.get(site, site)
     words = {
         "name": name,
         "Name": _capital(name),
         "site": site,
-        "Site": _capital(site),
+        "adjective": adjective,
+        "Adjective": _capital(adjective),
         "short": short,
         "long": long,
     }
@@ -61,9 +75,13 @@ def default_prompts(name: str, modality: str, site: str = "", technique: str = "
 
 
 def side_of(name: str) -> Literal["left", "right"] | None:
-    """The side that a class's name says, when it says one: by a word of its own (``kidney_left`` counts)."""
+    """The side of the body that a class's name says, by a word of its own (``kidney_left`` counts).
+
+    The chambers of the heart have none: the left ventricle of a mirrored heart is still its left ventricle,
+    whereas a mirrored left kidney is what a right one looks like.
+    """
     words = set(re.findall(r"[a-z]+", name.lower()))
-    if ("left" in words) == ("right" in words):
+    if ("left" in words) == ("right" in words) or words & {"ventricle", "ventricular", "atrium", "atrial"}:
         return None
     return "left" if "left" in words else "right"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fve_pipeline.catalog.layout import Layout, SplitRule
+from fve_pipeline.catalog.layout import Frames, Layout, SplitRule
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.prompts import default_prompts
 from fve_pipeline.catalog.rules import KeyedError, checked_window
@@ -115,6 +115,7 @@ class Catalog(BaseModel):
     renditions: tuple[RenditionSpec, ...] = ()
     layout: Layout
     split: SplitRule | None = None
+    frames: Frames | None = None
     prompt_file: PromptFile | None = None
 
     _window = field_validator("window")(checked_window)
@@ -201,6 +202,10 @@ class Catalog(BaseModel):
             and self.split.part not in self.layout.parts
         ):
             raise KeyedError(("split", "part"), f"images has no part {{{self.split.part}}}")
+        if self.frames is not None and any(spec.channel is not None for spec in self.renditions):
+            raise KeyedError(
+                "frames", "frames choose the channel; renditions with a channel cannot be had besides"
+            )
         if self.renditions and self.window is not None:
             raise KeyedError("window", "give each rendition its window, or the dataset one, not both")
 

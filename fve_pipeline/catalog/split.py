@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fve_pipeline.catalog.layout import SplitRule
 from fve_pipeline.catalog.schema import Catalog
+from fve_pipeline.catalog.table import read_table
 from fve_pipeline.errors import CatalogError
 
 __all__ = ["split_finder"]
@@ -46,22 +46,10 @@ def _by_part(catalog: Catalog, rule: SplitRule, part: str) -> SplitOf:
 
 
 def _table(catalog: Catalog, rule: SplitRule, path: Path) -> dict[str, str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=rule.delimiter)
-            columns = reader.fieldnames or []
-            for column in (rule.key, rule.column):
-                if column not in columns:
-                    found = ", ".join(columns)
-                    msg = f"{path}: no column {column!r} for the split of {catalog.name!r}; found {found}"
-                    raise CatalogError(msg)
-            rows = [(row[str(rule.key)], row[str(rule.column)]) for row in reader]
-    except FileNotFoundError as error:
-        msg = f"catalog {catalog.name!r}: the split's table {path} does not exist"
-        raise CatalogError(msg) from error
+    rows = read_table(catalog, path, rule.delimiter, str(rule.key), (str(rule.column),))
     known = {"train": "train", "val": "val", "test": "test", **rule.values}
-    for name, text in rows:
+    for name, (text,) in rows.items():
         if text not in known:
             msg = f"{path}: {name!r} has the split {text!r}; expected one of {', '.join(sorted(known))}"
             raise CatalogError(msg)
-    return {name: known[text] for name, text in rows}
+    return {name: known[text] for name, (text,) in rows.items()}

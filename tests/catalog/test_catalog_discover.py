@@ -170,10 +170,10 @@ column = "split"
     ):
         discover(catalog_of(body), tmp_path)
     (tmp_path / "meta.csv").write_text("id;split\ns1;train\n")
-    with pytest.raises(CatalogError, match="no column 'image_id' for the split of 'mine'; found id, split"):
+    with pytest.raises(CatalogError, match="no column 'image_id', which 'mine' asks for; found id, split"):
         discover(catalog_of(body), tmp_path)
     (tmp_path / "meta.csv").unlink()
-    with pytest.raises(CatalogError, match=r"the split's table .*meta.csv does not exist"):
+    with pytest.raises(CatalogError, match=r"its table .*meta.csv does not exist"):
         discover(catalog_of(body), tmp_path)
 
 

@@ -59,8 +59,8 @@ def test_cases_know_their_dataset_and_patient(root: Path) -> None:
     assert [(case.id, case.subject) for case in cases] == [
         ("CT_AMOS/CT_AMOS_amos_0001", "amos22/amos_0001"),
         ("CT_LiverTumor/CT_AbdTumor_liver_52", "CT_LiverTumor/CT_AbdTumor_liver_52"),
-        ("MR_BraTS-T1c/MR_BraTS-T1c_bratsgli_0006", "brats_gli/bratsgli_0006"),
-        ("MR_BraTS-T1n/MR_BraTS-T1n_bratsgli_0006", "brats_gli/bratsgli_0006"),
+        ("MR_BraTS-T1c/MR_BraTS-T1c_bratsgli_0006", "cvpr25_brats/bratsgli_0006"),
+        ("MR_BraTS-T1n/MR_BraTS-T1n_bratsgli_0006", "cvpr25_brats/bratsgli_0006"),
     ]
     assert cases[0].image == cases[0].labels[0].path == "CT/CT_AMOS/CT_AMOS_amos_0001.npz"
     assert cases[0].labels[0].member == "gts"

@@ -35,7 +35,7 @@ def test_a_good_catalog() -> None:
     assert catalog.declared_ids == {1, 2}
     assert catalog.mask_dtype == "uint8"
     assert [spec.ids for spec in catalog.classes] == [(1,), (2,), (1, 2)]
-    assert catalog.classes[0].prompts[:2] == ("Kidney", "Kidney in abdomen CT")
+    assert catalog.classes[0].prompts[:2] == ("Kidney", "Kidney in abdominal CT")
     assert all(len(spec.prompts) >= 5 for spec in catalog.classes)
     assert catalog.class_table()[2] == {
         "dataset": "mine",

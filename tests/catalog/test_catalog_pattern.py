@@ -74,3 +74,15 @@ def test_where_a_glob_gets_stuck(tmp_path: Path) -> None:
 
     assert parse_pattern("images/{case}/ct.nii.gz").stuck_at(tmp_path) == ("images/x", "ct.nii.gz")
     assert parse_pattern("imagesTr/{case}.nii.gz").stuck_at(tmp_path) == ("", "imagesTr")
+
+
+def test_texts_may_name_folders(tmp_path: Path) -> None:
+    make(tmp_path, "Training/Labeled/p1/p1_sa.nii", "Training/Unlabeled/p2/p2_sa.nii", "Testing/p3/p3_sa.nii")
+    pattern = parse_pattern("{set:Training/Labeled|Testing}/{case}/{case}_sa.nii")
+
+    assert [parts for _, parts in pattern.find(tmp_path)] == [
+        {"set": "Training/Labeled", "case": "p1"},
+        {"set": "Testing", "case": "p3"},
+    ]
+    with pytest.raises(ValueError, match="must be a component of its own, and not the last"):
+        parse_pattern("x{set:a/b|c}/{case}.nii")
