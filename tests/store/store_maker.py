@@ -134,16 +134,9 @@ def cases_table(rows: list[Row]) -> pa.Table:
 
 
 def classes_table() -> pa.Table:
+    shared = {"dataset": "made", "instance": False, "side": "", "prompts": ["made"], "renditions": []}
     records = [
-        {
-            "dataset": "made",
-            "class_id": c,
-            "name": f"class {c}",
-            "ids": list(ids),
-            "instance": False,
-            "side": "",
-        }
-        for c, ids in CLASSES.items()
+        {**shared, "class_id": c, "name": f"class {c}", "ids": list(ids)} for c, ids in CLASSES.items()
     ]
     return pa.Table.from_pylist(records, CLASSES_SCHEMA)
 

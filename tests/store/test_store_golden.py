@@ -16,7 +16,7 @@ from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 
 ROWS = maker.plan({"a": 3, "b": 2})
-CONTENT_ID = ""
+CONTENT_ID = "8c41b836daab25e1edd6c3d0b1896d8c71d1e7e2591c20986689ec729685df56"
 
 
 def test_version_1() -> None:
