@@ -82,8 +82,8 @@ def _as_labels(array: NDArray[np.generic], path: Path) -> NDArray[np.unsignedint
     """The label map as uint8, or as uint16 where it has ids above 255."""
     if array.dtype == np.uint8:
         return array.astype(np.uint8, copy=False)
-    whole = array.dtype.kind in "iu" or bool((array == np.trunc(array)).all())  # type: ignore[call-overload]
-    low, high = float(array.min()), float(array.max())  # type: ignore[arg-type]
+    whole = array.dtype.kind in "iu" or bool((array == np.trunc(array)).all())
+    low, high = float(array.min()), float(array.max())
     if not (whole and low >= 0 and high <= 65535):
         what = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole numbers")
         msg = f"{path}: holds {what} ({array.dtype}); expected label ids from 0 to 65535. Give a label map."

@@ -45,7 +45,7 @@ def match_folders(
     """Match label maps of two folders (searched all the way down), or two files, by name without ending.
 
     Dataset and modality come from ``table`` if given; else the dataset is the folder that a file lies in, or
-    the first two words of a name that begins with a modality, as the challenge names files (``CT_AMOS_0018``).
+    the first two words of a name that begins with a modality, as in the challenge (``CT_AMOS_0018``).
 
     Raises
     ------
