@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
+
+from fve_pipeline.cli.options import Json, Memory, Scheduler, Workers, memory_of
+from fve_pipeline.cli.progress import Bars, console
+from fve_pipeline.cli.running import print_json, running
+
+__all__ = ["evaluate"]
 
 
 class Spacing(StrEnum):
@@ -47,7 +55,10 @@ def evaluate(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print means and failures as JSON.")] = False,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
 ) -> None:
     """Score label maps: DSC, NSD, HD95, or F1 and Dice of instances.
 
@@ -62,28 +73,24 @@ def evaluate(
     fve evaluate outputs/ test_gt/ --spacing challenge --allow-pickle --runtimes outputs/runtimes.csv
     --out scores.parquet --json
     """
-    import json
-
-    from rich.console import Console
-    from rich.progress import track
-
     from fve_pipeline import evaluation as ev
 
     table = ev.read_case_table(cases) if cases is not None else None
     times = ev.read_runtimes(runtimes) if runtimes is not None else None
+    if scheduler is not None:  # whose workers may run elsewhere
+        pred, truth = pred.absolute(), truth.absolute()
     pairs, missing = ev.match_folders(pred, truth, table)
-    errors = Console(stderr=True)
-    result = ev.evaluate(
-        pairs,
-        ev.Settings(spacing.value, instances, tolerance, allow_pickle),
-        run=lambda score, todo: track(map(score, todo), "scoring", len(todo), console=errors),
-        runtimes=times,
-        missing=missing,
-        seed=seed,
-    )
+    settings = ev.Settings(spacing.value, instances, tolerance, allow_pickle)
+    score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
+    if scheduler is None and (workers == 1 or len(pairs) == 1):
+        with Bars(as_json) as bars:
+            result = score(progress=bars)
+    else:
+        with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+            result = score(executor=executor, progress=bars)
     ev.save(result, out)
     if as_json:
-        typer.echo(json.dumps(result.as_json(), indent=1))
+        print_json(result.as_json())
     else:
         _print(result.summary)
         typer.echo(f"scores: {out}, means: {out.with_suffix('.json')}")
@@ -94,9 +101,6 @@ def evaluate(
 
 
 def _print(summary: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("", "class", "score", "mean", "95 % interval", "cases", "undefined")
     for row in summary:
         low, high = row["low"], row["high"]
@@ -109,4 +113,4 @@ def _print(summary: Sequence[dict[str, Any]]) -> None:
             str(row["n"]),
             str(row["undefined"] or ""),
         )
-    Console().print(table)
+    console.print(table)

@@ -20,9 +20,9 @@ from fve_pipeline.metrics import (
     score_classes,
     split_components,
 )
-from fve_pipeline.volume import Volume, read_image
+from fve_pipeline.volume import Header, Volume, read_header, read_image
 
-__all__ = ["CaseScores", "Settings", "score_case"]
+__all__ = ["CaseScores", "Settings", "peak_bytes", "score_case"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,23 @@ def score_case(pair: Pair, settings: Settings) -> CaseScores:
         tolerance=settings.tolerance,
     )
     return CaseScores(pair, classes=tuple(scores))
+
+
+def peak_bytes(pair: Pair) -> int:
+    """What scoring a pair takes at most, from the headers; 0 where they can't be read, which then fails fast.
+
+    Two label maps as read and as ids, and the foreground's pairs of ids.
+    """
+    try:
+        return sum(
+            3 * _header(path, member).nbytes for path, member in ((pair.truth, "gts"), (pair.pred, "segs"))
+        )
+    except (FveError, OSError):
+        return 0
+
+
+def _header(path: Path, member: str) -> Header:
+    return read_header(path, member=member if path.suffix.lower() == ".npz" else None)
 
 
 def _read(path: Path, member: str) -> Volume:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fve_pipeline.evaluation.cases import CaseScores, Settings, score_case
+from fve_pipeline.evaluation.cases import CaseScores, Settings, peak_bytes, score_case
 from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
+from fve_pipeline.execution import Executor, Task
 from fve_pipeline.metrics import bootstrap_mean, mean_score
+from fve_pipeline.progress import Progress, Silent
 
 __all__ = ["METRICS", "SCHEMA", "Evaluation", "evaluate", "save"]
 
@@ -43,7 +44,6 @@ SCHEMA = pa.schema(
 )
 
 Row = dict[str, Any]
-Run = Callable[[Callable[[Pair], CaseScores], Sequence[Pair]], Iterable[CaseScores]]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,23 @@ def evaluate(
     pairs: Sequence[Pair],
     settings: Settings,
     *,
-    run: Run = map,
+    executor: Executor[CaseScores] | None = None,
+    progress: Progress | None = None,
     runtimes: dict[str, Runtime] | None = None,
     missing: Sequence[Missing] = (),
     seed: int = 0,
 ) -> Evaluation:
-    """Score all pairs and sum up. ``run`` applies a function to all of them, in parallel if it likes."""
-    results = sorted(run(partial(score_case, settings=settings), pairs), key=lambda one: one.pair.case)
+    """Score all pairs, on the workers of ``executor`` if given, and sum up.
+
+    The result does not depend on the number of workers. ``missing`` is added to the failures.
+    """
+    progress = progress or Silent()
+    progress.stage("scoring", len(pairs), "cases")
+    results = []
+    for result in _score(pairs, settings, executor):
+        results.append(result)
+        progress.advance()
+    results.sort(key=lambda one: one.pair.case)
     failures = [*missing, *(Missing(one.pair.case, one.error) for one in results if one.error is not None)]
     rows: list[Row] = []
     for result in results:
@@ -88,6 +98,16 @@ def evaluate(
             rows += _case_rows(result, settings, (runtimes or {}).get(result.pair.case))
     failures.sort(key=lambda one: one.case)
     return Evaluation(settings, tuple(rows), tuple(_summary(rows, seed)), tuple(failures))
+
+
+def _score(
+    pairs: Sequence[Pair], settings: Settings, executor: Executor[CaseScores] | None
+) -> Iterator[CaseScores]:
+    if executor is None:
+        yield from (score_case(pair, settings) for pair in pairs)
+        return
+    tasks = (Task(f"score-{pair.case}", (pair, settings), peak_bytes(pair)) for pair in pairs)
+    yield from (result for _, result in executor.run(score_case, tasks))
 
 
 def save(evaluation: Evaluation, out: Path) -> None:

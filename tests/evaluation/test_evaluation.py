@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import nibabel
@@ -14,8 +15,9 @@ import pytest
 from fve_pipeline import evaluation as ev
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import EvaluationError
+from fve_pipeline.execution import cluster
 
-SPACING = (3.0, 0.8, 1.2)  # z, y, x
+SPACING = (3.0, 0.75, 1.25)  # z, y, x; NIfTI holds them as float32
 
 
 @pytest.fixture
@@ -70,6 +72,19 @@ def test_npz_and_nifti_give_the_same_scores(tmp_path: Path, labels: tuple[np.nda
         np.testing.assert_equal(scores[:third], scores[third : 2 * third])
         np.testing.assert_equal(scores[:third], scores[2 * third :])
     assert {(pair.dataset, pair.modality) for pair in pairs} == {("CT_A", "CT")}
+
+
+def test_workers_change_nothing(tmp_path: Path, labels: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, pred = labels
+    for i in range(5):
+        save_npz(tmp_path / "t" / f"{i}.npz", gts=np.roll(truth, i, axis=2), spacing=xyz())
+        save_npz(tmp_path / "p" / f"{i}.npz", segs=pred)
+    (tmp_path / "p" / "3.npz").write_bytes(b"")
+    pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t")
+    alone = ev.evaluate(pairs, ev.Settings())
+    with cluster(workers=2) as executor:
+        np.testing.assert_equal(asdict(ev.evaluate(pairs, ev.Settings(), executor=executor)), asdict(alone))
+    assert [one.case for one in alone.failures] == ["3"]
 
 
 def test_conventions_differ_where_documented(tmp_path: Path, labels: tuple[np.ndarray, np.ndarray]) -> None:
@@ -171,7 +186,7 @@ def test_what_is_wrong_is_named_and_the_rest_scored(
         save_nifti(
             p / f"{name}.nii.gz",
             pred,
-            (5.0, 0.8, 1.2) if name == "spacing" else SPACING,
+            (5.0, 0.75, 1.25) if name == "spacing" else SPACING,
             shift=7.0 * (name == "shifted"),
         )
     save_npz(p / "no_truth.npz", segs=pred)
@@ -190,7 +205,7 @@ def test_what_is_wrong_is_named_and_the_rest_scored(
         "no_pred": "no prediction",
         "no_truth": "no truth",
         "damaged": "damaged",
-        "spacing": "spacing (5.0, 0.8, 1.2)",
+        "spacing": "spacing (5.0, 0.75, 1.25)",
         "shifted": "7.00 mm off",
     }
     assert report["failures"].keys() == expected.keys()
