@@ -9,8 +9,10 @@ from __future__ import annotations
 __all__ = [
     "BuildError",
     "CatalogError",
+    "EvaluationError",
     "FveError",
     "GeometryError",
+    "PredictionError",
     "ReadError",
     "StoreError",
     "StoreFormatError",
@@ -48,3 +50,11 @@ class StoreLockedError(StoreError):
 
 class BuildError(FveError, RuntimeError):
     """A build that cannot go on: changed settings, a changed source, no disk, no workers."""
+
+
+class EvaluationError(FveError, ValueError):
+    """A prediction and a truth that cannot be compared, or nothing to compare."""
+
+
+class PredictionError(FveError, ValueError):
+    """A prompt or input that cannot be predicted from, or a label map that its format cannot hold."""

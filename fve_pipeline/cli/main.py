@@ -11,6 +11,7 @@ from fve_pipeline.cli import catalogs
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
+from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.prepare import prepare
 from fve_pipeline.cli.verify import verify
@@ -33,6 +34,7 @@ app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.add_typer(catalogs.app)
+app.command()(evaluate)
 
 
 def _version(value: bool) -> None:

@@ -1,0 +1,116 @@
+"""``fve evaluate``: score label maps against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from fve_pipeline.cli.options import Json, Memory, Scheduler, Workers, memory_of
+from fve_pipeline.cli.progress import Bars, console
+from fve_pipeline.cli.running import print_json, running
+
+__all__ = ["evaluate"]
+
+
+class Spacing(StrEnum):
+    """The two conventions, as a choice on the command line."""
+
+    challenge = "challenge"
+    physical = "physical"
+
+
+def evaluate(
+    pred: Annotated[Path, typer.Argument(help="Predictions: a folder, or one file.")],
+    truth: Annotated[Path, typer.Argument(help="Truths: a folder, or one file. Files match by name.")],
+    out: Annotated[Path, typer.Option(help="Where the scores go (Parquet); means go beside it as JSON.")],
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Labels are instances: F1 and Dice of true positives.")
+    ] = False,
+    spacing: Annotated[
+        Spacing,
+        typer.Option(
+            help="[b]challenge[/]: as the official evaluator, quirks and all. [b]physical[/]: right."
+        ),
+    ] = Spacing.physical,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Tolerance of NSD, mm.")] = 2.0,
+    runtimes: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns case, seconds[, classes]: over 60 s a class scores zero."),
+    ] = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(help="Parquet or CSV with columns case, dataset, modality (a store's cases.parquet)."),
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Take classes and instance flag from the pickled text_prompts of the challenge's npz.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Score label maps: DSC, NSD, HD95, or F1 and Dice of instances.
+
+    Scores are kept by case and class; means with 95 % bootstrap intervals are given by modality, dataset and
+    class. NIfTI, NRRD, MHA and npz ([i]segs[/] against [i]gts[/]) are read. A case that cannot be scored is
+    named, the others are scored, and the exit code is 1.
+
+    [b]Examples[/]
+
+    fve evaluate predictions/ truths/ --out scores.parquet
+
+    fve evaluate outputs/ test_gt/ --spacing challenge --allow-pickle --runtimes outputs/runtimes.csv
+    --out scores.parquet --json
+    """
+    from fve_pipeline import evaluation as ev
+
+    table = ev.read_case_table(cases) if cases is not None else None
+    times = ev.read_runtimes(runtimes) if runtimes is not None else None
+    if scheduler is not None:  # whose workers may run elsewhere
+        pred, truth = pred.absolute(), truth.absolute()
+    pairs, missing = ev.match_folders(pred, truth, table)
+    settings = ev.Settings(spacing.value, instances, tolerance, allow_pickle)
+    score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
+    if scheduler is None and (workers == 1 or len(pairs) == 1):
+        with Bars(as_json) as bars:
+            result = score(progress=bars)
+    else:
+        with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+            result = score(executor=executor, progress=bars)
+    ev.save(result, out)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        _print(result.summary)
+        typer.echo(f"scores: {out}, means: {out.with_suffix('.json')}")
+    for failure in result.failures:
+        typer.echo(f"fve: {failure.case}: {failure.what}", err=True)
+    scored = any(row["class_id"] is None for row in result.rows)
+    raise typer.Exit(2 if not scored else 1 if result.failures else 0)
+
+
+def _print(summary: Sequence[dict[str, Any]]) -> None:
+    table = Table("", "class", "score", "mean", "95 % interval", "cases", "undefined")
+    for row in summary:
+        low, high = row["low"], row["high"]
+        table.add_row(
+            f"{row['level']} {row['name']}".strip(),
+            "" if row["class_id"] is None else str(row["class_id"]),
+            row["metric"],
+            f"{row['mean']:.4f}",
+            f"{low:.4f} to {high:.4f}" if low == low else "",
+            str(row["n"]),
+            str(row["undefined"] or ""),
+        )
+    console.print(table)

@@ -1,0 +1,132 @@
+"""Which prediction belongs to which truth, and to which dataset and modality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from fve_pipeline.errors import EvaluationError
+
+__all__ = ["Missing", "Pair", "match_folders", "read_case_table"]
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz")
+_MODALITIES = ("CT", "MR", "US", "PET", "Microscopy")
+
+CaseTable = dict[str, tuple[str, str]]
+"""Dataset and modality by case."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case to score. ``case`` is the files' path below their folders, without the ending."""
+
+    case: str
+    dataset: str
+    modality: str
+    truth: Path
+    pred: Path
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A case that one of the two folders lacks: ``what`` says which."""
+
+    case: str
+    what: str
+
+
+def match_folders(
+    pred: Path, truth: Path, table: CaseTable | None = None
+) -> tuple[list[Pair], list[Missing]]:
+    """Match label maps of two folders (searched all the way down), or two files, by name without ending.
+
+    Dataset and modality come from ``table`` if given; else the dataset is the folder that a file lies in, or
+    the first two words of a name that begins with a modality, as in the challenge (``CT_AMOS_0018``).
+
+    Raises
+    ------
+    EvaluationError
+        If a folder does not exist or holds two label maps of one name, or no name is in both.
+    """
+    if pred.is_file() and truth.is_file():
+        case = _stem(truth)
+        return [Pair(case, *_origin(case, table), truth, pred)], []
+    preds, truths = _label_maps(pred), _label_maps(truth)
+    both = sorted(preds.keys() & truths.keys())
+    if not both:
+        msg = (
+            f"no label map in {pred} has the name of one in {truth} "
+            f"({_some(preds)} against {_some(truths)}); name each prediction as its truth."
+        )
+        raise EvaluationError(msg)
+    missing = [Missing(case, f"no prediction in {pred}") for case in truths.keys() - preds.keys()]
+    missing += [Missing(case, f"no truth in {truth}") for case in preds.keys() - truths.keys()]
+    pairs = [Pair(case, *_origin(case, table), truths[case], preds[case]) for case in both]
+    return pairs, sorted(missing, key=lambda one: one.case)
+
+
+def read_case_table(path: Path) -> CaseTable:
+    """Dataset and modality by case, from a Parquet (a store's ``cases.parquet``) or CSV file.
+
+    Raises
+    ------
+    EvaluationError
+        If it is neither, or lacks one of the columns case, dataset and modality.
+    """
+    columns = ["case", "dataset", "modality"]
+    try:
+        reader = pyarrow.parquet.read_table if path.suffix == ".parquet" else pyarrow.csv.read_csv
+        found = reader(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        msg = f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} ({error})."
+        raise EvaluationError(msg) from error
+    if lacking := [name for name in columns if name not in found.column_names]:
+        msg = f"{path}: has no column {', '.join(lacking)} (found {', '.join(found.column_names)})."
+        raise EvaluationError(msg)
+    rows = zip(*(found.column(name).to_pylist() for name in columns), strict=True)
+    return {str(case): (str(dataset), str(modality)) for case, dataset, modality in rows}
+
+
+def _label_maps(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        msg = f"{folder}: no such folder; expected predictions and truths as two folders, or as two files."
+        raise EvaluationError(msg)
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
+            continue
+        case = (path.parent.relative_to(folder) / _stem(path)).as_posix()
+        if case in found:
+            msg = f"{found[case]} and {path} are one case by name; keep one of them."
+            raise EvaluationError(msg)
+        found[case] = path
+    return found
+
+
+def _stem(path: Path) -> str:
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def _origin(case: str, table: CaseTable | None) -> tuple[str, str]:
+    if table is not None:
+        name = case.rsplit("/", 1)[-1]
+        same = [key for key in (case, name) if key in table] or [
+            k for k in table if k.rsplit("/", 1)[-1] == name
+        ]
+        if len(same) != 1 and case not in table:
+            msg = f"case {case}: {'several rows' if same else 'no row'} of that name in the case table."
+            raise EvaluationError(msg)
+        return table[same[0]]
+    folder, _, name = case.rpartition("/")
+    words = name.split("_")
+    modality = words[0] if words[0] in _MODALITIES else ""
+    return folder or ("_".join(words[:2]) if modality else ""), modality
+
+
+def _some(maps: dict[str, Path]) -> str:
+    return f"{len(maps)} files, as {min(maps)}" if maps else "none"

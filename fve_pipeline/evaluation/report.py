@@ -1,0 +1,179 @@
+"""From scores a case to a table, means and intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fve_pipeline.evaluation.cases import CaseScores, Settings, peak_bytes, score_case
+from fve_pipeline.evaluation.pairs import Missing, Pair
+from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
+from fve_pipeline.execution import Executor, Task
+from fve_pipeline.metrics import bootstrap_mean, mean_score
+from fve_pipeline.progress import Progress, Silent
+
+__all__ = ["METRICS", "SCHEMA", "Evaluation", "evaluate", "save"]
+
+METRICS = ("dsc", "nsd", "hd95", "f1", "dsc_tp")
+
+#: A row a class of a case, and a row a case, whose ``class_id`` is null. Scores are null where they do not
+#: apply (F1 of a semantic case) and NaN where they do but have no value (HD95 to an empty mask).
+SCHEMA = pa.schema(
+    [
+        ("case", pa.string()),
+        ("dataset", pa.string()),
+        ("modality", pa.string()),
+        ("class_id", pa.int32()),
+        *((name, pa.float64()) for name in METRICS),
+        ("truth_voxels", pa.int64()),
+        ("pred_voxels", pa.int64()),
+        ("matched", pa.int64()),
+        ("truth_instances", pa.int64()),
+        ("pred_instances", pa.int64()),
+        ("seconds_a_class", pa.float64()),
+        ("over_time", pa.bool_()),
+    ]
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores (``rows``, by case and class), their means (``summary``), and the cases without scores."""
+
+    settings: Settings
+    rows: tuple[Row, ...]
+    summary: tuple[Row, ...]
+    failures: tuple[Missing, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Settings, summary and failures as JSON can hold them (NaN as null)."""
+        cases = sum(row["class_id"] is None for row in self.rows)
+        return {
+            "settings": asdict(self.settings),
+            "cases": cases,
+            "failures": {one.case: one.what for one in self.failures},
+            "summary": [{key: _plain(value) for key, value in row.items()} for row in self.summary],
+        }
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    settings: Settings,
+    *,
+    executor: Executor[CaseScores] | None = None,
+    progress: Progress | None = None,
+    runtimes: dict[str, Runtime] | None = None,
+    missing: Sequence[Missing] = (),
+    seed: int = 0,
+) -> Evaluation:
+    """Score all pairs, on the workers of ``executor`` if given, and sum up.
+
+    The result does not depend on the number of workers. ``missing`` is added to the failures.
+    """
+    progress = progress or Silent()
+    progress.stage("scoring", len(pairs), "cases")
+    results = []
+    for result in _score(pairs, settings, executor):
+        results.append(result)
+        progress.advance()
+    results.sort(key=lambda one: one.pair.case)
+    failures = [*missing, *(Missing(one.pair.case, one.error) for one in results if one.error is not None)]
+    rows: list[Row] = []
+    for result in results:
+        if result.error is None:
+            if runtimes is not None and result.pair.case not in runtimes:
+                failures.append(
+                    Missing(result.pair.case, "no runtime is given; scored without the time limit")
+                )
+            rows += _case_rows(result, settings, (runtimes or {}).get(result.pair.case))
+    failures.sort(key=lambda one: one.case)
+    return Evaluation(settings, tuple(rows), tuple(_summary(rows, seed)), tuple(failures))
+
+
+def _score(
+    pairs: Sequence[Pair], settings: Settings, executor: Executor[CaseScores] | None
+) -> Iterator[CaseScores]:
+    if executor is None:
+        yield from (score_case(pair, settings) for pair in pairs)
+        return
+    tasks = (Task(f"score-{pair.case}", (pair, settings), peak_bytes(pair)) for pair in pairs)
+    yield from (result for _, result in executor.run(score_case, tasks))
+
+
+def save(evaluation: Evaluation, out: Path) -> None:
+    """Write ``out`` (Parquet) and, beside it with the ending .json, settings, means and failures."""
+    table = pa.Table.from_pylist(list(evaluation.rows), schema=SCHEMA)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    pq.write_table(table, part)
+    os.replace(part, out)
+    beside = out.with_suffix(".json")
+    part = beside.with_name(beside.name + ".part")
+    part.write_text(json.dumps(evaluation.as_json(), indent=1) + "\n", encoding="utf-8")
+    os.replace(part, beside)
+
+
+def _case_rows(result: CaseScores, settings: Settings, runtime: Runtime | None) -> list[Row]:
+    pair, found = result.pair, result.instances
+    base: Row = dict.fromkeys(SCHEMA.names) | {
+        "case": pair.case,
+        "dataset": pair.dataset,
+        "modality": pair.modality,
+    }
+    if runtime is not None:
+        seconds = runtime.a_class(len(result.classes))
+        base |= {"seconds_a_class": seconds, "over_time": seconds > SECONDS_A_CLASS}
+    if found is not None:
+        numbers = {"matched": found.matched, "truth_instances": found.truth, "pred_instances": found.pred}
+        scores = {name: mean_score([getattr(found, name)], settings.convention) for name in ("f1", "dsc_tp")}
+        return [_timed(base | numbers | scores)]
+    rows = [_timed(base | asdict(one)) for one in result.classes]
+    means = {
+        name: mean_score([row[name] for row in rows], settings.convention) for name in ("dsc", "nsd", "hd95")
+    }
+    return [*rows, base | means]
+
+
+def _timed(row: Row) -> Row:
+    """A row of a case over the time limit scores zero, and its distance is not counted."""
+    if not row["over_time"]:
+        return row
+    zero = {name: 0.0 for name in ("dsc", "nsd", "f1", "dsc_tp") if row[name] is not None}
+    return row | zero | ({"hd95": math.nan} if row["hd95"] is not None else {})
+
+
+def _summary(rows: Sequence[Row], seed: int) -> Iterable[Row]:
+    cases = [row for row in rows if row["class_id"] is None]
+    groups: dict[tuple[str, str, int | None], list[Row]] = {("all", "", None): cases}
+    for row in cases:
+        groups.setdefault(("modality", row["modality"], None), []).append(row)
+        groups.setdefault(("dataset", row["dataset"], None), []).append(row)
+    for row in rows:
+        if row["class_id"] is not None:
+            groups.setdefault(("class", row["dataset"], row["class_id"]), []).append(row)
+    level = {"all": 0, "modality": 1, "dataset": 2, "class": 3}
+    for key in sorted(groups, key=lambda k: (level[k[0]], k[1], k[2] or 0)):
+        for metric in METRICS:
+            values = [row[metric] for row in groups[key] if row[metric] is not None]
+            if values:
+                interval = bootstrap_mean(values, seed=seed, name=f"{key}{metric}")
+                undefined = len(values) - interval.n
+                yield dict(zip(("level", "name", "class_id"), key, strict=True)) | {
+                    "metric": metric,
+                    **asdict(interval),
+                    "undefined": undefined,
+                }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,94 @@
+"""F1 and Dice of true positives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from reference_metrics import f1_brute_force
+from scipy import ndimage
+
+from fve_pipeline.metrics import match_instances, split_components
+
+
+def spheres(n: int) -> np.ndarray:
+    """n small boxes on a grid."""
+    labels = np.zeros((20, 60, 60), np.uint16)
+    for i in range(n):
+        z, y, x = np.unravel_index(i, (4, 12, 12))
+        labels[5 * z : 5 * z + 4, 5 * y : 5 * y + 4, 5 * x : 5 * x + 4] = i + 1
+    return labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    truth=hnp.arrays(np.uint8, (3, 4, 4), elements=st.integers(0, 3)),
+    pred=hnp.arrays(np.uint8, (3, 4, 4), elements=st.integers(0, 3)),
+)
+def test_against_brute_force(truth: np.ndarray, pred: np.ndarray) -> None:
+    found = match_instances(truth, pred, threshold=0.5 + 1e-9)
+    if truth.any() or pred.any():
+        f1, dsc_tp = f1_brute_force(truth, pred)
+        assert found.f1 == pytest.approx(f1)
+        assert found.dsc_tp == pytest.approx(dsc_tp)
+    else:
+        assert math.isnan(found.f1)
+
+
+def test_300_instances_some_lost_some_moved() -> None:
+    truth = spheres(300)
+    assert len(np.unique(truth)) == 301
+    pred = np.roll(truth, 1, axis=2)  # each moved by one of four voxels: IoU 48 / 80 = 0.6
+    pred[pred > 280] = 0
+    found = match_instances(truth, pred)
+    assert (found.truth, found.pred, found.matched) == (300, 280, 280)
+    assert found.f1 == pytest.approx(2 * 280 / 580)
+    assert found.dsc_tp == pytest.approx(0.75)
+
+
+def test_at_exactly_half_two_halves_compete_and_one_wins() -> None:
+    truth = np.ones((1, 1, 4), np.uint8)
+    pred = np.array([[[1, 1, 2, 2]]], np.uint8)
+    found = match_instances(truth, pred)
+    assert (found.matched, found.f1) == (1, pytest.approx(2 / 3))
+
+
+def test_two_pairs_win_over_the_one_best_pair() -> None:
+    truth, pred = np.zeros((2, 1, 1, 12), np.uint8)
+    truth[..., :6], truth[..., 6:] = 1, 2
+    pred[..., 2:9], pred[..., :2] = 1, 2  # 1 fits truth 1 at 4/9 and truth 2 at 3/10; 2 fits truth 1 at 2/6
+    assert match_instances(truth, pred, threshold=0.3).matched == 2
+
+
+def test_a_binary_prediction_is_split_by_faces_not_edges() -> None:
+    pred = np.zeros((2, 3, 3), np.uint8)
+    pred[0, 0, 0] = pred[0, 1, 1] = pred[1, 1, 1] = 7
+    split = split_components(pred)
+    assert len(np.unique(split)) == 3
+    assert split[0, 1, 1] == split[1, 1, 1] != split[0, 0, 0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays(np.uint8, (4, 5, 6), elements=st.integers(0, 1)))
+def test_components_are_those_of_scipy(mask: np.ndarray) -> None:
+    split = split_components(mask)
+    other, n = ndimage.label(mask)
+    pairs = set(zip(split.ravel().tolist(), other.ravel().tolist(), strict=True))
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    assert len(pairs - {(0, 0)}) == n
+
+
+def test_several_ids_are_instances_already() -> None:
+    pred = spheres(3)
+    assert split_components(pred) is pred
+
+
+def test_empty_sides() -> None:
+    empty, some = np.zeros((20, 60, 60), np.uint16), spheres(5)
+    assert match_instances(some, empty).f1 == 0.0
+    assert match_instances(empty, some).f1 == 0.0
+    assert match_instances(some, some) == match_instances(some, some * 3)
