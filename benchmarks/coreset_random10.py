@@ -32,7 +32,8 @@ def made_tables(data: Path) -> tuple[Tables, list[str]]:
     """The made index, and what was assumed for it."""
     prompts = json.loads((data / "CVPR25_TextSegFMData_with_class.json").read_text())
     with (data / "random10_cases.csv").open(newline="") as file:
-        listed = [row | {"dataset": RENAMED.get(row["dataset"], row["dataset"])} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    listed = [row | {"dataset": RENAMED.get(row["dataset"], row["dataset"])} for row in rows]
     assumed: list[str] = []
     present: dict[str, list[tuple[str, list[int]]]] = {}
     modality: dict[str, str] = {}
@@ -56,7 +57,9 @@ def made_tables(data: Path) -> tuple[Tables, list[str]]:
         if dataset not in present:
             classes = [int(key) for key in prompts[dataset] if key != "instance_label"]
             present[dataset] = [(f"{dataset}_{i}", classes) for i in range(ASSUMED_CASES)]
-            modality[dataset] = next(kind for prefix, kind in MODALITIES.items() if dataset.startswith(prefix))
+            modality[dataset] = next(
+                kind for prefix, kind in MODALITIES.items() if dataset.startswith(prefix)
+            )
             widths[dataset] = len(classes)
             assumed.append(f"{dataset}: {ASSUMED_CASES} cases with all of its {len(classes)} classes")
     rows = [
@@ -74,7 +77,9 @@ def made_tables(data: Path) -> tuple[Tables, list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/challenge")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
@@ -85,18 +90,17 @@ def main() -> None:
     print("\n".join(f"  {line}" for line in assumed))
     pool = Pool.of([tables])
     able = pool.table.positives() >= 5
-    print(f"\n{len(pool.table):,} cases, {len(pool.table.dataset.names)} datasets, {len(able)} classes, "
-          f"{int(able.sum())} of them with 5 cases or more; a tenth is chosen")  # fmt: skip
-    print(f"{'method':<12}{'seed':>5}{'cases':>8}{'classes < 5 that could have 5':>32}{'classes with none':>20}"
-          f"{'largest dataset':>18}")  # fmt: skip
+    sizes = f"{len(pool.table):,} cases, {len(pool.table.dataset.names)} datasets, {len(able)} classes"
+    print(f"\n{sizes}, {int(able.sum())} of them with 5 cases or more; a tenth is chosen")
+    print("method      seed   cases   classes < 5 that could have 5   classes with none   largest dataset")
     for method in ("random", "stratified", "multicover"):
         for seed in range(arguments.seeds):
             chosen = select(pool, method=method, fraction=0.1, seed=seed)
             row_of = {case: row for row, case in enumerate(pool.table.ids)}
             picked = pool.table.take([row_of[case] for case in chosen.case_ids])
             have, share = picked.positives(), picked.dataset.counts().max() / len(picked)
-            short = int(((have < 5) & able).sum())
-            print(f"{method:<12}{seed:>5}{len(picked):>8}{short:>32}{int((have == 0).sum()):>20}{share:>17.1%}")
+            short, none = int(((have < 5) & able).sum()), int((have == 0).sum())
+            print(f"{method:<12}{seed:>4}{len(picked):>8}{short:>32}{none:>20}{share:>18.1%}")
             for note in chosen.notes:
                 print(f"             {note}")
 

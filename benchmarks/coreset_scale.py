@@ -68,7 +68,9 @@ def filter_million(samples: int = 1_000_000, cases: int = 30_000) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=30_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "DATASETS"), help=argparse.SUPPRESS)
@@ -85,7 +87,15 @@ def main() -> None:
     )
     for method in method_names():
         for datasets in (68, 1):
-            command = [sys.executable, __file__, "--cases", str(arguments.cases), "--one", method, str(datasets)]
+            command = [
+                sys.executable,
+                __file__,
+                "--cases",
+                str(arguments.cases),
+                "--one",
+                method,
+                str(datasets),
+            ]
             subprocess.run(command, check=True, env=environment)
     filter_million()
 

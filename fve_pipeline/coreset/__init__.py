@@ -6,8 +6,8 @@ no store.
 
 from __future__ import annotations
 
-# Importing a method's module registers it; the order is the order they are listed in.
-from fve_pipeline.coreset import uniform, stratified, multicover, facility, kcenter, herding  # noqa: F401, I001
+# Importing a method's module registers it.
+from fve_pipeline.coreset import facility, herding, kcenter, multicover, stratified, uniform  # noqa: F401
 from fve_pipeline.coreset.compare import Comparison, compare
 from fve_pipeline.coreset.method import Choice, Method, Problem, Settings, get_method, method_names, register
 from fve_pipeline.coreset.select import Pool, Tables, select

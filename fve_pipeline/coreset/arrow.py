@@ -25,7 +25,7 @@ def codes(values: list[str]) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
 
 
 def ragged(table: pa.Table, name: str) -> tuple[Any, np.ndarray[Any, Any]]:
-    """A list column as its flattened pyarrow values and the length of each list, int64 (n,); null is empty."""
+    """A list column as its flattened pyarrow values and the lists' lengths, int64 (n,); null is empty."""
     column = table.column(name).combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # no chunk at all
         column = pa.array([], column.type)

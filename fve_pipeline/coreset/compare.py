@@ -64,7 +64,8 @@ class Comparison:
         return self.values[self.methods.index(method), :, names.index(metric)]
 
     def verdict(self, method: str, metric: str) -> str:
-        """"better", "worse" or "same" than random; "overlaps" unless every seed is beyond every random seed."""
+        """``better`` or ``worse`` only where every seed is beyond every random seed; else ``overlaps``,
+        or ``same`` when all values are equal."""
         mine, base = self.of(method, metric), self.of("random", metric)
         sign = next(m.sign for m in self.metrics if m.name == metric)
         if np.array_equal(np.unique(mine), np.unique(base)) and len(np.unique(base)) == 1:
@@ -124,7 +125,9 @@ def compare(
     chosen = 0
     for m, name in enumerate(names):
         for seed in range(seeds):
-            selection = select(pool, method=name, cases=cases, fraction=fraction, seed=seed, settings=settings)
+            selection = select(
+                pool, method=name, cases=cases, fraction=fraction, seed=seed, settings=settings
+            )
             rows = np.array([row_of[case] for case in selection.case_ids], np.int64)
             numbers = list(measure(table, rows, common).values())
             if proxy is not None:
@@ -143,7 +146,9 @@ def measure(table: CaseTable, rows: Rows, common: np.ndarray[Any, np.dtype[np.fl
     pool, have = table.positives(), table.take(rows).positives()
     out: dict[str, float] = {f"classes_{k}": float((have >= k).sum()) for k in (1, 5, 10)}
     out["short_of_5"] = float(((have < 5) & (pool >= 5)).sum())
-    out["worst_class"] = float(have[pool > 0].min(initial=np.iinfo(np.int64).max)) if (pool > 0).any() else 0.0
+    out["worst_class"] = (
+        float(have[pool > 0].min(initial=np.iinfo(np.int64).max)) if (pool > 0).any() else 0.0
+    )
     for kind, column in (("dataset", table.dataset), ("modality", table.modality)):
         present = column.counts() > 0
         share = column.take(rows).counts()[present] / len(rows)

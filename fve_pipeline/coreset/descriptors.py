@@ -31,18 +31,19 @@ def describe(table: CaseTable) -> list[Block]:
 
     geometry: log shape and log spacing in mm, z y x. intensity: the uint8 quantiles (0.5 to 99.5 percent) and
     log gradient energy. labels: how many classes are present, log of the labelled volume in mm³, its share
-    of the image, and its centroid (relative, z y x). Blocks whose columns the table lacks are left out.
+    of the image, and its centroid (relative, z y x). What the table has no columns for is left out.
     """
     blocks = _geometry(table) + _intensity(table)
     labels = _Labels.of(table)
+    present = np.diff(table.indptr).astype(np.float64)
     if labels is None:
-        return blocks
+        return [*blocks, Block("labels", ("classes",), present[:, None])]
     volume = labels.sum_by_case(labels.volume)
     body = np.maximum(labels.voxel * np.prod(fixed(table.facts.column("shape"), 3), 1), 1e-6)
     weight = np.maximum(labels.sum_by_case(labels.volume), 1e-6)
     centre = [labels.sum_by_case(labels.volume * labels.centroid[:, axis]) / weight for axis in range(3)]
     centre = [np.where(volume > 0, value, 0.5) for value in centre]
-    columns = [np.diff(table.indptr).astype(float), np.log1p(volume), volume / body, *centre]
+    columns = [present, np.log1p(volume), volume / body, *centre]
     names = ("classes", "log_volume_mm3", "labelled_share", "centroid_z", "centroid_y", "centroid_x")
     return [*blocks, Block("labels", names, np.column_stack(columns))]
 
@@ -142,4 +143,5 @@ class _Labels:
         )
 
     def sum_by_case(self, values: Floats) -> Floats:
-        return np.bincount(self.case, values, minlength=self.cases)
+        out: Floats = np.bincount(self.case, values, minlength=self.cases).astype(np.float64)
+        return out

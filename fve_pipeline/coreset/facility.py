@@ -36,30 +36,35 @@ class Facility:
             choice.reasons.extend(f"facility of {name}: {i + 1} of {share}" for i in range(share))
             if not exact:
                 choice.notes.append(
-                    f"facility location of {name} is approximate: {len(rows)} cases, exact up to {EXACT_LIMIT}; "
-                    f"stochastic greedy, judged by {_CLIENTS} random cases"
+                    f"facility location of {name} is approximate: it has {len(rows)} cases, exact up to "
+                    f"{EXACT_LIMIT}; stochastic greedy, judged by {_CLIENTS} random cases"
                 )
         return choice
 
 
-def facility_location(features: Floats, k: int, *, seed: int, limit: int = EXACT_LIMIT) -> tuple[list[int], bool]:
+def facility_location(
+    features: Floats, k: int, *, seed: int, limit: int = EXACT_LIMIT
+) -> tuple[list[int], bool]:
     """``k`` rows of ``features`` (n, d), greedily, and whether the greedy choice is exact.
 
     Equal gains are settled for the earlier row. Distances are Euclidean, float32.
     """
     if len(features) <= limit:
-        return _exact(_distances(features, features), k), True
+        distance = _distances(features, features)
+        np.fill_diagonal(distance, 0)  # rounding leaves about 1e-3 there
+        return _exact(distance, k), True
     return _stochastic(features, k, np.random.Generator(np.random.Philox(key=seed)), limit), False
 
 
 def _distances(a: Floats, b: Floats) -> Floats:
     """Euclidean distances, float32 (len(a), len(b))."""
-    out = a @ b.T
+    out: Floats = a @ b.T
     out *= -2
     out += (a * a).sum(1)[:, None]
     out += (b * b).sum(1)[None, :]
     np.maximum(out, 0, out=out)
-    return np.sqrt(out, out=out)
+    np.sqrt(out, out=out)
+    return out
 
 
 def _exact(distance: Floats, k: int) -> list[int]:

@@ -76,7 +76,8 @@ def _groups(problem: Problem) -> list[tuple[str, int, list[int]]]:
 def _split(codes: Any, rows: Ints, n: int) -> list[list[int]]:
     """Rows of each code, keeping their order."""
     order = np.argsort(codes, kind="stable")
-    return [part.tolist() for part in np.split(rows[order], np.cumsum(np.bincount(codes, minlength=n))[:-1])]
+    ends = np.cumsum(np.bincount(codes, minlength=n))
+    return [rows[order[start:end]].tolist() for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _memberships(table: CaseTable, groups: list[tuple[str, int, list[int]]]) -> list[list[int]]:
@@ -103,7 +104,7 @@ def shortfall_note(problem: Problem, rows: list[int], needed: int) -> list[str]:
         return []
     worst = problem.table.classes[int(short[np.argmin(have)])]
     return [
-        f"{len(short)} of {len(problem.table.classes)} classes get fewer than {settings.class_floor} positive "
-        f"cases although there are more ({int((have == 0).sum())} get none; first: {worst}): "
+        f"{len(short)} of {len(problem.table.classes)} classes get fewer than {settings.class_floor} "
+        f"positive cases although there are more ({int((have == 0).sum())} get none; first: {worst}): "
         f"the floors alone take {needed} cases, the budget is {problem.budget}"
     ]

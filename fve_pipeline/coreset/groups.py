@@ -9,7 +9,7 @@ import numpy as np
 
 from fve_pipeline.coreset.table import CaseTable
 
-__all__ = ["Siblings", "duplicate_groups", "keep_one", "siblings"]
+__all__ = ["Siblings", "duplicate_groups", "keep_one", "siblings", "subject_groups"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,13 @@ def keep_one(table: CaseTable, groups: list[list[int]]) -> np.ndarray[Any, np.dt
     rarest class has the fewest positive cases among what is kept so far, then the one with more classes, then
     the first. So no catalog loses all of its cases to another that shares its images.
     """
-    keep = np.ones(len(table), bool)
+    keep: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(len(table), bool)
     for group in groups:
         keep[group] = False
     counts = np.bincount(
-        np.concatenate([table.classes_of(row) for row in np.flatnonzero(keep)] or [np.empty(0, np.int64)]),
+        np.concatenate(
+            [table.classes_of(row) for row in np.flatnonzero(keep).tolist()] or [np.empty(0, np.int64)]
+        ),
         minlength=len(table.classes),
     )
     nothing = len(table) + 1

@@ -40,8 +40,8 @@ class Settings:
 class Problem:
     """Choose ``budget`` of ``table``'s cases. Duplicates are already out, and ``budget <= len(table)``.
 
-    ``features(rows)`` gives standardised descriptors, float32 (len(rows), d): distances between the rows given
-    in one call mean something, distances across calls do not.
+    ``features(rows)`` gives standardised descriptors, float32 (len(rows), d): distances between the rows
+    given in one call mean something, distances across calls do not.
     """
 
     table: CaseTable

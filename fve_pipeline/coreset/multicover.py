@@ -1,4 +1,4 @@
-"""Multi-cover: every class at least k positive cases with as few cases as greedy finds, then 2k, 3k, ..."""
+"""Multi-cover: every class at least k positive cases with as few cases as greedy finds, then 2k, 4k, ..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MultiCover:
     """
 
     name = "multicover"
-    summary = "every class at least k positive cases, greedily with the fewest cases, then 2k, 3k, ..."
+    summary = "every class at least k positive cases, greedily with the fewest cases, then 2k, 4k, ..."
 
     def choose(self, problem: Problem) -> Choice:
         k, table = max(problem.settings.class_floor, 1), problem.table
@@ -35,7 +35,7 @@ class MultiCover:
         needed = -1
         level = 0
         while len(rows) < problem.budget and (have < available).any():
-            level += k
+            level = 2 * level or k
             want = np.minimum(available, level)
             for row, gain in _cover(problem, order, taken, have, want, problem.budget - len(rows)):
                 rows.append(row)
@@ -58,7 +58,11 @@ def _cover(
     short = (have < want).astype(np.int64)
     sums = np.concatenate([[0], np.cumsum(short[table.indices])])
     gains = sums[table.indptr[1:]] - sums[table.indptr[:-1]]
-    heap = [(-int(gains[row]), place, row) for place, row in enumerate(order.tolist()) if gains[row] and not taken[row]]
+    heap = [
+        (-int(gains[row]), place, row)
+        for place, row in enumerate(order.tolist())
+        if gains[row] and not taken[row]
+    ]
     heapq.heapify(heap)
     out: list[tuple[int, int]] = []
     while heap and len(out) < limit:

@@ -57,7 +57,10 @@ class Pool:
         rows = [row for row, split in enumerate(whole.split) if not split or split in splits]
         if not rows:
             found = ", ".join(f"{n} in {name!r}" for name, n in sorted(Counter(whole.split).items()))
-            msg = f"none of {len(whole)} cases is in the splits {', '.join(splits)} ({found or 'there is no case'})"
+            msg = (
+                f"none of {len(whole)} cases is in the splits {', '.join(splits)} ({found or 'no case'}); "
+                "name others with --split"
+            )
             raise CoresetError(msg)
         eligible = whole.take(rows)
         notes = _empty_classes(eligible)
@@ -82,7 +85,10 @@ def _empty_classes(table: CaseTable) -> list[str]:
     if not empty:
         return []
     names = ", ".join(str(table.classes[number]) for number in empty[:3])
-    return [f"{len(empty)} of {len(table.classes)} declared classes have no case to choose from: {names}, ..."]
+    more = ", ..." if len(empty) > 3 else ""
+    return [
+        f"{len(empty)} of {len(table.classes)} declared classes have no case to choose from: {names}{more}"
+    ]
 
 
 def budget_of(eligible: int, *, cases: int | None, fraction: float | None) -> int:
@@ -99,7 +105,7 @@ def budget_of(eligible: int, *, cases: int | None, fraction: float | None) -> in
             raise CoresetError(msg)
         cases = int(fraction * eligible + 1e-9)
         if cases == 0:
-            msg = f"{fraction:.4g} of {eligible} cases is less than one case: at least {1 / eligible:.2g} is needed"
+            msg = f"{fraction:.4g} of {eligible} cases is less than one; ask for {1 / eligible:.2g} or more"
             raise CoresetError(msg)
     assert cases is not None
     if not 1 <= cases <= eligible:
@@ -162,8 +168,8 @@ def _check(choice: Choice, problem: Problem, method: str) -> None:
     """A plugin's mistake must not become a wrong file."""
     if len(choice.rows) != problem.budget or len(set(choice.rows)) != len(choice.rows):
         msg = (
-            f"method {method!r} returned {len(choice.rows)} cases, {len(set(choice.rows))} of them different; "
-            f"{problem.budget} different ones were asked for"
+            f"method {method!r} returned {len(choice.rows)} cases, {len(set(choice.rows))} of them "
+            f"different; {problem.budget} different ones were asked for"
         )
         raise CoresetError(msg)
 

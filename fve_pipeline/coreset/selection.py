@@ -71,7 +71,8 @@ class Selection:
         info["sources"] = [asdict(source) for source in self.sources]
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(info, sort_keys=True, ensure_ascii=False).encode()
-        pq.write_table(self.table.cast(_SCHEMA).replace_schema_metadata({_KEY: text}), path, compression="zstd")
+        table = self.table.cast(_SCHEMA).replace_schema_metadata({_KEY: text})
+        pq.write_table(table, path, compression="zstd")
 
     def check(self, case_ids: Iterable[str], content_id: str) -> list[str]:
         """What is wrong with using this selection on a store with these cases: warnings, with numbers.
@@ -80,30 +81,24 @@ class Selection:
         was made from this store and no other.
         """
         known = set(case_ids)
-        chosen = self.case_ids
-        missing = [case for case in chosen if case not in known]
+        missing = [case for case in self.case_ids if case not in known]
+        present = f"{len(self) - len(missing)} of the {len(self)} chosen cases"
+        origin = ", ".join(source.content_id[:12] for source in self.sources)
         made_here = any(source.content_id == content_id for source in self.sources)
-        if len(missing) == len(chosen) or (missing and made_here and len(self.sources) == 1):
+        if len(missing) == len(self) or (missing and made_here and len(self.sources) == 1):
             msg = (
-                f"the selection names {len(chosen)} cases and the store has {len(chosen) - len(missing)} of them "
-                f"(first that it lacks: {missing[0]!r}); it was made from content "
-                f"{', '.join(source.content_id[:12] for source in self.sources)}, this is {content_id[:12]}: "
-                "make a selection from this store with fve coreset"
+                f"the store has {present} (the first that it lacks: {missing[0]!r}); the selection was made "
+                f"from content {origin}, this is {content_id[:12]}: make one from this store with fve coreset"
             )
             raise CoresetError(msg)
-        warnings = []
         if not made_here:
-            warnings.append(
-                f"the selection was made from content "
-                f"{', '.join(source.content_id[:12] for source in self.sources)}, this store is {content_id[:12]}: "
-                f"it has {len(chosen) - len(missing)} of the {len(chosen)} chosen cases"
-            )
-        elif missing:
-            warnings.append(
-                f"the selection was made from {len(self.sources)} stores; "
-                f"this one has {len(chosen) - len(missing)} of the {len(chosen)} chosen cases"
-            )
-        return warnings
+            return [
+                f"the selection was made from content {origin}, this store is {content_id[:12]} "
+                f"and has {present}"
+            ]
+        if missing:
+            return [f"the selection was made from {len(self.sources)} stores; this one has {present}"]
+        return []
 
 
 _FIELDS = tuple(name for name in Selection.__slots__ if name not in ("table", "settings", "sources"))
@@ -122,13 +117,13 @@ def load_selection(path: Path | str) -> Selection:
         raise CoresetError(msg) from error
     text = (table.schema.metadata or {}).get(_KEY)
     if text is None:
-        msg = f"{path}: a Parquet file, but not one that fve coreset wrote (no {_KEY.decode()!r} in its metadata)"
+        msg = f"{path}: Parquet, but not written by fve coreset (no {_KEY.decode()!r} in its metadata)"
         raise CoresetError(msg)
     info: dict[str, Any] = json.loads(text)
     if info["version"] != SELECTION_VERSION:
         msg = f"{path}: selection version {info['version']}, this release reads {SELECTION_VERSION}"
         raise CoresetError(msg)
-    values = {name: tuple(info[name]) if name in ("splits", "notes") else info[name] for name in _FIELDS}
+    values: Any = {name: tuple(info[name]) if name in ("splits", "notes") else info[name] for name in _FIELDS}
     return Selection(
         table=table.replace_schema_metadata(None),
         settings=Settings(**info["settings"]),
@@ -144,8 +139,8 @@ def filter_index(index: pa.Table, cases: Sequence[str]) -> np.ndarray[Any, np.dt
     start = 0
     for chunk in index.column("case").chunks:
         if pa.types.is_dictionary(chunk.type):
-            known = pc.is_in(chunk.dictionary.cast(pa.string()), value_set=wanted).to_numpy(zero_copy_only=False)
-            hit = known[chunk.indices.to_numpy()]
+            known = pc.is_in(chunk.dictionary.cast(pa.string()), value_set=wanted)
+            hit = known.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
         else:
             hit = pc.is_in(chunk, value_set=wanted).to_numpy(zero_copy_only=False)
         parts.append(np.flatnonzero(hit) + start)

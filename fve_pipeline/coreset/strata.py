@@ -14,7 +14,7 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def feasible_floor(sizes: Ints, floor: int, budget: int) -> Ints:
-    """At least ``floor`` a stratum, or all of it; the same lower floor for all where the budget is too small."""
+    """``floor`` a stratum, or all of it; a lower floor for all where the budget is too small."""
     while floor and int(np.minimum(sizes, floor).sum()) > budget:
         floor -= 1
     return np.minimum(sizes, floor)

@@ -36,7 +36,9 @@ class Stratified:
             code = int(table.dataset.codes[row])
             if have[code] < shares[code]:
                 have[code] += 1
-                filler.take(row, f"share of dataset {table.dataset.names[code]}: {have[code]} of {shares[code]}")
+                filler.take(
+                    row, f"share of dataset {table.dataset.names[code]}: {have[code]} of {shares[code]}"
+                )
         return Choice(rows, filler.choice.reasons, short)
 
 

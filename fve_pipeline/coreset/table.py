@@ -27,7 +27,11 @@ class ClassKey(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.dataset}/{self.class_id} ({self.name})" if self.name else f"{self.dataset}/{self.class_id}"
+        return (
+            f"{self.dataset}/{self.class_id} ({self.name})"
+            if self.name
+            else f"{self.dataset}/{self.class_id}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,9 @@ class CaseTable:
         """
         missing = [name for name in _REQUIRED if name not in cases.column_names]
         if missing:
-            msg = f"the cases table has no column {', '.join(missing)}; it has {', '.join(cases.column_names)}"
+            msg = (
+                f"the cases table has no column {', '.join(missing)}; it has {', '.join(cases.column_names)}"
+            )
             raise CoresetError(msg)
         ids = strings(cases, "case")
         _refuse_repeats(ids)
@@ -152,7 +158,11 @@ def _number_classes(
     known: dict[int, int] = {}
     keys: list[ClassKey] = []
     if classes is not None:
-        columns = (strings(classes, "dataset"), classes.column("class_id").to_pylist(), strings(classes, "name"))
+        columns = (
+            strings(classes, "dataset"),
+            classes.column("class_id").to_pylist(),
+            strings(classes, "name"),
+        )
         for name, class_id, label in zip(*columns, strict=True):
             key = (number.setdefault(name, len(number)) << 16) | int(class_id)
             if key not in known:
