@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BuildError",
     "CatalogError",
+    "CoresetError",
     "EvaluationError",
     "FveError",
     "GeometryError",
@@ -26,6 +27,10 @@ class FveError(Exception):
 
 class CatalogError(FveError, ValueError):
     """A catalog that cannot be used: a wrong key, an unknown window, a glob that matches nothing."""
+
+
+class CoresetError(FveError, ValueError):
+    """A selection that cannot be made, or that does not belong to the store it is used with."""
 
 
 class ReadError(FveError, ValueError):

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from fve_pipeline import __version__
-from fve_pipeline.cli import catalogs
+from fve_pipeline.cli import catalogs, coreset
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
@@ -35,6 +35,7 @@ app.command()(info)
 app.command()(verify)
 app.add_typer(catalogs.app)
 app.command()(evaluate)
+app.add_typer(coreset.app)
 
 
 def _version(value: bool) -> None:

@@ -1,0 +1,220 @@
+"""``fve coreset``: choose the cases to train on, and compare ways of choosing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from fve_pipeline.coreset import Comparison, Pool, Selection, Settings
+
+__all__ = ["app"]
+
+
+class _SelectByDefault(TyperGroup):
+    """``fve coreset STORE ...`` means ``fve coreset select STORE ...``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["select", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="coreset",
+    cls=_SelectByDefault,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Choose the cases to train on when only some may be used ([b]select[/b], the default), "
+    "and compare ways of choosing.",
+)
+
+Stores = Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores, or scans made by fve scan.")]
+Fraction = Annotated[float | None, typer.Option(help="Share of the cases to take, such as 0.1.")]
+Cases = Annotated[int | None, typer.Option(help="How many cases to take, instead of a fraction.")]
+Split = Annotated[
+    list[str] | None,
+    typer.Option(help="Splits to choose from (repeatable). Default: train, and unsplit cases."),
+]
+OnePerSubject = Annotated[bool, typer.Option("--one-per-subject", help="Keep one case of every subject.")]
+ClassFloor = Annotated[int, typer.Option(min=0, help="Positive cases for every class (multicover: k).")]
+DatasetFloor = Annotated[int, typer.Option(min=0, help="Cases of every dataset.")]
+ModalityFloor = Annotated[int, typer.Option(min=0, help="Cases of every modality.")]
+Temper = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="Dataset shares grow with size to this power: 1 proportional, 0 equal."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command("select")
+def select_command(
+    stores: Stores,
+    out: Annotated[Path, typer.Option(help="The selection file to write.")] = Path("coreset.parquet"),
+    fraction: Fraction = None,
+    cases: Cases = None,
+    method: Annotated[
+        str, typer.Option(help="random, stratified, multicover, facility, kcenter, herding.")
+    ] = "stratified",
+    seed: Annotated[int, typer.Option(help="Another seed, another choice; the same seed, the same.")] = 0,
+    split: Split = None,
+    one_per_subject: OnePerSubject = False,
+    class_floor: ClassFloor = 5,
+    dataset_floor: DatasetFloor = 5,
+    modality_floor: ModalityFloor = 10,
+    temper: Temper = 0.5,
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="Also write the chosen cases' source files, one a line.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose cases and write a selection file for the loader, the trainer and fve build --only.
+
+    [b]Examples[/b]
+
+      fve coreset store --fraction 0.1 --out coreset.parquet
+
+      fve coreset ct-store mr-store --cases 500 --method multicover --class-floor 10
+
+      fve coreset scan --fraction 0.1 --list cases.txt
+    """
+    from fve_pipeline.coreset import select
+
+    pool = _pool(stores, split, one_per_subject)
+    settings = _settings(class_floor, dataset_floor, modality_floor, temper)
+    selection = select(pool, method=method, cases=cases, fraction=fraction, seed=seed, settings=settings)
+    selection.save(out)
+    if list_file is not None:
+        lines = selection.table.column("source").to_pylist()
+        list_file.write_text(
+            "".join(f"{source or case}\n" for source, case in zip(lines, selection.case_ids, strict=True))
+        )
+    _report(selection, pool, out, as_json)
+
+
+@app.command("compare")
+def compare_command(
+    stores: Stores,
+    fraction: Fraction = None,
+    cases: Cases = None,
+    methods: Annotated[str, typer.Option(help="Names separated by commas; random is always there.")] = (
+        "stratified,multicover"
+    ),
+    seeds: Annotated[int, typer.Option(min=3, help="How often each method chooses, at least 3 times.")] = 3,
+    split: Split = None,
+    one_per_subject: OnePerSubject = False,
+    class_floor: ClassFloor = 5,
+    dataset_floor: DatasetFloor = 5,
+    modality_floor: ModalityFloor = 10,
+    temper: Temper = 0.5,
+    plot: Annotated[Path | None, typer.Option(help="Draw the comparison (.png, .svg or .pdf).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure methods beside random: coverage of classes, balance, distance of the left-out cases.
+
+    A method is called better or worse than random only where all of its seeds are beyond all of random's.
+
+    [b]Examples[/b]
+
+      fve coreset compare store --fraction 0.1 --methods stratified,multicover,kcenter
+
+      fve coreset compare store --cases 200 --seeds 5 --plot coreset.png
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from fve_pipeline.coreset import compare, get_method
+    from fve_pipeline.coreset.plot import plot_comparison
+
+    names = [get_method(name.strip()).name for name in methods.split(",") if name.strip()]
+    pool = _pool(stores, split, one_per_subject)
+    settings = _settings(class_floor, dataset_floor, modality_floor, temper)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("choosing", total=seeds * len({"random", *names}))
+        result = compare(
+            pool,
+            names,
+            seeds=seeds,
+            cases=cases,
+            fraction=fraction,
+            settings=settings,
+            progress=lambda name: bar.update(task, advance=1, description=name),
+        )
+    if plot is not None:
+        plot_comparison(result, plot)
+    if as_json:
+        typer.echo(_to_json(result.as_dict()))
+        return
+    _print_comparison(result)
+
+
+def _pool(stores: list[Path], split: list[str] | None, one_per_subject: bool) -> Pool:
+    from fve_pipeline.coreset import Pool
+    from fve_pipeline.coreset.open import open_tables
+
+    tables = [open_tables(store) for store in stores]
+    return Pool.of(tables, splits=tuple(split or ("train",)), one_per_subject=one_per_subject)
+
+
+def _settings(class_floor: int, dataset_floor: int, modality_floor: int, temper: float) -> Settings:
+    from fve_pipeline.coreset import Settings
+
+    return Settings(class_floor, dataset_floor, modality_floor, temper)
+
+
+def _to_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def _report(selection: Selection, pool: Pool, out: Path, as_json: bool) -> None:
+    from fve_pipeline.coreset.summary import summarise
+
+    summary = summarise(selection, pool)
+    if as_json:
+        typer.echo(_to_json({"selection": str(out), **summary}))
+        return
+    by = f"by {selection.method}, seed {selection.seed}"
+    largest = f"largest {summary['largest_share']:.0%} ({summary['largest_dataset']})"
+    typer.echo(f"{out}: {summary['cases']} of {summary['eligible']} cases {by}")
+    typer.echo(f"datasets: {summary['datasets']} of {summary['pool_datasets']}, {largest}")
+    typer.echo(
+        f"classes with a case: {summary['classes_1']} of {summary['pool_classes_1']} that have one, "
+        f"with 5 or more: {summary['classes_5']} of {summary['pool_classes_5']}, "
+        f"with 10 or more: {summary['classes_10']} of {summary['pool_classes_10']}"
+    )
+    for note in selection.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _print_comparison(result: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=f"{result.chosen} of {result.cases} cases, {len(result.seeds)} seeds: mean (least to most)"
+    )
+    table.add_column("", min_width=30)
+    for method in result.methods:
+        table.add_column(method, justify="right")
+    for metric in result.metrics:
+        possible = f" (of {result.possible[metric.name]:g})" if metric.name in result.possible else ""
+        cells = []
+        for method in result.methods:
+            values = result.of(method, metric.name)
+            word = "" if method == "random" else f"\n{result.verdict(method, metric.name)}"
+            spread = f" ({values.min():.3g} to {values.max():.3g})" if values.min() < values.max() else ""
+            cells.append(f"{values.mean():.3g}{spread}{word}")
+        table.add_row(metric.meaning + possible, *cells)
+    console = Console()
+    console.print(table)
+    console.print("better, worse: every seed is beyond every seed of random; overlaps: no difference shown.")
+    for method, notes in result.notes.items():
+        for note in notes:
+            typer.echo(f"note ({method}): {note}", err=True)

@@ -1,0 +1,33 @@
+"""Coresets: choosing the cases to train on when only some of them may be used.
+
+The unit is the case. Everything here works on pyarrow tables (``cases``, ``classes``, ``index``) and opens
+no store.
+"""
+
+from __future__ import annotations
+
+# Importing a method's module registers it.
+from fve_pipeline.coreset import facility, herding, kcenter, multicover, stratified, uniform  # noqa: F401
+from fve_pipeline.coreset.compare import Comparison, compare
+from fve_pipeline.coreset.method import Choice, Method, Problem, Settings, get_method, method_names, register
+from fve_pipeline.coreset.select import Pool, Tables, select
+from fve_pipeline.coreset.selection import Selection, Source, filter_index, load_selection
+
+__all__ = [
+    "Choice",
+    "Comparison",
+    "Method",
+    "Pool",
+    "Problem",
+    "Selection",
+    "Settings",
+    "Source",
+    "Tables",
+    "compare",
+    "filter_index",
+    "get_method",
+    "load_selection",
+    "method_names",
+    "register",
+    "select",
+]

@@ -1,0 +1,21 @@
+"""Uniform at random: what every other method is reported against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fve_pipeline.coreset.method import Choice, Problem, register
+
+__all__ = ["Random"]
+
+
+class Random:
+    name = "random"
+    summary = "uniform at random"
+
+    def choose(self, problem: Problem) -> Choice:
+        rows = problem.by_key(np.arange(len(problem.table)))[: problem.budget].tolist()
+        return Choice(rows, ["random draw"] * len(rows))
+
+
+register(Random())
