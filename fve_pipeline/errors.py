@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BuildError",
     "CatalogError",
+    "CheckpointError",
     "FveError",
     "GeometryError",
     "ReadError",
@@ -24,6 +25,10 @@ class FveError(Exception):
 
 class CatalogError(FveError, ValueError):
     """A catalog that cannot be used: a wrong key, an unknown window, a glob that matches nothing."""
+
+
+class CheckpointError(FveError, ValueError):
+    """Weights that cannot be read, or that are of another model."""
 
 
 class ReadError(FveError, ValueError):

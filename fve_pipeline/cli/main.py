@@ -13,6 +13,7 @@ from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.prepare import prepare
 from fve_pipeline.cli.verify import verify
+from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.add_typer(catalogs.app)
+app.add_typer(weights_app, name="weights")
 
 
 def _version(value: bool) -> None:

@@ -90,8 +90,8 @@ class FocalBlock(nn.Module):
     def __init__(self, dim: int, config: SegmenterConfig, rate: float, index: int) -> None:
         super().__init__()
         self.rate, self.index = rate, index
-        self.gamma_1 = nn.Parameter(torch.full((dim,), config.layerscale))
-        self.gamma_2 = nn.Parameter(torch.full((dim,), config.layerscale))
+        self.gamma_1 = nn.Parameter(torch.empty(dim))
+        self.gamma_2 = nn.Parameter(torch.empty(dim))
         self.modulation = FocalModulation(dim, config.focal_levels, config.focal_window)
         self.norm1 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, config.mlp_ratio * dim)

@@ -5,7 +5,7 @@ others as they were, and no global generator is read or moved.
 
 | parameter | start |
 |---|---|
-| norm weights, biases | 1, 0 (as built) |
+| norm weights and the logit scale, biases | 1, 0 |
 | layer scale | ``config.layerscale`` |
 | convolutions | normal, std sqrt(2 / fan in) where a nonlinearity follows, 1/sqrt(fan in) otherwise |
 | linear layers of the backbone, text encoder | normal, std 0.02 |
@@ -26,11 +26,13 @@ __all__ = ["initialise"]
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, seed: int = 0) -> None:
-    """Fill every matrix, convolution and embedding of ``model`` in place, by the table above."""
+def initialise(model: nn.Module, layerscale: float, seed: int = 0) -> None:
+    """Fill every parameter of ``model`` in place, by the table above."""
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
-            continue  # norms, biases, layer scales and the logit scale are right as built
+            start = layerscale if "gamma_" in name else 0.0 if name.endswith("bias") else 1.0
+            parameter.fill_(start)
+            continue
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
         _fill(parameter, name, generator)
 

@@ -56,12 +56,15 @@ class Segmenter(nn.Module):
     def __init__(self, config: SegmenterConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
-        self.backbone = FocalNet(config)
-        self.sem_seg_head = Head(config)
+        device = torch.get_default_device()
+        with torch.device("meta"):  # so that nothing is drawn twice, nor from the global generator
+            self.backbone = FocalNet(config)
+            self.sem_seg_head = Head(config)
+        self.to_empty(device=device)
         self.register_buffer("pixel_mean", torch.full((1, 3, 1, 1), PIXEL_MEAN))
         self.register_buffer("pixel_std", torch.full((1, 3, 1, 1), PIXEL_STD))
         if seed is not None:
-            initialise(self, seed)
+            initialise(self, config.layerscale, seed)
 
     def recompute_activations(self, on: bool = True) -> None:
         """Switch activation checkpointing: less memory in training for about a third more compute."""

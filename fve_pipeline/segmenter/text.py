@@ -81,7 +81,7 @@ class TextEncoder(Recomputing):
         super().__init__()
         self.encoder_transformer = TextTransformer(config)
         self.lang_proj = nn.Parameter(torch.empty(config.dim, config.dim))
-        self.logit_scale = nn.Parameter(torch.ones([]))
+        self.logit_scale = nn.Parameter(torch.empty([]))
 
     def forward(self, tokens: Tokens) -> TextFeatures:
         """``tokens.ids`` (N,L), L up to the context length."""
