@@ -16,6 +16,7 @@ __all__ = [
     "StoreError",
     "StoreFormatError",
     "StoreLockedError",
+    "TrainError",
 ]
 
 
@@ -53,3 +54,7 @@ class StoreLockedError(StoreError):
 
 class BuildError(FveError, RuntimeError):
     """A build that cannot go on: changed settings, a changed source, no disk, no workers."""
+
+
+class TrainError(FveError, RuntimeError):
+    """Training that cannot start or go on; the message says what to change."""

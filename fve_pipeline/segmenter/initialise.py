@@ -10,6 +10,7 @@ others as they were, and no global generator is read or moved.
 | convolutions | normal, std sqrt(2 / fan in) where a nonlinearity follows, 1/sqrt(fan in) otherwise |
 | linear layers of the backbone, text encoder | normal, std 0.02 |
 | linear layers elsewhere, attention projections | Xavier uniform |
+| last layer of the mask embedding | normal, std 1/C, so that mask logits start near 1 in size |
 | token, position, query and level embeddings | normal, std 0.02 for text (0.01 positions), 1 for queries |
 | text and class projection | normal, std C^-1/2 |
 """
@@ -45,6 +46,8 @@ def _fill(parameter: Tensor, name: str, generator: torch.Generator) -> None:
         parameter.normal_(0, 0.01, generator=generator)
     elif "query" in name or "level_embed" in name:
         parameter.normal_(0, 1, generator=generator)
+    elif name.endswith("mask_embed.layers.2.weight"):
+        parameter.normal_(0, 1 / fan_in, generator=generator)
     elif parameter.ndim == 4:
         gain = 1.0 if ".h." in name or "adapter" in name or name.endswith(("input_proj.weight",)) else 2.0
         parameter.normal_(0, math.sqrt(gain / fan_in), generator=generator)
