@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BuildError",
     "CatalogError",
+    "CheckpointError",
     "CoresetError",
     "EvaluationError",
     "FveError",
@@ -18,6 +19,7 @@ __all__ = [
     "StoreError",
     "StoreFormatError",
     "StoreLockedError",
+    "TrainError",
 ]
 
 
@@ -31,6 +33,10 @@ class CatalogError(FveError, ValueError):
 
 class CoresetError(FveError, ValueError):
     """A selection that cannot be made, or that does not belong to the store it is used with."""
+
+
+class CheckpointError(FveError, ValueError):
+    """Weights that cannot be read, or that are of another model."""
 
 
 class ReadError(FveError, ValueError):
@@ -63,3 +69,7 @@ class EvaluationError(FveError, ValueError):
 
 class PredictionError(FveError, ValueError):
     """A prompt or input that cannot be predicted from, or a label map that its format cannot hold."""
+
+
+class TrainError(FveError, RuntimeError):
+    """Training that cannot start or go on; the message says what to change."""

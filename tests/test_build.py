@@ -172,7 +172,7 @@ def test_an_overwritten_store_is_that_of_a_fresh_build(cohort: Path, tmp_path: P
     build(cohort, fresh, executor, changes={"order": 2})
     assert open_store(out).manifest.content_id == open_store(fresh).manifest.content_id
     assert np.array_equal(open_store(out).images[:], open_store(fresh).images[:])
-    assert {k for k in tiny.bytes_of(out)} == {k for k in tiny.bytes_of(fresh)}
+    assert set(tiny.bytes_of(out)) == set(tiny.bytes_of(fresh))
 
 
 def test_a_second_build_is_refused(cohort: Path, built: Path, executor: Run) -> None:

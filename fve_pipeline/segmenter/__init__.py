@@ -1,0 +1,1 @@
+"""BiomedParse-V, the text-prompted segmenter of FVE-encoded slices, in plain torch."""

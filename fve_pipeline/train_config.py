@@ -1,0 +1,167 @@
+"""The settings of a training run: two named protocols, and a TOML file over them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fve_pipeline.errors import TrainError
+from fve_pipeline.segmenter.config import PRESETS, SegmenterConfig, preset
+
+__all__ = ["PROTOCOLS", "ModelSettings", "RunSettings", "TrainConfig", "load_config"]
+
+Positive = Annotated[int, Field(ge=1)]
+Part = Literal["backbone", "pixel_decoder", "text", "decoder", "classifier"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Section):
+    """Which network, and what it starts from.
+
+    ``init`` is a whole checkpoint (the released file, safetensors, ours), ``backbone`` one whose image
+    backbone alone is taken. ``change`` overrides fields of the preset, such as ``text_padding``.
+    ``frozen`` names parts that are not trained. ``any_store`` allows a store whose order, boundary or
+    resize differ from the checkpoint's.
+    """
+
+    preset: str = "full"
+    init: str | None = None
+    backbone: str | None = None
+    change: dict[str, Any] = {}
+    frozen: tuple[Part, ...] = ()
+    any_store: bool = False
+
+    def config(self) -> SegmenterConfig:
+        """The preset with its changes; TrainError naming what is wrong."""
+        if self.preset not in PRESETS:
+            msg = f"[model] preset = {self.preset!r}: unknown; known: {', '.join(PRESETS)}"
+            raise TrainError(msg)
+        try:
+            return SegmenterConfig.model_validate({**preset(self.preset).model_dump(), **self.change})
+        except ValidationError as error:
+            msg = f"[model.change]: {_first(error)}"
+            raise TrainError(msg) from error
+
+
+class Optimisation(_Section):
+    """AdamW with a cosine schedule to zero, over all parameters alike.
+
+    ``batch`` is the global batch in images, whatever the number of ranks. ``clip`` bounds the gradient's
+    norm; 0 leaves it.
+    """
+
+    batch: Positive
+    epochs: Positive
+    clip: Annotated[float, Field(ge=0)]
+    lr: Annotated[float, Field(gt=0)] = 1e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+
+
+class LossSettings(_Section):
+    """Weights of the losses: Dice + BCE count 1."""
+
+    classification: float = 1.0
+    edge: float = 1.0
+    positive: float = 3.0
+
+
+class DataSettings(_Section):
+    """What a step is fed.
+
+    ``prompts`` classes are drawn for each image. ``augment`` switches the recipe of the released model.
+    ``classes_without_positives`` says to go on when a class has no sample that holds it. ``threads`` decode
+    ahead of the step.
+    """
+
+    prompts: Positive = 4
+    augment: bool = True
+    order: int | None = None
+    views: tuple[Literal["axial", "coronal", "sagittal"], ...] = ()
+    classes_without_positives: bool = False
+    threads: Positive = 2
+
+
+class RunSettings(_Section):
+    """How the run is carried out; none of this changes what is learnt, precision apart.
+
+    ``precision``: ``auto`` is bf16 on a GPU and float32 on a CPU. ``accumulate`` splits a rank's share of
+    the batch. ``recompute`` trades memory for a third more compute. ``compile`` runs backbone and pixel
+    decoder through torch.compile. Checkpoints are written every ``checkpoint_every`` steps and the last
+    ``keep`` stay.
+    """
+
+    seed: int = 0
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    accumulate: Positive = 1
+    recompute: bool = False
+    compile: bool = False
+    device: str = "auto"
+    checkpoint_every: Positive = 500
+    keep: Positive = 2
+    validate_every: Positive = 1
+    validation_images: Annotated[int, Field(ge=0)] = 4
+    log_every: Positive = 1
+
+
+class TrainConfig(_Section):
+    """A whole run. ``protocol`` fills what [optimisation] leaves out."""
+
+    protocol: Literal["finetune", "paper"] = "finetune"
+    model: ModelSettings = ModelSettings()
+    optimisation: Optimisation
+    losses: LossSettings = LossSettings()
+    data: DataSettings = DataSettings()
+    run: RunSettings = RunSettings()
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> TrainConfig:
+        """From a TOML document's tables; pydantic's ValidationError says what is wrong."""
+        defaults = PROTOCOLS.get(str(raw.get("protocol", "finetune")), {})
+        return cls.model_validate({**raw, "optimisation": {**defaults, **raw.get("optimisation", {})}})
+
+
+# The fine-tuning configuration of the released model, and the paper's own training (section 5.2, table 7;
+# it names no clipping).
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "finetune": {"batch": 8, "epochs": 10, "clip": 5.0},
+    "paper": {"batch": 320, "epochs": 80, "clip": 0.0},
+}
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']} (found {problem.get('input')!r})"
+
+
+def load_config(path: Path | None, **overrides: Any) -> TrainConfig:
+    """The configuration in ``path`` (none: the default protocol), ``overrides`` of its top level on top.
+
+    Raises
+    ------
+    TrainError
+        If the file is not there, not TOML, or holds a key or value that is not known; it is named.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text())
+        except FileNotFoundError as error:
+            msg = f"{path}: no such file; give a TOML file to --config, or none for the finetune protocol"
+            raise TrainError(msg) from error
+        except tomllib.TOMLDecodeError as error:
+            msg = f"{path}: not TOML: {error}"
+            raise TrainError(msg) from error
+    try:
+        return TrainConfig.of({**raw, **overrides})
+    except ValidationError as error:
+        msg = f"{path or 'configuration'}: {_first(error)}; docs/training.md lists every key"
+        raise TrainError(msg) from error

@@ -1,0 +1,119 @@
+"""What a run tells: a progress bar on stderr, ``log.jsonl``, and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["RunLog", "Stopwatch"]
+
+T = TypeVar("T")
+
+
+class Stopwatch:
+    """Time spent waiting for data, against all time since the last reading."""
+
+    def __init__(self) -> None:
+        self.waited, self.since = 0.0, time.perf_counter()
+
+    def waiting(self, items: Iterable[T]) -> Iterator[T]:
+        """``items``, the time to get each one counted as waiting."""
+        iterator = iter(items)
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self.waited += time.perf_counter() - start
+            yield item
+
+    def read(self) -> tuple[float, float]:
+        """(seconds, share of them waited) since the last reading."""
+        now = time.perf_counter()
+        seconds, waited = now - self.since, self.waited
+        self.waited, self.since = 0.0, now
+        return seconds, min(1.0, waited / seconds) if seconds else 0.0
+
+
+class RunLog:
+    """Writes in ``folder``; with ``on`` False (ranks other than the first) it says nothing.
+
+    Lines of a run that is resumed at ``step`` and that lie after it are dropped, so that the log is that of
+    a run that never stopped.
+    """
+
+    def __init__(self, folder: Path, steps: int, step: int, on: bool = True) -> None:
+        self.folder, self.steps, self.step, self.on = folder, steps, step, on
+
+    def __enter__(self) -> Self:
+        if not self.on:
+            return self
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "log.jsonl"
+        kept = [line for line in _lines(path) if json.loads(line)["step"] <= self.step] if self.step else []
+        path.write_text("".join(f"{line}\n" for line in kept))
+        self.file = path.open("a", buffering=1)
+        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step or None)
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self.progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        self.progress.start()
+        self.task = self.progress.add_task("", total=self.steps, completed=self.step, epoch=0, note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.on:
+            self.progress.stop()
+            self.board.close()
+            self.file.close()
+
+    def write(self, what: str, step: int, values: Mapping[str, Any]) -> None:
+        """One line of ``log.jsonl``, and its numbers as TensorBoard scalars under ``what``."""
+        if not self.on:
+            return
+        self.file.write(json.dumps({"what": what, "step": step, **values}) + "\n")
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self.board.add_scalar(f"{what}/{name}", value, step)
+
+    def advance(self, step: int, epoch: int, note: str) -> None:
+        """Move the bar."""
+        if self.on:
+            self.progress.update(self.task, completed=step, epoch=epoch, note=note)
+
+    def image(self, name: str, step: int, picture: NDArray[np.uint8]) -> None:
+        """Keep ``picture`` (H,W,3) RGB as a PNG and in TensorBoard."""
+        if not self.on:
+            return
+        import cv2
+
+        folder = self.folder / "images"
+        folder.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / f"step-{step:08d}-{name}.png"), picture[..., ::-1])
+        self.board.add_image(name, picture, step, dataformats="HWC")
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of the log; one cut by a kill is left out."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().split("\n")[:-1] if line]

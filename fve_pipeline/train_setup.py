@@ -1,0 +1,101 @@
+"""What is settled before the first step: the model, its frozen parts, and whether the data suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from fve_pipeline.errors import TrainError
+from fve_pipeline.segmenter.checkpoint import load_backbone, load_checkpoint, read_checkpoint
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.train_config import ModelSettings, TrainConfig
+from fve_pipeline.train_data import TrainingData, ValidationData
+
+__all__ = ["build_model", "check_batch", "check_data", "part_of", "trainable"]
+
+# In the released checkpoint, and read by nothing: they never get a gradient.
+_IDLE = ("sem_seg_head.predictor.class_embed", "sem_seg_head.predictor.language_encoder.logit_scale")
+
+
+def part_of(name: str) -> str:
+    """The part of the model that a parameter belongs to, as ``frozen`` names it."""
+    if name.startswith("backbone."):
+        return "backbone"
+    if ".pixel_decoder." in name:
+        return "pixel_decoder"
+    if ".language_encoder." in name:
+        return "text"
+    return "classifier" if ".predictor.classifier" in name else "decoder"
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that are trained."""
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def build_model(settings: ModelSettings, seed: int) -> tuple[Segmenter, dict[str, Any]]:
+    """The model with its starting weights and frozen parts, and the data settings those weights expect.
+
+    The expected settings are empty for weights that say nothing of them, and for random ones.
+    """
+    expected: dict[str, Any] = {}
+    model = Segmenter(settings.config(), seed=seed if settings.init is None else None)
+    if settings.init is not None:
+        found = read_checkpoint(settings.init)
+        load_checkpoint(model, found)
+        expected = found.settings
+    if settings.backbone is not None:
+        load_backbone(model, settings.backbone)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in _IDLE and part_of(name) not in settings.frozen)
+    if not trainable(model):
+        msg = f"[model] frozen = {list(settings.frozen)}: nothing is left to train; leave a part out"
+        raise TrainError(msg)
+    return model, expected
+
+
+def check_batch(config: TrainConfig, samples: int, world: int) -> int:
+    """Steps an epoch; TrainError if the batch does not divide, or there are too few samples for one."""
+    batch, accumulate = config.optimisation.batch, config.run.accumulate
+    if batch % (world * accumulate):
+        msg = (
+            f"[optimisation] batch = {batch} cannot be shared by {world} processes in {accumulate} pieces each "
+            f"([run] accumulate); make it a multiple of {world * accumulate}"
+        )
+        raise TrainError(msg)
+    if samples < batch:
+        msg = f"the stores hold {samples} training samples, fewer than one batch of {batch}; lower [optimisation] batch"
+        raise TrainError(msg)
+    return samples // batch
+
+
+def check_data(
+    config: TrainConfig, data: TrainingData, validation: ValidationData, expected: Mapping[str, Any]
+) -> None:
+    """TrainError for data that the run would only find unfit hours later."""
+    if len(validation) == 0:
+        msg = (
+            "the validation set is empty: no case of the stores has the split 'val'. Give other stores to --val, "
+            "build with a larger --val-fraction, or --no-validation to go without"
+        )
+        raise TrainError(msg)
+    empty = sorted(name for name, count in data.positives.items() if count == 0)
+    if empty and not config.data.classes_without_positives:
+        msg = (
+            f"{len(empty)} classes have no training sample that holds them: {', '.join(empty[:8])}. Take them out "
+            "of the catalog, add cases, or set [data] classes_without_positives = true to train on them as absent"
+        )
+        raise TrainError(msg)
+    differ = [
+        f"{key}: store {data.settings.get(key)}, weights {expected[key]}"
+        for key in ("order", "boundary", "resize")
+        if key in expected and data.settings.get(key) != expected[key]
+    ]
+    if differ and not config.model.any_store:
+        msg = (
+            f"the store is not made as the weights in {config.model.init} expect ({'; '.join(differ)}). Build one "
+            "with the same settings (--preset released for the released weights), or set [model] any_store = true"
+        )
+        raise TrainError(msg)

@@ -1,0 +1,297 @@
+"""Training the segmenter, one file to read: set up, step, validate, keep.
+
+The rules that make a run repeatable are few. The order of samples, the prompts drawn for them and every
+random number in the model are functions of (seed, epoch, sample), never of a generator's state. A loss is a
+sum over rows (image and prompt) divided by the number of rows of the global batch, counted over all ranks.
+So the curve does not depend on how many processes share a batch, in how many pieces they take it, or how
+often the run was killed.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fve_pipeline.errors import TrainError
+from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
+from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.randomness import CounterRandomness
+from fve_pipeline.train_checkpoint import CheckpointFolder, write_whole
+from fve_pipeline.train_config import TrainConfig
+from fve_pipeline.train_data import Batch, Share, TrainingData, ValidationData
+from fve_pipeline.train_log import RunLog, Stopwatch
+from fve_pipeline.train_ranks import Ranks, join_ranks
+from fve_pipeline.train_setup import build_model, check_batch, check_data, trainable
+from fve_pipeline.validation import mean_dice, validate
+
+__all__ = ["TrainResult", "learning_rate", "train"]
+
+_LOSSES = ("total", "dice", "bce", "edge", "classification")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Steps done, the last loss, the last validation's scores by class, and the newest checkpoint."""
+
+    steps: int
+    loss: float
+    scores: dict[str, dict[str, float | int | None]]
+    checkpoint: Path | None
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Of 0-based ``step``: linear warm-up, then half a cosine to zero, or constant."""
+    settings = config.optimisation
+    if step < settings.warmup_steps:
+        return settings.lr * (step + 1) / settings.warmup_steps
+    if settings.schedule == "constant":
+        return settings.lr
+    done = (step - settings.warmup_steps) / max(1, steps - settings.warmup_steps)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def train(
+    config: TrainConfig,
+    data: TrainingData,
+    validation: ValidationData | None,
+    out: Path,
+    *,
+    resume: bool = False,
+) -> TrainResult:
+    """Train by ``config`` into ``out``: checkpoints, ``best.pt``, ``log.jsonl``, TensorBoard, pictures.
+
+    Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``.
+
+    Raises
+    ------
+    TrainError
+        If the data do not suit the model, the loss is not finite, or memory runs out; says what to change.
+    """
+    with join_ranks(config.run.device) as ranks:
+        per_epoch = check_batch(config, len(data), ranks.world)
+        model, expected = build_model(config.model, config.run.seed)
+        if validation is not None:
+            check_data(config, data, validation, expected)
+        return _Run(config, data, validation, out, ranks, model, per_epoch).go(resume)
+
+
+class _Run:
+    """One run's state, and its loop."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        validation: ValidationData | None,
+        out: Path,
+        ranks: Ranks,
+        model: Segmenter,
+        per_epoch: int,
+    ) -> None:
+        self.config, self.data, self.validation, self.out, self.ranks = config, data, validation, out, ranks
+        self.per_epoch = per_epoch
+        self.steps = per_epoch * config.optimisation.epochs
+        self.share = Share(config.optimisation.batch, ranks.rank, ranks.world, config.run.accumulate)
+        self.folder = CheckpointFolder(out / "checkpoints", config.run.keep)
+        self.weights = LossWeights(**config.losses.model_dump())
+        self.half = config.run.precision == "bf16" or (
+            config.run.precision == "auto" and ranks.device.type == "cuda"
+        )
+
+        self.model = model.to(ranks.device).train()
+        self.model.recompute_activations(config.run.recompute)
+        self.optimiser = torch.optim.AdamW(
+            trainable(model), lr=config.optimisation.lr, weight_decay=config.optimisation.weight_decay
+        )
+        if config.run.compile:
+            self.model.backbone.compile()
+            self.model.sem_seg_head.pixel_decoder.compile()
+        self.parallel: nn.Module = DistributedDataParallel(self.model) if ranks.world > 1 else self.model
+
+        self.step, self.best, self.loss = 0, -1.0, math.nan
+        self.scores: dict[str, dict[str, float | int | None]] = {}
+        self.saved: Path | None = None
+
+    def go(self, resume: bool) -> TrainResult:
+        """From the start, or from the newest checkpoint, to the last step."""
+        self._begin(resume)
+        with RunLog(self.out, self.steps, self.step, self.ranks.first) as log:
+            while self.step < self.steps:
+                self._epoch(log)
+        return TrainResult(self.step, self.loss, self.scores, self.saved)
+
+    def _epoch(self, log: RunLog) -> None:
+        epoch, start = divmod(self.step, self.per_epoch)
+        watch = Stopwatch()
+        batches = watch.waiting(self.data.batches(self.config.run.seed, epoch, self.share, start))
+        while self.step < (epoch + 1) * self.per_epoch:
+            pieces = list(islice(batches, self.share.accumulate))
+            values = self._step(pieces, epoch)
+            self.step += 1
+            seconds, waited = watch.read()
+            speed = self.share.batch / seconds
+            if self.step % self.config.run.log_every == 0:
+                log.write("train", self.step, {**values, "samples_per_s": speed, "data_wait": waited})
+            log.advance(
+                self.step, epoch, f"loss {self.loss:.4f}  {speed:.1f} samples/s  data wait {waited:.0%}"
+            )
+            done = self.step == (epoch + 1) * self.per_epoch
+            if done and ((epoch + 1) % self.config.run.validate_every == 0 or self.step == self.steps):
+                self._validate(log)
+            if self.step % self.config.run.checkpoint_every == 0 or self.step == self.steps:
+                self._save()
+
+    def _step(self, pieces: list[Batch], epoch: int) -> dict[str, float]:
+        """One optimiser step over this rank's pieces of a global batch; the global batch's mean losses."""
+        device, rate = self.ranks.device, learning_rate(self.config, self.step, self.steps)
+        rows = self.ranks.sum(
+            torch.tensor(float(sum(b.masks.shape[0] * b.masks.shape[1] for b in pieces)), device=device)
+        )
+        sums = torch.zeros(len(_LOSSES) + 1, device=device)
+        try:
+            for i, batch in enumerate(pieces):
+                last = i == len(pieces) - 1
+                wait = nullcontext() if last or self.ranks.world == 1 else self.parallel.no_sync()  # type: ignore[operator]
+                with wait:
+                    losses = self._losses(batch, epoch)
+                    # DDP averages gradients over ranks; times the ranks, the sum over the global batch is left.
+                    (losses.total.sum() * self.ranks.world / rows).backward()  # type: ignore[no-untyped-call]
+                sums += _sums(losses)
+        except torch.OutOfMemoryError as error:
+            msg = (
+                f"out of memory at step {self.step + 1} with {self.share.micro} images at once. Raise [run] "
+                "accumulate (same result), set [run] recompute = true, precision = 'bf16', or lower the batch"
+            )
+            raise TrainError(msg) from error
+        norm = nn.utils.clip_grad_norm_(trainable(self.model), self.config.optimisation.clip or math.inf)
+        totals = self.ranks.sum(sums)
+        self._require_finite(totals, norm, epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+        positives = max(1.0, float(totals[-1]))
+        by_rows = {"total": float(rows), "classification": float(rows)}
+        values = {k: float(v) / by_rows.get(k, positives) for k, v in zip(_LOSSES, totals, strict=False)}
+        self.loss = values.pop("total")
+        return {"loss": self.loss, **values, "lr": rate, "grad_norm": float(norm), "epoch": epoch}
+
+    def _losses(self, batch: Batch, epoch: int) -> Losses:
+        device = self.ranks.device
+        count = batch.masks.shape[1]
+        tokens = self.model.tokenize([prompt for prompts in batch.prompts for prompt in prompts])
+        draws = CounterRandomness.of(self.config.run.seed, batch.samples, [range(count)] * len(batch), epoch)
+        with self._autocast():
+            prediction = self.parallel(batch.images.to(device, non_blocking=True), tokens, draws.to(device))
+        return segmentation_losses(prediction, batch.masks.to(device, non_blocking=True), self.weights)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.ranks.device.type, dtype=torch.bfloat16, enabled=self.half)
+
+    def _require_finite(self, totals: Tensor, norm: Tensor, epoch: int) -> None:
+        if bool(totals.isfinite().all()) and (bool(norm.isfinite()) or not bool(totals[0])):
+            return
+        where = self.folder.newest()
+        msg = (
+            f"the loss or its gradient is not finite at step {self.step + 1} (epoch {epoch}): losses "
+            f"{[round(float(v), 4) for v in totals]}, gradient norm {float(norm):.4g}. Lower [optimisation] lr, set "
+            "clip, or precision = 'float32'; "
+            + (f"the last good state is {where}" if where else "no checkpoint was written yet")
+        )
+        raise TrainError(msg)
+
+    def _validate(self, log: RunLog) -> None:
+        if self.validation is None:
+            return
+        settings = self.config.run
+        self.scores, pictures = validate(
+            self.model,
+            self.validation,
+            self.ranks,
+            settings.seed,
+            settings.validation_images,
+            self._autocast(),
+        )
+        dice = mean_dice(self.scores)
+        log.write("validation", self.step, {"dice": dice, "classes": self.scores})
+        for i, picture in enumerate(pictures):
+            log.image(f"case-{i}", self.step, picture)
+        if dice > self.best:
+            self.best = dice
+            if self.ranks.first:
+                self.folder.path.mkdir(parents=True, exist_ok=True)
+                write_whole(self.folder.path / "best.pt", self._content(training=False))
+
+    def _content(self, training: bool = True) -> dict[str, Any]:
+        """A checkpoint in our layout: it opens as weights, and resumes if ``training`` is in it."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "config": self.model.config.model_dump(mode="json"),
+            "settings": dict(self.data.settings),
+            "model": self.model.state_dict(),
+        }
+        if training:
+            content["training"] = {
+                "step": self.step,
+                "best": self.best,
+                "optimiser": self.optimiser.state_dict(),
+                "content_id": self.data.content_id,
+                "config": self.config.model_dump(mode="json"),
+            }
+        return content
+
+    def _save(self) -> None:
+        if self.ranks.first:
+            self.saved = self.folder.save(self.step, self._content())
+        self.ranks.gather(None)  # the others wait, so that no rank runs ahead of a checkpoint
+
+    def _begin(self, resume: bool) -> None:
+        """An empty folder, or the state in it."""
+        newest = self.folder.newest()
+        if newest is None:
+            return
+        if not resume:
+            msg = f"{self.out} holds a run ({newest.name}); give --resume to go on with it, or another --out"
+            raise TrainError(msg)
+        state = read_checkpoint(newest).content
+        past = state["training"]
+        _require_same(self.config, past, self.data, newest)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(past["optimiser"])
+        self.step, self.best, self.saved = past["step"], past["best"], newest
+
+
+def _sums(losses: Losses) -> Tensor:
+    """Sums over rows in the order of ``_LOSSES``, those of masks over positives only, and the positives."""
+    rows = {k: getattr(losses, k).detach() for k in (*_LOSSES, "exists")}
+    masked = {k: v * losses.exists if k in ("dice", "bce", "edge") else v for k, v in rows.items()}
+    return torch.stack([v.sum() for v in masked.values()])
+
+
+def _require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, file: Path) -> None:
+    """What the curve depends on must be as it was; how the run is carried out may change."""
+    now = config.model_dump(mode="json")
+    for section in ("model", "optimisation", "losses", "data"):
+        for key, value in now[section].items():
+            before = past["config"][section].get(key)
+            if (section, key) != ("data", "threads") and before != value:
+                msg = f"{file}: was trained with [{section}] {key} = {before!r}, now {value!r}; restore it or start anew"
+                raise TrainError(msg)
+    for key in ("seed", "precision"):
+        if past["config"]["run"][key] != now["run"][key]:
+            msg = f"{file}: was trained with [run] {key} = {past['config']['run'][key]!r}, now {now['run'][key]!r}"
+            raise TrainError(msg)
+    if past["content_id"] != data.content_id:
+        msg = f"{file}: was trained on other data (content {past['content_id'][:12]}, now {data.content_id[:12]})"
+        raise TrainError(msg)

@@ -1,0 +1,178 @@
+"""Validation on whole cases: Dice a class and subject, presence by slice, and a picture a case."""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fve_pipeline.segmenter.losses import upsample_logits
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.randomness import CounterRandomness, prompt_key
+from fve_pipeline.train_data import ValidationCase, ValidationData
+from fve_pipeline.train_ranks import Ranks
+
+__all__ = ["CaseTally", "score", "tally_case", "validate"]
+
+# Rows (slices × prompts) that are decoded at once.
+_ROWS = 32
+
+
+@dataclass
+class CaseTally:
+    """Counts of one case, each (P,): pixels with and without the existence filter, and slices."""
+
+    subject: str
+    classes: list[str]
+    overlap: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    raw_overlap: NDArray[np.int64]
+    raw_predicted: NDArray[np.int64]
+    found: NDArray[np.int64]
+    claimed: NDArray[np.int64]
+    present: NDArray[np.int64]
+    picture: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+
+@torch.no_grad()
+def tally_case(
+    model: Segmenter,
+    case: ValidationCase,
+    seed: int,
+    picture: bool = False,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> CaseTally:
+    """Predict every slice of ``case`` and count.
+
+    Each class is judged by itself, as a single prompt is: mask above one half where existence is. The draws
+    depend on (seed, case, slice, prompt), so validating twice gives the same numbers.
+    """
+    device = model.pixel_mean.device
+    count = len(case.classes)
+    sums = {name: np.zeros(count, np.int64) for name in _COUNTS}
+    keys = [prompt_key(prompt) for prompt in case.prompts]
+    name = zlib.crc32(case.name.encode())
+    best, drawn = -1, None
+    with autocast or nullcontext():
+        text = model.encode_text(model.tokenize(case.prompts))
+    for part in case.slices(max(1, _ROWS // count)):
+        ids = [name + ((part.first + i) << 32) for i in range(len(part.images))]
+        draws = CounterRandomness.of(seed, ids, [keys] * len(ids)).to(device)
+        with autocast or nullcontext():
+            got = model(part.images.to(device), text.shared_by(len(ids)), draws)
+        size = (part.masks.shape[-2], part.masks.shape[-1])
+        raw = upsample_logits(got.masks, size).cpu() > 0
+        exists = got.existence.float().cpu() > 0
+        truth, final = part.masks > 0, raw & exists[..., None, None]
+        for key, value in zip(_COUNTS, _count(truth, raw, final, exists), strict=True):
+            sums[key] += value.numpy()
+        area = truth.sum((1, 2, 3))
+        if picture and int(area.max()) > best:
+            best, at = int(area.max()), int(area.argmax())
+            drawn = draw(part.images[at, 0], truth[at], final[at])
+    return CaseTally(case.subject, list(case.classes), **sums, picture=drawn)
+
+
+_COUNTS = ("overlap", "predicted", "truth", "raw_overlap", "raw_predicted", "found", "claimed", "present")
+
+
+def _count(truth: Tensor, raw: Tensor, final: Tensor, exists: Tensor) -> list[Tensor]:
+    """In the order of ``_COUNTS``, each (P,), from masks (D,P,S,S) and existence (D,P)."""
+    pixels, present = (0, 2, 3), truth.any(3).any(2)
+    return [
+        (truth & final).sum(pixels),
+        final.sum(pixels),
+        truth.sum(pixels),
+        (truth & raw).sum(pixels),
+        raw.sum(pixels),
+        (present & exists).sum(0),
+        exists.sum(0),
+        present.sum(0),
+    ]
+
+
+def draw(focal: Tensor, truth: Tensor, predicted: Tensor) -> NDArray[np.uint8]:
+    """(S,2S,3) RGB: the slice with outlines of the truth (left) and of the prediction (right), (P,S,S) each."""
+    panels = []
+    for masks in (truth, predicted):
+        panel = np.repeat(focal.numpy()[..., None], 3, axis=2).copy()
+        for i, mask in enumerate(masks.numpy().astype(np.uint8)):
+            colour = [round(255 * c) for c in colorsys.hsv_to_rgb(i / len(masks), 0.9, 1.0)]
+            outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(panel, outlines, -1, colour, 1)
+        panels.append(panel)
+    return np.concatenate(panels, axis=1)
+
+
+def _ratio(a: int, b: int) -> float | None:
+    return a / b if b else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def score(tallies: Sequence[CaseTally]) -> dict[str, dict[str, float | int | None]]:
+    """By class: ``dice`` and ``dice_raw`` (no existence filter), ``precision`` and ``recall`` of presence.
+
+    Dice is that of whole cases where the class is present, averaged over a subject's cases, then over
+    subjects; ``subjects`` counts those. Presence counts slices of all cases. None where there is nothing to
+    divide by.
+    """
+    scores: dict[str, dict[str, float | int | None]] = {}
+    for name in sorted({c for t in tallies for c in t.classes}):
+        own = [(t, t.classes.index(name)) for t in tallies if name in t.classes]
+        by_subject: dict[str, list[tuple[float, float]]] = {}
+        for t, i in own:
+            if t.truth[i]:
+                dice = 2 * t.overlap[i] / (t.predicted[i] + t.truth[i])
+                raw = 2 * t.raw_overlap[i] / (t.raw_predicted[i] + t.truth[i])
+                by_subject.setdefault(t.subject, []).append((float(dice), float(raw)))
+        found, claimed, present = (
+            int(sum(getattr(t, k)[i] for t, i in own)) for k in ("found", "claimed", "present")
+        )
+        scores[name] = {
+            "dice": _mean([_mean([d for d, _ in cases]) for cases in by_subject.values()]),
+            "dice_raw": _mean([_mean([r for _, r in cases]) for cases in by_subject.values()]),
+            "precision": _ratio(found, claimed),
+            "recall": _ratio(found, present),
+            "subjects": len(by_subject),
+        }
+    return scores
+
+
+def validate(
+    model: Segmenter,
+    data: ValidationData,
+    ranks: Ranks,
+    seed: int,
+    pictures: int = 0,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> tuple[dict[str, dict[str, float | int | None]], list[NDArray[np.uint8]]]:
+    """Scores by class over all cases, each rank taking every world-th, and pictures of the first cases."""
+    training = model.training
+    model.eval()
+    mine = [
+        (number, tally_case(model, data.case(number), seed, number < pictures, autocast))
+        for number in range(ranks.rank, len(data), ranks.world)
+    ]
+    model.train(training)
+    every = sorted((item for part in ranks.gather(mine) for item in part), key=lambda item: item[0])
+    drawn = [tally.picture for _, tally in every if tally.picture is not None]
+    return score([tally for _, tally in every]), drawn
+
+
+def mean_dice(scores: dict[str, dict[str, float | int | None]]) -> float:
+    """Mean Dice over the classes that have one; 0 if none does."""
+    return _mean([values["dice"] for values in scores.values()]) or 0.0

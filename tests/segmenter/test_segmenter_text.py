@@ -1,0 +1,80 @@
+"""Tokens and text features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from segmenter_cases import PROMPTS
+
+from fve_pipeline.segmenter.config import preset
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.tokens import BEGIN, END, tokenize
+
+KNOWN = {
+    "esophagus in abdominal computed tomography": "957 38634 8018 530 39328 11639 775 999 22399",
+    "liver": "12639",
+    "stomach in abdominal magnetic resonance imaging": "14722 530 39328 13838 42310 14231",
+    "T1-weighted MRI: 3.5mm tumor (left)": "339 272 268 43179 24773 281 274 269 276 2848 22616 263 1823 264",
+}
+
+
+@pytest.mark.parametrize("prompt", KNOWN)
+def test_ids_are_clips(prompt: str) -> None:
+    tokens = tokenize([prompt])
+    assert tokens.ids[0].tolist() == [BEGIN, *map(int, KNOWN[prompt].split()), END]
+
+
+def test_golden_ids_and_lengths(arrays: dict[str, np.ndarray]) -> None:
+    tokens = tokenize(PROMPTS, length=77)
+    np.testing.assert_array_equal(tokens.ids, arrays["token_ids"])
+    np.testing.assert_array_equal(tokens.lengths, arrays["attention_mask"].sum(1))
+
+
+def test_a_long_prompt_is_cut_and_still_ends() -> None:
+    tokens = tokenize(["liver " * 100, ""])
+    assert tokens.ids.shape == (2, 77)
+    assert tokens.ids[0, -1] == END
+    assert tokens.lengths.tolist() == [77, 2]
+    assert tokens.ids[1, 1:].unique().tolist() == [END]
+
+
+def test_white_space_and_case_do_not_matter() -> None:
+    assert torch.equal(tokenize(["  Left\tKIDNEY \n"]).ids, tokenize(["left kidney"]).ids)
+
+
+def test_padding_to_the_context_length_changes_nothing() -> None:
+    model = Segmenter(preset("tiny")).eval()
+    with torch.no_grad():
+        short, full = (model.encode_text(tokenize(PROMPTS, length=n)) for n in (None, 77))
+    torch.testing.assert_close(full.tokens[:, : short.tokens.shape[1]], short.tokens)
+    torch.testing.assert_close(full.sentence, short.sentence)
+    assert not full.tokens[:, short.tokens.shape[1] :].any()
+
+
+@pytest.mark.parametrize("padding", ["reference", "masked"])
+def test_only_masked_padding_makes_prompts_independent(
+    padding: str, tiny_random: Callable[..., Segmenter]
+) -> None:
+    model = tiny_random(boltzmann=False, text_padding=padding)
+    image = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        alone = model(image, model.tokenize(["liver"])).masks[:, 0]
+        beside = model(image, model.tokenize(["liver", PROMPTS[0]])).masks[:, 0]
+    same = torch.allclose(alone, beside, atol=1e-4)
+    assert same == (padding == "masked")
+
+
+def test_reference_padding_counts_an_images_own_prompts_only(tiny_random: Callable[..., Segmenter]) -> None:
+    # Which images share a batch must not matter, so the longest prompt is taken image by image.
+    model = tiny_random(boltzmann=False)
+    image = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        alone = model(image, model.tokenize(["liver", "spleen"])).masks[0]
+        batch = model(
+            image.repeat(2, 1, 1, 1), model.tokenize(["liver", "spleen", "liver", PROMPTS[0]])
+        ).masks
+    torch.testing.assert_close(batch[0], alone, atol=1e-4, rtol=0)
+    assert not torch.allclose(batch[1, 0], alone[0], atol=1e-4)

@@ -1,0 +1,236 @@
+"""Runs of the trainer: equal curves however they are carried out, and early stops that say why."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training_cases import MadeData, MadeValidation, config
+
+from fve_pipeline.errors import CheckpointError, TrainError
+from fve_pipeline.segmenter.checkpoint import open_segmenter
+from fve_pipeline.train_data import Batch, Share
+from fve_pipeline.training import TrainResult, learning_rate, train
+
+SCRIPT = Path(__file__).with_name("training_cases.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def log_of(out: Path, what: str = "train") -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["what"] == what]
+
+
+def losses_of(out: Path) -> list[float]:
+    lines = log_of(out)
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+def script(out: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    paths = os.pathsep.join(p for p in sys.path if p)
+    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, str(SCRIPT), str(out), *options]
+    return subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE)
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    """Two epochs of four steps, in this process and without a stop."""
+    out = tmp_path_factory.mktemp("whole")
+    return out, train(config(), MadeData(), MadeValidation(), out)
+
+
+def test_a_run_leaves_its_log_checkpoints_and_pictures(whole: tuple[Path, TrainResult]) -> None:
+    out, result = whole
+    assert result.steps == 8
+    assert len(losses_of(out)) == 8
+    first = log_of(out)[0]
+    assert set(first) >= {"loss", "dice", "bce", "edge", "classification", "lr", "grad_norm", "samples_per_s"}
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == [
+        "best.pt",
+        "step-00000006.pt",
+        "step-00000008.pt",
+    ]
+    assert len(log_of(out, "validation")) == 2
+    assert set(result.scores) == {"made/disc", "made/square"}
+    assert result.scores["made/disc"]["subjects"] == 2
+    assert len(list((out / "images").iterdir())) == 4
+    assert list((out / "tensorboard").glob("events*"))
+    model, found = open_segmenter(out / "checkpoints" / "best.pt")
+    assert found.settings["boundary"] == "repeat"
+    assert model.config.embed_dim == 16
+    assert result.checkpoint == out / "checkpoints" / "step-00000008.pt"
+
+
+def test_accumulation_gives_the_same_losses(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    train(config({"accumulate": 4, "recompute": True}), MadeData(), None, tmp_path)
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(whole[0]), rtol=1e-4)
+
+
+def test_two_processes_give_the_same_losses(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [script(tmp_path, "--accumulate", "2", RANK=str(r), LOCAL_RANK=str(r), **shared) for r in (0, 1)]
+    try:
+        for process in ranks:
+            finished(process)
+    finally:
+        for process in ranks:
+            process.kill()
+            process.communicate()
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(whole[0]), rtol=1e-4)
+    ours, theirs = (log_of(out, "validation")[-1]["classes"] for out in (tmp_path, whole[0]))
+    for name, values in theirs.items():
+        assert ours[name]["subjects"] == values["subjects"]
+        assert ours[name]["dice"] == pytest.approx(values["dice"], abs=0.02)
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    process = script(tmp_path)
+    checkpoint = tmp_path / "checkpoints" / "step-00000003.pt"
+    limit = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    # What a kill in the middle of writing leaves behind.
+    (tmp_path / "checkpoints" / ".step-00000009.pt.partial").write_bytes(b"half")
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"what": "train", "st')
+
+    train(config(), MadeData(), MadeValidation(), tmp_path, resume=True)
+    assert losses_of(tmp_path) == losses_of(whole[0])
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+    ours, theirs = (
+        torch.load(out / "checkpoints" / "step-00000008.pt", weights_only=True)
+        for out in (tmp_path, whole[0])
+    )
+    assert all(torch.equal(ours["model"][k], v) for k, v in theirs["model"].items())
+
+
+def test_a_finished_run_is_not_overwritten_and_not_resumed_as_another(
+    whole: tuple[Path, TrainResult],
+) -> None:
+    out, _ = whole
+    with pytest.raises(TrainError, match="give --resume"):
+        train(config(), MadeData(), None, out)
+    with pytest.raises(TrainError, match=r"\[optimisation\] lr = 0.001, now 0.5"):
+        train(config(lr=0.5), MadeData(), None, out, resume=True)
+    with pytest.raises(TrainError, match=r"\[run\] seed = 0, now 4"):
+        train(config({"seed": 4}), MadeData(), None, out, resume=True)
+    with pytest.raises(TrainError, match="other data"):
+        train(config(), MadeData([0, 3]), None, out, resume=True)
+    assert train(config({"accumulate": 2}), MadeData(), None, out, resume=True).steps == 8
+
+
+def test_frozen_parts_stay_and_the_others_move(tmp_path: Path) -> None:
+    from fve_pipeline.train_setup import build_model, part_of
+
+    settings = config(epochs=1)
+    frozen = settings.model.model_copy(update={"frozen": ("backbone", "text")})
+    settings = settings.model_copy(update={"model": frozen})
+    start = {k: v.clone() for k, v in build_model(frozen, 0)[0].named_parameters()}
+    train(settings, MadeData(), None, tmp_path)
+    model, _ = open_segmenter(tmp_path / "checkpoints" / "step-00000004.pt")
+    moved = {part_of(k) for k, v in model.named_parameters() if not torch.equal(v, start[k])}
+    assert moved == {"pixel_decoder", "decoder", "classifier"}
+    everything = ("backbone", "text", "pixel_decoder", "decoder", "classifier")
+    with pytest.raises(TrainError, match="nothing is left to train"):
+        build_model(frozen.model_copy(update={"frozen": everything}), 0)
+
+
+def test_bfloat16_trains(tmp_path: Path) -> None:
+    settings = config({"precision": "bf16"}, epochs=1)
+    result = train(settings, MadeData(), None, tmp_path)
+    assert np.isfinite(result.loss)
+
+
+class Spoilt(MadeData):
+    """Data whose second batch brings a number that ruins the loss."""
+
+    def batches(self, seed: int, epoch: int, share: Share, start: int) -> Iterator[Batch]:
+        for i, batch in enumerate(super().batches(seed, epoch, share, start)):
+            images = batch.images.float()
+            if i == 1:
+                images[0, 0, 0, 0] = float("inf")
+            yield Batch(images, batch.masks, batch.prompts, batch.samples)
+
+
+def _settings(**change: Any) -> Mapping[str, Any]:
+    return {"order": 1, "boundary": "mirror", "resize": "released", "size": 512, **change}
+
+
+def test_early_stops_say_what_to_change(tmp_path: Path, whole: tuple[Path, TrainResult]) -> None:
+    with pytest.raises(TrainError, match=r"not finite at step 2 .* Lower \[optimisation\] lr"):
+        train(config(), Spoilt(), None, tmp_path / "nan")
+    with pytest.raises(TrainError, match="validation set is empty"):
+        train(config(), MadeData(), MadeValidation(()), tmp_path / "empty")
+    with pytest.raises(TrainError, match="multiple of 3"):
+        train(config({"accumulate": 3}), MadeData(), None, tmp_path / "batch")
+    with pytest.raises(TrainError, match="16 training samples, fewer than one batch of 64"):
+        train(config(batch=64), MadeData(), None, tmp_path / "few")
+    lost = config().model_copy(update={"model": config().model.model_copy(update={"init": "gone.pt"})})
+    with pytest.raises(CheckpointError, match="no such file"):
+        train(lost, MadeData(), None, tmp_path / "gone")
+
+    lacking = MadeData()
+    lacking.positives["made/square"] = 0
+    with pytest.raises(TrainError, match="1 classes have no training sample that holds them: made/square"):
+        train(config(), lacking, MadeValidation(), tmp_path / "lacking")
+
+    started = config().model.model_copy(update={"init": str(whole[0] / "checkpoints" / "best.pt")})
+    other = MadeData()
+    other.settings = _settings()
+    settings = config(epochs=1).model_copy(update={"model": started})
+    with pytest.raises(TrainError, match="boundary: store mirror, weights repeat"):
+        train(settings, other, MadeValidation(), tmp_path / "preset")
+    allowed = settings.model_copy(update={"model": started.model_copy(update={"any_store": True})})
+    assert train(allowed, other, MadeValidation(), tmp_path / "preset").steps == 4
+
+
+def test_out_of_memory_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("fve_pipeline.training.segmentation_losses", refuse)
+    with pytest.raises(TrainError, match=r"out of memory at step 1 with 4 images at once.*accumulate"):
+        train(config(), MadeData(), None, tmp_path)
+
+
+def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
+    settings = config(lr=2.0, warmup_steps=4)
+    rates = [learning_rate(settings, step, 24) for step in range(24)]
+    assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
+    assert rates[4] == 2.0
+    assert rates[14] == pytest.approx(1.0)
+    assert sorted(rates[4:], reverse=True) == rates[4:]
+    assert learning_rate(config(lr=2.0, schedule="constant"), 20, 24) == 2.0
