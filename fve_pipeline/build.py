@@ -115,8 +115,7 @@ def encode_prepared(
             raise BuildError(msg)
         journal = read_journal(work / "journal")
         held = set(base.cases.column("case").to_pylist()) if base else set()
-        facts = {case: journal[case] for case in roster.cases if case not in held}
-        prepared = Prepared(roster, facts, 0)
+        prepared = Prepared(roster, [case for case in roster.cases if case not in held], journal, 0)
         return _encode(store, out, work, settings, base, generation, prepared, executor, progress)
 
 
@@ -154,7 +153,7 @@ def _encode(
 ) -> BuildSummary:
     if base is not None:
         _refuse_changed_catalogs(base, prepared)
-        if not prepared.facts:
+        if not prepared.cases:
             return _summary(out, base, base, prepared)
     stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation)
     stage.run(prepared, executor, progress)  # type: ignore[arg-type]

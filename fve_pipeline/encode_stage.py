@@ -63,34 +63,29 @@ class EncodeStage:
         Raises BuildError when there is nothing to encode.
         """
         settings = plan_settings(self.settings)
-        cases = [prepared.facts[case] for case in prepared.roster.cases if case in prepared.facts]
-        if not cases:
+        if not prepared.cases:
             msg = _nothing(prepared.roster)
             raise BuildError(msg)
-        facts = {case.case: case for case in cases}
+        facts = prepared.facts
         first_row = self.base.manifest.n_samples if self.base else 0
-        runs = plan_runs(cases, settings, first_row)
+        runs = plan_runs((facts[case] for case in prepared.cases), settings, first_row)
         shards = list(plan_shards(runs, self.settings.shard_samples))
-        hashes = self._hashes(shards, facts)
+        hashes = self._hashes(shards, {case: facts[case].inputs for case in prepared.cases})
         generation = str(self.generation)
 
         done = read_receipts(self.store, generation, hashes)
         progress.stage("encode", runs[-1].first_row + runs[-1].length - first_row, "slices")
         progress.advance(sum(receipt.n_rows - receipt.copied for receipt in done.values()))
         missing = [shard for shard in shards if shard.shard not in done]
-        lookup = prepared_cases(prepared.roster.datasets, cases)
+        lookup = prepared_cases(prepared.roster.datasets, (facts[case] for case in prepared.cases))
         for task, _ in executor.run(write_shard_of, self._tasks(missing, hashes, lookup)):
             shard = task.args[0].shard
             progress.advance(shard.n_rows - shard.copied)
 
         receipts = read_receipts(self.store, generation, hashes)
-        return self._commit(prepared.roster, cases, runs, facts, receipts)
+        return self._commit(prepared, runs, receipts)
 
-    def _hashes(self, shards: Sequence[ShardPlan], facts: Mapping[str, CaseFacts]) -> dict[int, str]:
-        inputs = {
-            case: "/".join([found.fingerprint, found.source_sha256, *found.labels_sha256])
-            for case, found in facts.items()
-        }
+    def _hashes(self, shards: Sequence[ShardPlan], inputs: Mapping[str, str]) -> dict[int, str]:
         encoding = encoding_inputs(self.settings)
         # A tail shard that is taken over is part of its successor's bytes.
         before = self.base.manifest.content_id if self.base else EMPTY_CONTENT
@@ -114,20 +109,15 @@ class EncodeStage:
             )
             yield Task(f"encode shard {shard.shard}", (job,), predicted_bytes(job))
 
-    def _commit(
-        self,
-        roster: Roster,
-        cases: Sequence[CaseFacts],
-        runs: Sequence[Run],
-        facts: Mapping[str, CaseFacts],
-        receipts: Mapping[int, Receipt],
-    ) -> Manifest:
+    def _commit(self, prepared: Prepared, runs: Sequence[Run], receipts: Mapping[int, Receipt]) -> Manifest:
         settings = plan_settings(self.settings)
+        roster = prepared.roster
         samples: dict[str, int] = {}
         for run in runs:
             samples[run.case] = samples.get(run.case, 0) + run.length
-        index = index_rows(runs, facts, settings, [receipt for _, receipt in sorted(receipts.items())])
-        table = case_rows(cases, settings, samples)
+        in_order = [receipt for _, receipt in sorted(receipts.items())]
+        index = index_rows(runs, prepared.facts, settings, in_order)
+        table = case_rows((prepared.facts[case] for case in prepared.cases), settings, samples)
         classes = class_rows(row for dataset in roster.datasets for row in dataset.classes)
         sources = [_source(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from fve_pipeline.errors import BuildError
 
@@ -20,7 +20,7 @@ __all__ = ["Executor", "Task", "cluster", "is_environment_fault", "memory_budget
 R = TypeVar("R")
 
 # Tasks in flight for each worker thread: one runs, the others wait so that it never idles.
-_QUEUED_PER_WORKER = 3
+_QUEUED_PER_WORKER = 4
 
 _ENVIRONMENT_ERRNOS = {
     errno.ENOSPC,
@@ -101,7 +101,7 @@ class Executor(Generic[R]):
 
     @property
     def workers(self) -> int:
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, int(sum(self._client.nthreads().values())))
 
     def run(self, function: Callable[..., R], tasks: Iterable[Task]) -> Iterator[tuple[Task, R]]:
         """Call ``function(*task.args)`` for each task on the workers; yield (task, result) as they end.
@@ -113,7 +113,8 @@ class Executor(Generic[R]):
         from distributed import as_completed
 
         pending: dict[Any, Task] = {}
-        finished = as_completed()
+        # Results come with the completions, in batches: asking for each costs a round trip more.
+        finished = as_completed(with_results=True, raise_errors=False)
         held = 0
         waiting = iter(tasks)
         upcoming = next(waiting, None)
@@ -126,11 +127,13 @@ class Executor(Generic[R]):
                     finished.add(future)
                     del future
                     upcoming = next(waiting, None)
-                future = next(finished)
+                future, result = next(finished)
                 task = pending.pop(future.key)
                 held -= task.nbytes
-                yield task, self._result(future, task)
+                if future.status != "finished":
+                    self._fail(future, task)
                 future.release()
+                yield task, result
         finally:
             # Ctrl-C, an error, or a caller that stops early: nothing goes on behind its back.
             with contextlib.suppress(Exception):
@@ -141,12 +144,12 @@ class Executor(Generic[R]):
             return True
         return in_flight < self.workers * _QUEUED_PER_WORKER and held + task.nbytes <= self.memory
 
-    def _result(self, future: Any, task: Task) -> R:
+    def _fail(self, future: Any, task: Task) -> NoReturn:
+        """Raise what ended a task: as a BuildError when it is the machine's fault."""
         from distributed.scheduler import KilledWorker
 
-        try:
-            result: R = future.result()
-        except KilledWorker as error:
+        error = future.exception()
+        if isinstance(error, KilledWorker):
             msg = (
                 f"{task.name}: the workers that ran it died {error.allowed_failures + 1} times. It was predicted "
                 f"to need {task.nbytes / 2**30:.1f} GiB of a budget of {self.memory / 2**30:.1f} GiB; most likely "
@@ -154,16 +157,14 @@ class Executor(Generic[R]):
                 "finished is kept."
             )
             raise BuildError(msg) from error
-        except Exception as error:
-            if is_environment_fault(error):
-                msg = (
-                    f"{task.name}: {type(error).__name__}: {error}. This is the machine's fault and not the "
-                    "data's, so the build stops here. Mend it and run the same command again: what is finished "
-                    "is kept."
-                )
-                raise BuildError(msg) from error
-            raise
-        return result
+        if is_environment_fault(error):
+            msg = (
+                f"{task.name}: {type(error).__name__}: {error}. This is the machine's fault and not the "
+                "data's, so the build stops here. Mend it and run the same command again: what is finished "
+                "is kept."
+            )
+            raise BuildError(msg) from error
+        raise error
 
 
 @contextlib.contextmanager

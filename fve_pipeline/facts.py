@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["CaseFacts", "ClassFacts", "Failure", "SourceStat"]
@@ -65,6 +67,12 @@ class CaseFacts(_Frozen):
     decision: str
     notes: tuple[str, ...]
     recipe: str
+
+    @property
+    def inputs(self) -> str:
+        """Names what the prepared arrays were made from and how: equal inputs, equal arrays."""
+        made_from = "/".join([self.fingerprint, self.source_sha256, *self.labels_sha256])
+        return hashlib.sha256(made_from.encode()).hexdigest()
 
 
 class Failure(_Frozen):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 from types import TracebackType
 
@@ -17,20 +18,49 @@ import pyarrow.parquet as pq
 
 from fve_pipeline.facts import CaseFacts
 
-__all__ = ["Journal", "read_journal"]
+__all__ = ["FactsBook", "Journal", "read_journal"]
 
 _PART_SECONDS = 3.0
 _PART_CASES = 256
 _SCHEMA = pa.schema([("case", pa.string()), ("fingerprint", pa.string()), ("facts", pa.string())])
 
 
-def read_journal(folder: Path) -> dict[str, CaseFacts]:
+class FactsBook(MutableMapping[str, CaseFacts]):
+    """Facts by case id, held as compressed JSON: under a kilobyte a case, so that a million fit in memory."""
+
+    def __init__(self) -> None:
+        self._packed: dict[str, bytes] = {}
+
+    def __getitem__(self, case: str) -> CaseFacts:
+        return CaseFacts.model_validate_json(zlib.decompress(self._packed[case]))
+
+    def __setitem__(self, case: str, facts: CaseFacts) -> None:
+        self.add_json(case, facts.model_dump_json())
+
+    def __delitem__(self, case: str) -> None:
+        del self._packed[case]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __contains__(self, case: object) -> bool:
+        return case in self._packed
+
+    def add_json(self, case: str, text: str) -> None:
+        """Take facts over without parsing them."""
+        self._packed[case] = zlib.compress(text.encode(), 1)
+
+
+def read_journal(folder: Path) -> FactsBook:
     """Facts by case id; a later part replaces an earlier one. Empty when there is no journal."""
-    facts: dict[str, CaseFacts] = {}
+    facts = FactsBook()
     for part in _parts(folder):
-        for text in pq.read_table(part, columns=["facts"]).column("facts").to_pylist():
-            found = CaseFacts.model_validate_json(text)
-            facts[found.case] = found
+        table = pq.read_table(part, columns=["case", "facts"])
+        for case, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            facts.add_json(case, text)
     return facts
 
 

@@ -105,6 +105,19 @@ def split_and_views(facts: CaseFacts, settings: PlanSettings) -> tuple[str, tupl
     return split, case_views(facts.shape, facts.spacing, split, settings)
 
 
+_WORDS = (
+    "dataset",
+    "case",
+    "subject",
+    "modality",
+    "rendition",
+    "view",
+    "split",
+    "source",
+    "source_sha256",
+)
+
+
 def plan_runs(cases: Iterable[CaseFacts], settings: PlanSettings, first_row: int = 0) -> list[Run]:
     """Rows of ``cases`` in their order, then rendition, then view; numbered from ``first_row``."""
     runs = []
@@ -168,37 +181,30 @@ def index_table(runs: Sequence[Run], facts: Mapping[str, CaseFacts], settings: P
     ``z_mm`` is the LPS coordinate, in mm, of the slice along the sliced axis.
     """
     lengths = np.array([run.length for run in runs], dtype=np.int64)
-    of_run = np.repeat(np.arange(len(runs)), lengths)
+    of_run = pa.array(np.repeat(np.arange(len(runs)), lengths))
+    columns: dict[str, list[Any]] = {name: [] for name in (*_WORDS, "spacing", "shape", "z_mm")}
+    found: CaseFacts | None = None
+    for run in runs:
+        if found is None or found.case != run.case:  # facts may be unpacked at each look
+            found = facts[run.case]
+        split, _ = split_and_views(found, settings)
+        words = (found.dataset, run.case, found.subject, found.modality, run.rendition, run.view, split)
+        for name, value in zip(_WORDS, (*words, found.source, found.source_sha256), strict=True):
+            columns[name].append(value)
+        columns["spacing"].append(found.spacing)
+        columns["shape"].append(_in_plane(found, run.view))
+        columns["z_mm"].append(_positions(found, run))
 
-    def text(values: Iterable[str]) -> pa.Array:
-        return pa.array(list(values), pa.string()).dictionary_encode().take(pa.array(of_run))
+    def numbers(name: str, dtype: Any, width: int) -> pa.Array:
+        flat = np.asarray(columns[name], dtype=dtype).reshape(len(runs), width)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), width).take(of_run)
 
-    def numbers(values: list[Sequence[float]], dtype: Any) -> pa.Array:
-        flat = np.asarray(values, dtype=dtype).reshape(len(runs), -1)
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat[of_run].ravel()), flat.shape[1])
-
-    cases = [facts[run.case] for run in runs]
-    z_mm = [_positions(case, run) for case, run in zip(cases, runs, strict=True)]
-    slices = [np.arange(run.length, dtype=np.int32) for run in runs]
-    return pa.table(
-        {
-            "dataset": text(case.dataset for case in cases),
-            "case": text(run.case for run in runs),
-            "subject": text(case.subject for case in cases),
-            "modality": text(case.modality for case in cases),
-            "rendition": text(run.rendition for run in runs),
-            "view": text(run.view for run in runs),
-            "split": text(split_and_views(case, settings)[0] for case in cases),
-            "source": text(case.source for case in cases),
-            "source_sha256": text(case.source_sha256 for case in cases),
-            "slice": pa.array(np.concatenate(slices) if runs else np.empty(0, np.int32)),
-            "z_mm": pa.array(np.concatenate(z_mm) if runs else np.empty(0, np.float32)),
-            "spacing": numbers([case.spacing for case in cases], np.float32),
-            "shape": numbers(
-                [_in_plane(case, run.view) for case, run in zip(cases, runs, strict=True)], np.int32
-            ),
-        }
-    )
+    planned = {name: pa.array(columns[name], pa.string()).dictionary_encode().take(of_run) for name in _WORDS}
+    planned["slice"] = pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]))
+    planned["z_mm"] = pa.array(np.concatenate(columns["z_mm"]))
+    planned["spacing"] = numbers("spacing", np.float32, 3)
+    planned["shape"] = numbers("shape", np.int32, 2)
+    return pa.table(planned)
 
 
 def _positions(facts: CaseFacts, run: Run) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -21,9 +21,11 @@ __all__ = ["Prepared", "prepare_cases"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """``facts`` of every case of the roster that is prepared, by case id; ``fresh`` of them were made now."""
+    """``cases`` are those to encode, in the roster's order; ``facts`` are theirs, and maybe others', by id;
+    ``fresh`` of them were made now."""
 
     roster: Roster
+    cases: Sequence[str]
     facts: Mapping[str, CaseFacts]
     fresh: int
 
@@ -73,7 +75,7 @@ def prepare_cases(
         failures=tuple(failures[job.case.id] for job in new if job.case.id in failures),
     )
     write_roster(work, roster)
-    return Prepared(roster, {case: known[case] for case in done}, len(missing) - len(failures))
+    return Prepared(roster, done, known, len(missing) - len(failures))
 
 
 def _tasks(jobs: Iterable[PrepareJob]) -> Iterable[Task]:

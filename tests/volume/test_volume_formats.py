@@ -187,7 +187,7 @@ def test_a_flipped_byte_in_npz_is_refused(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[9000] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(ReadError, match="npz member imgs.npy fails its checksum"):
+    with pytest.raises(ReadError, match=r"npz member imgs\.npy fails its checksum"):
         read_image(path)
 
 
