@@ -64,6 +64,7 @@ def encode(
         A ValueError that says what was found and what is allowed.
     """
     from fve_kernels import cpu
+    from fve_kernels.compiling import all_threads
 
     return cpu.encode(
         np.asarray(volume),
@@ -73,7 +74,7 @@ def encode(
         focal=focal,
         out=out,
         layout=layout,
-        threads=_cores() if parallel else 1,
+        threads=all_threads() if parallel else 1,
     )
 
 
@@ -111,9 +112,3 @@ def _unmix(channel: NDArray[np.uint8], order: int) -> list[NDArray[np.uint8]]:
         slices += [channel[0::2, 0::2], channel[0::2, 1::2], channel[1::2, 0::2]]
         channel = channel[1::2, 1::2]
     return [*slices, channel]
-
-
-def _cores() -> int:
-    import numba
-
-    return int(numba.config.NUMBA_NUM_THREADS)

@@ -15,6 +15,7 @@ __all__ = [
     "FveError",
     "GeometryError",
     "PredictionError",
+    "IntensityError",
     "ReadError",
     "StoreError",
     "StoreFormatError",
@@ -45,6 +46,10 @@ class ReadError(FveError, ValueError):
 
 class GeometryError(ReadError):
     """Image and labels that do not lie in the same place in the body."""
+
+
+class IntensityError(FveError, ValueError):
+    """Voxels that no rule turns into 0..255: CT without a window, values outside what was declared."""
 
 
 class StoreError(FveError, OSError):

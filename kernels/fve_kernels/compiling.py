@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["compile_kernel", "in_threads", "read_only"]
+__all__ = ["all_threads", "compile_kernel", "in_threads", "read_only"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,11 @@ def compile_kernel(function: Callable[..., Any], signature: Any) -> Callable[...
 def read_only(dtype: Any, ndim: int = 1) -> Any:
     """The type of a C-contiguous array that a kernel only reads; writable arrays fit it too."""
     return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly=True)
+
+
+def all_threads() -> int:
+    """The cores of this machine that the process may use, or NUMBA_NUM_THREADS."""
+    return int(numba.config.NUMBA_NUM_THREADS)
 
 
 def in_threads(threads: int, work: Callable[..., T], *arrays: NDArray[Any]) -> list[T]:

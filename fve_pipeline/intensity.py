@@ -1,0 +1,222 @@
+"""Voxels of any type to uint8, by named rules: HU windows, percentile clipping, or untouched.
+
+Pure steps over arrays. Rule ``window`` rescales by the bounds and rounds half up. Rule ``medsam`` does what
+MedSAM's preprocessing script does, which the paper says it follows: rescale by the clipped volume's own
+minimum and maximum, and truncate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.errors import IntensityError
+
+__all__ = ["PERCENTILES", "RULES", "WINDOWS", "Decision", "Window", "parse_window", "percentiles", "to_uint8"]
+
+RULES = ("window", "medsam")
+PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A HU window: ``level`` ± half of ``width``."""
+
+    name: str
+    width: float
+    level: float
+
+    @property
+    def lower(self) -> float:
+        return self.level - self.width / 2
+
+    @property
+    def upper(self) -> float:
+        return self.level + self.width / 2
+
+    def __str__(self) -> str:
+        return f"{self.name} (width {self.width:g}, level {self.level:g})"
+
+
+WINDOWS: Mapping[str, Window] = MappingProxyType(
+    {
+        window.name: window
+        for window in (
+            Window("soft_tissue", 400, 40),
+            Window("lung", 1500, -160),  # the paper's level; radiologists commonly use about −600
+            Window("lung_radiology", 1500, -600),
+            Window("brain", 80, 40),
+            Window("bone", 1800, 400),
+        )
+    }
+)
+
+
+def parse_window(name: str) -> Window:
+    """A window by its name in ``WINDOWS``, or from "width/level" in HU, such as "400/40".
+
+    Raises IntensityError for anything else.
+    """
+    if name in WINDOWS:
+        return WINDOWS[name]
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*(-?\d+(?:\.\d+)?)\s*", name)
+    if match is None or float(match[1]) <= 0:
+        msg = f"unknown window {name!r}; expected one of {', '.join(WINDOWS)}, or width/level such as 400/40"
+        raise IntensityError(msg)
+    return Window(name.strip(), float(match[1]), float(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was done to the voxels: ``lower`` and ``upper`` are the values that became 0 and 255."""
+
+    rule: str
+    lower: float
+    upper: float
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def percentiles(
+    array: NDArray[Any], q: Sequence[float], *, over: str = "all", parallel: bool = False
+) -> tuple[float, ...]:
+    """Exact percentiles (0..100) of all voxels, or of the ``positive`` ones; NaN where there are none.
+
+    Raises IntensityError where voxels are NaN or infinite.
+    """
+    from fve_kernels.cpu_percentiles import percentiles as compute
+    from fve_kernels.geometry import KernelInputError
+
+    try:
+        found = compute(array, q, positive=over == "positive", threads=_threads(parallel))
+    except KernelInputError as error:
+        raise IntensityError(str(error)) from None
+    return tuple(float(value) for value in found)
+
+
+def to_uint8(
+    array: NDArray[Any],
+    *,
+    modality: str,
+    rule: str = "window",
+    window: Window | str | None = None,
+    percentiles_over: str = "positive",
+    scaled: bool = False,
+    out: NDArray[np.uint8] | None = None,
+    parallel: bool = False,
+) -> tuple[NDArray[np.uint8], Decision]:
+    """Turn a volume (any shape; HU for CT) into uint8 and say what was decided.
+
+    In this order: uint8 data is left as it is, and so is what ``scaled`` declares to be 0..255 already (never
+    guessed from the values: an int16 MR may peak at 180). A ``window`` is applied to any modality. CT without
+    one is an error. Everything else is clipped between the 0.5th and 99.5th percentile of the voxels above
+    zero, which leaves zeros at 0, or of ``all`` voxels.
+
+    Readers refuse NaN and infinite voxels; should one get here, percentiles raise, and a window turns NaN and
+    −∞ into 0 and +∞ into 255. The result is ``array`` itself where nothing had to be done and no ``out``
+    (C-contiguous uint8 of the same shape) was given.
+
+    Raises IntensityError, with what to do about it.
+    """
+    if rule not in RULES:
+        msg = f"rule is {rule!r}; expected one of {', '.join(RULES)}"
+        raise IntensityError(msg)
+    if percentiles_over not in ("positive", "all"):
+        msg = f"percentiles_over is {percentiles_over!r}; expected 'positive' or 'all'"
+        raise IntensityError(msg)
+    if array.dtype == np.uint8:
+        return _untouched(array, out), Decision("untouched", 0, 255, "untouched: the data is uint8")
+    if scaled:
+        return _declared(array, out, parallel)
+    if window is not None:
+        chosen = parse_window(window) if isinstance(window, str) else window
+        lower, upper, text = chosen.lower, chosen.upper, f"window {chosen}"
+    elif modality.upper() == "CT":
+        msg = (
+            "CT needs a window, and none was given: name one of "
+            f"{', '.join(WINDOWS)}, or width/level such as 400/40, in the catalog; or declare the data scaled"
+        )
+        raise IntensityError(msg)
+    else:
+        lower, upper, text = _percentile_bounds(array, rule, percentiles_over, parallel)
+    return _rescale(array, rule, lower, upper, text, out, parallel)
+
+
+def _untouched(array: NDArray[np.uint8], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    if out is None:
+        return array
+    np.copyto(out, array)
+    return out
+
+
+def _declared(
+    array: NDArray[Any], out: NDArray[np.uint8] | None, parallel: bool
+) -> tuple[NDArray[np.uint8], Decision]:
+    from fve_kernels.cpu_rescale import rescale
+
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 255):
+        msg = (
+            f"the image is declared as scaled to 0..255, but its voxels run from {low:g} to {high:g}; "
+            "remove that declaration, or check which file this is"
+        )
+        raise IntensityError(msg)
+    text = f"untouched: declared as scaled ({array.dtype}, {low:g} to {high:g})"
+    result = rescale(array, 0, 255, 0, 255, out=out, threads=_threads(parallel))
+    return result, Decision("untouched", 0, 255, text)
+
+
+def _percentile_bounds(array: NDArray[Any], rule: str, over: str, parallel: bool) -> tuple[float, float, str]:
+    if rule == "medsam" and over == "all":
+        msg = "rule medsam takes percentiles over voxels above zero; percentiles over all go with rule window"
+        raise IntensityError(msg)
+    lower, upper = percentiles(array, PERCENTILES, over=over, parallel=parallel)
+    text = f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of "
+    text += "the voxels above 0" if over == "positive" else "all voxels"
+    if np.isnan(lower):
+        lower, upper = percentiles(array, PERCENTILES, parallel=parallel)
+        text = text.replace("the voxels above 0", "all voxels (none is above 0)")
+    if lower == upper and rule == "window":
+        text = f"full range ({text} coincide at {lower:g})"
+        lower, upper = float(array.min()), float(array.max())
+    return lower, upper, text
+
+
+def _rescale(
+    array: NDArray[Any],
+    rule: str,
+    lower: float,
+    upper: float,
+    text: str,
+    out: NDArray[np.uint8] | None,
+    parallel: bool,
+) -> tuple[NDArray[np.uint8], Decision]:
+    from fve_kernels.cpu_rescale import rescale
+
+    low, high = lower, upper
+    if rule == "medsam":
+        low, high = (float(np.clip(value, lower, upper)) for value in (array.min(), array.max()))
+        text += f" {lower:g} to {upper:g}, by the clipped volume's own range"
+    text += f": {low:g} to {high:g} becomes 0 to 255, {'truncated' if rule == 'medsam' else 'rounded'}"
+    if low == high:
+        result = np.zeros(array.shape, np.uint8) if out is None else out
+        result[...] = 0
+        return result, Decision(rule, low, high, f"{text}; constant, so all 0")
+    result = rescale(
+        array, lower, upper, low, high, truncate=rule == "medsam", out=out, threads=_threads(parallel)
+    )
+    return result, Decision(rule, low, high, text)
+
+
+def _threads(parallel: bool) -> int:
+    from fve_kernels.compiling import all_threads
+
+    return all_threads() if parallel else 1
