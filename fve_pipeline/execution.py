@@ -121,7 +121,9 @@ class Executor(Generic[R]):
         try:
             while pending or upcoming is not None:
                 while upcoming is not None and self._admits(upcoming, held, len(pending)):
-                    future = self._client.submit(function, *upcoming.args, pure=False, key=f"{upcoming.name}")
+                    future = self._client.submit(
+                        function, *upcoming.args, pure=False, key=(function.__name__, upcoming.name)
+                    )
                     pending[future.key] = upcoming
                     held += upcoming.nbytes
                     finished.add(future)
