@@ -165,7 +165,8 @@ def segment_samples(
     kept = case.renditions[segment.rendition].kept
     if kept is not None:
         labels = np.where(np.isin(labels, kept), labels, labels.dtype.type(0))
-    masks = fit.masks(np.ascontiguousarray(labels))
+    # The store's dtype is the widest of its datasets'.
+    masks = fit.masks(np.ascontiguousarray(labels, dtype=settings.mask_dtype))
     focal = slices[segment.start - low : segment.stop - low]
     if settings.storage == "slices":
         return focal, focal, masks

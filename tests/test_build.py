@@ -239,6 +239,13 @@ def test_slices_storage_holds_the_focal_slices(
     assert lazy.index.equals(encoded.index)
 
 
+def test_wide_masks_keep_the_content_checkable(cohort: Path, tmp_path: Path, executor: Run) -> None:
+    out = tmp_path / "slices.zarr"
+    build(cohort, out, executor, changes={"mask_dtype": "uint16"})  # as beside an instance dataset
+    assert open_store(out).masks.dtype == np.uint16
+    assert verify(open_store(out), deep=True) == []
+
+
 def test_zarr_alone_reads_it(built: Path) -> None:
     group = zarr.open_group(built, mode="r")
     assert group["images"].shards[1:] == (tiny.SIZE, tiny.SIZE, 3)
