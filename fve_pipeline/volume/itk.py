@@ -9,7 +9,6 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.kinds import shown
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
@@ -29,9 +28,8 @@ _TYPES = {
 }
 
 
-def read_itk(path: Path, *, channel: int | None, voxels: bool) -> Raw:
+def read_itk(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of an NRRD or MetaImage file, or (``voxels`` False) its header only."""
-    name = shown(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if _is_nrrd(path) else "MetaImageIO")
     reader.SetFileName(str(path))
@@ -84,8 +82,8 @@ def _describe(reader: Any, name: str, channel: int | None, *, strict: bool) -> R
         )
     fourth = size[3] if dimension == 4 else 1
     channels = components * fourth
-    text = f"{dimension} dimensions, {components} values a voxel"
-    pick_channel(name, channels, channel, text, strict=strict)
+    found = f"{dimension} dimensions, {components} values a voxel"
+    pick_channel(name, channels, channel, found, strict=strict)
     scalar = _scalar(pixel, text, name)
     shape = (size[2] if dimension > 2 else 1, size[1], size[0])
     return Raw(shape, scalar, _affine(reader, dimension), channels=channels)

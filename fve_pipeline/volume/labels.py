@@ -68,14 +68,14 @@ def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tup
     """(ids on the image's grid, whether that took resampling)."""
     name = file.path
     raw = load_raw(
-        root / file.path, series=None, channel=file.channel, member=file.member or "gts", voxels=True
+        root / file.path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True
     )
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
-    notes.extend(f"{name}: {note}" for note in raw.notes if "1 mm assumed" not in note)
     if not (raw.located and like.located):
         return _by_index(array, raw.located, like, name), False
+    notes.extend(f"{name}: {note}" for note in raw.notes)
     turn = plan_turn(raw.affine)
     affine = turn_affine(raw.affine, raw.shape, turn)
     array = turn_array(array, turn)

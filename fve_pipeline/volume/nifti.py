@@ -17,7 +17,6 @@ from nibabel import Nifti1Header, Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.kinds import shown
 from fve_pipeline.volume.refusal import pick_channel, refusal, truncated
 from fve_pipeline.volume.types import Raw
 
@@ -30,9 +29,8 @@ INFLATE_ERRORS: Any = (EOFError, igzip.BadGzipFile, isal_zlib.error, zlib.error)
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_nifti(path: Path, *, channel: int | None, voxels: bool) -> Raw:
+def read_nifti(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of a NIfTI file, or (``voxels`` False) its header only."""
-    name = shown(path)
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)

