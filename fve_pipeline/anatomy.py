@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -114,9 +115,7 @@ def _organs() -> set[str]:
 
 def _members(organ: str, words: Mapping[int, str]) -> list[int]:
     whole = re.compile(rf"\b{organ}(s|e|es)?\b")
-    found = [n for n, name in words.items() if whole.search(name) and not _OTHER.search(name)]
-    # "gallbladder" is one word and doesn't match; the bladder of a prostate catalog is.
-    return found
+    return [n for n, name in words.items() if whole.search(name) and not _OTHER.search(name)]
 
 
 def _collect(labels: NDArray[Any], ids: list[int], hu: NDArray[Any] | None) -> NDArray[np.float64]:
@@ -178,8 +177,11 @@ def _spine(sums: _Sums, words: Mapping[int, str], affine: NDArray[np.float64]) -
     """Neighbouring vertebrae, from C1 to the sacrum."""
     found = [(("ctls".index(m[1]), int(m[2])), n) for n, w in words.items() if (m := _VERTEBRA.search(w))]
     present = [n for _, n in sorted(found) if sums.organ([n])[0].sum() >= _FEWEST]
-    pairs = zip(present, present[1:], strict=False)
-    return [f for a, b in pairs for f in _compare(sums, affine, "up-down", (words[a], [a]), (words[b], [b]))]
+    return [
+        f
+        for a, b in pairwise(present)
+        for f in _compare(sums, affine, "up-down", (words[a], [a]), (words[b], [b]))
+    ]
 
 
 def _compare(

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError
+from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
 from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
-from fve_pipeline.volume.types import Labels, Volume
+from fve_pipeline.volume.types import Labels, Raw, Volume
 from fve_pipeline.volume.values import apply_scale
 
 __all__ = ["read_labels"]
@@ -28,7 +29,9 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
 
     A file whose grid differs from the image's (direction, origin, spacing or size) is resampled, nearest, in
     world space. Files are laid over each other in their order: where a later one is not zero it wins, and the
-    notes count the voxels that it took. ``LabelFile.value`` is the id that a file's non-zero voxels get.
+    notes count the voxels that it took. ``LabelFile.value`` is the id that a file's non-zero voxels get;
+    ``LabelFile.channel`` picks one layer of several, or one segment of a DICOM SEG file, whose ids are its
+    segments' numbers.
 
     Returns
     -------
@@ -67,9 +70,7 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
 def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tuple[NDArray[Any], bool]:
     """(ids on the image's grid, whether that took resampling)."""
     name = file.path
-    raw = load_raw(
-        root / file.path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True
-    )
+    raw = _load(file, root / file.path, name)
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
@@ -103,6 +104,12 @@ def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tup
     change = f", {after / before:.0%} of the labelled volume is left" if before else ""
     notes.append(f"{name}: on another grid than the image ({_sizes(shape)}); resampled, nearest{change}")
     return array, True
+
+
+def _load(file: LabelFile, path: Path, name: str) -> Raw:
+    if is_segmentation(path, name):
+        return read_segmentation(path, name, file.channel)
+    return load_raw(path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True)
 
 
 def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
