@@ -1,4 +1,7 @@
-"""NRRD and MetaImage (MHA, MHD) through SimpleITK, which raises when their voxels are cut short."""
+"""NRRD and MetaImage (MHA, MHD): headers through SimpleITK, voxels too where they aren't of the plain kind.
+
+SimpleITK raises when these formats' voxels are cut short (for NIfTI it does not).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from fve_pipeline.volume.itk_voxels import read_plain_voxels
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
@@ -40,7 +44,10 @@ def read_itk(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw
             name, f"its header can't be read ({_reason(error)})", "NRRD or MetaImage", "Write it again"
         ) from None
     raw = _describe(reader, name, channel, strict=voxels)
-    if voxels:
+    if voxels and raw.channels == 1:
+        raw.array = read_plain_voxels(path, raw.shape, raw.dtype, name)
+        raw.dtype = raw.dtype if raw.array is None else raw.array.dtype
+    if voxels and raw.array is None:
         try:
             image = reader.Execute()
         except RuntimeError as error:

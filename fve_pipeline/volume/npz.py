@@ -15,7 +15,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
-from fve_pipeline.volume.nifti import INFLATE_ERRORS
+from fve_pipeline.volume.inflate import INFLATE_ERRORS
 from fve_pipeline.volume.orientation import flat_affine
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
