@@ -53,7 +53,12 @@ def check_whole(header: FileHeader) -> None:
     if header.pixels_at is None:
         found = f"the header promises {header.rows}×{header.columns} pixels, but there is no pixel data"
         raise refusal(name, found, "it at the file's end", "Export or download the file again")
-    if not pydicom.uid.UID(header.syntax).is_compressed:
+    if pydicom.uid.UID(header.syntax).is_compressed:
+        with header.path.open("rb") as file:
+            file.seek(header.pixels_at)
+            _element_length(file, header.syntax)
+            _check_fragments(file, name)
+    else:
         each = header.rows * header.columns * header.samples * header.allocated // 8
         head = 8 if header.syntax == pydicom.uid.ImplicitVRLittleEndian else 12
         expected = header.pixels_at + head + each * len(header.frames)
@@ -67,12 +72,11 @@ def read_pixels(header: FileHeader) -> tuple[NDArray[Any], bool]:
     if header.pixels_at is None:  # a deflated file: only pydicom can tell where its pixels are
         data = pydicom.dcmread(header.path).get("PixelData") or b""
         return _native(io.BytesIO(data), len(data), header, name), False
+    if pydicom.uid.UID(header.syntax).is_compressed:
+        return _decode(header, name), True
     with header.path.open("rb") as file:
         file.seek(header.pixels_at)
         length = _element_length(file, header.syntax)
-        if pydicom.uid.UID(header.syntax).is_compressed:
-            _check_fragments(file, name)
-            return _decode(header, name), True
         return _native(file, length, header, name), False
 
 
