@@ -31,6 +31,9 @@ _TAGS: list[Any] = [
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
+#: DICOM's modality to the name that catalogs use, where they differ.
+_CATALOG_NAMES = {"PT": "PET"}
+
 #: Objects that hold no slices of their own, or whose values are not an image's.
 NOT_IMAGES = {"RTPLAN", "RTSTRUCT", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "SEG", "DOC", "FID"}
 _PIXEL_TAGS = {Tag("PixelData"): "", Tag("FloatPixelData"): "float", Tag("DoubleFloatPixelData"): "double"}
@@ -131,11 +134,12 @@ def _header(path: Path, name: str, data: Any, syntax: str, pixels_at: int | None
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or [None] * frames
     shared = (data.get("SharedFunctionalGroupsSequence") or [None])[0]
     allocated = _int(data, "BitsAllocated", 16)
+    modality = str(data.get("Modality") or "unknown")
     return FileHeader(
         path=path,
         name=name,
         uid=str(data.get("SeriesInstanceUID") or ""),
-        modality=str(data.get("Modality") or "unknown"),
+        modality=_CATALOG_NAMES.get(modality, modality),
         syntax=syntax,
         rows=_int(data, "Rows", 0),
         columns=_int(data, "Columns", 0),

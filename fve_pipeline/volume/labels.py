@@ -16,7 +16,7 @@ from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_ne
 from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
-from fve_pipeline.volume.types import Labels, Raw, Volume
+from fve_pipeline.volume.types import Header, Labels, Raw, Volume
 from fve_pipeline.volume.values import apply_scale
 
 __all__ = ["read_labels"]
@@ -24,8 +24,8 @@ __all__ = ["read_labels"]
 _MAX = np.iinfo(np.uint16).max
 
 
-def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> Labels:
-    """Read a case's label files onto its image's grid.
+def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Header) -> Labels:
+    """Read a case's label files onto its image's grid, which ``like`` (its volume or header) tells.
 
     A file whose grid differs from the image's (direction, origin, spacing or size) is resampled, nearest, in
     world space. Files are laid over each other in their order: where a later one is not zero it wins, and the
@@ -47,7 +47,7 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
         A file's box doesn't touch the image's, none of its labelled voxels falls inside the image, or one of
         the two has no position while their sizes differ.
     """
-    out = np.zeros(like.array.shape, np.uint16)
+    out = np.zeros(like.shape, np.uint16)
     notes: list[str] = []
     resampled = False
     for file in files:
@@ -67,7 +67,9 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
     return Labels(out, resampled, tuple(notes))
 
 
-def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tuple[NDArray[Any], bool]:
+def _on_grid(
+    file: LabelFile, root: Path, like: Volume | Header, notes: list[str]
+) -> tuple[NDArray[Any], bool]:
     """(ids on the image's grid, whether that took resampling)."""
     name = file.path
     raw = _load(file, root / file.path, name)
@@ -81,7 +83,7 @@ def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tup
     affine = turn_affine(raw.affine, raw.shape, turn)
     array = turn_array(array, turn)
     shape = (array.shape[0], array.shape[1], array.shape[2])
-    target = (like.array.shape[0], like.array.shape[1], like.array.shape[2])
+    target = like.shape
     if shape == target and (offset := grid_offset(like.affine, affine, shape)) < 0.5:
         if offset > 0.05:
             notes.append(
@@ -143,7 +145,7 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
     return array.astype(np.uint16) if array.dtype.kind == "f" else array
 
 
-def _by_index(array: NDArray[Any], located: bool, like: Volume, name: str) -> NDArray[Any]:
+def _by_index(array: NDArray[Any], located: bool, like: Volume | Header, name: str) -> NDArray[Any]:
     """Files without a position in the body can only be matched voxel by voxel, and only with their like."""
     if located != like.located:
         with_position, without = ("label map", "image") if located else ("image", "label map")
@@ -154,8 +156,8 @@ def _by_index(array: NDArray[Any], located: bool, like: Volume, name: str) -> ND
             "Save both in one format",
             GeometryError,
         )
-    if array.shape != like.array.shape:
-        found = f"the label map is {_sizes(array.shape)} and the image {_sizes(like.array.shape)} (z,y,x)"
+    if array.shape != like.shape:
+        found = f"the label map is {_sizes(array.shape)} and the image {_sizes(like.shape)} (z,y,x)"
         expected = "equal sizes, since neither says where it lies"
         raise refusal(name, found, expected, "Check that they belong together", GeometryError)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

@@ -68,6 +68,7 @@ def test_slope_that_differs_by_slice(tmp_path: Path) -> None:
     expected = zyx * np.reshape(slopes, (4, 1, 1)) + np.reshape(intercepts, (4, 1, 1))
     np.testing.assert_array_equal(volume.array, expected.astype(np.float32))
     assert read_header(tmp_path / "pt").dtype == np.float32
+    assert volume.modality == "PET"
 
 
 def test_several_series_are_listed_and_one_can_be_named(tmp_path: Path) -> None:
@@ -375,4 +376,4 @@ def test_edited_real_slices(shared_data: Path, tmp_path: Path) -> None:
     source = sorted((shared_data / "ct_dicom_series").iterdir())
     for n, file in enumerate(source[:3]):
         edit(file, tmp_path / f"{n}.dcm", Modality="PT")
-    assert read_image(tmp_path, modality="CT").notes == ("the file says modality PT, the catalog CT",)
+    assert read_image(tmp_path, modality="CT").notes == ("the file says modality PET, the catalog CT",)

@@ -25,7 +25,7 @@ def labels_of(path: Path, image: Path, **options: object):
 
 def test_real_ct_with_its_41_classes(shared_data: Path) -> None:
     volume = read_image(shared_data / "ct_totalseg/example_ct_sm.nii.gz")
-    labels = read_labels([LabelFile("ct_totalseg/example_seg.nii.gz")], shared_data, volume)
+    labels = read_labels([LabelFile("ct_totalseg/example_seg.nii.gz")], shared_data, volume.header)
     assert labels.array.dtype == np.uint16
     assert labels.array.shape == volume.array.shape
     assert len(np.unique(labels.array)) == 42
