@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.volume.dicom_header import FileHeader, looks_like_dicom, read_file_header
-from fve_pipeline.volume.dicom_pixels import check_pixels, read_pixels
+from fve_pipeline.volume.dicom_pixels import check_pixels, check_whole, read_pixels
 from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import shown
 from fve_pipeline.volume.refusal import refusal
@@ -20,24 +20,27 @@ from fve_pipeline.volume.values import apply_scale, narrow, scaled_dtype
 __all__ = ["list_series", "read_dicom", "series_files"]
 
 
-def list_series(folder: Path) -> tuple[Series, ...]:
+def list_series(folder: str | Path) -> tuple[Series, ...]:
     """The image series that lie directly in a folder (or in one file), by key."""
+    folder = Path(folder)
+    return _group(header for header in _scan(folder, shown(folder)) if header.is_image)
+
+
+def _group(headers: Iterable[FileHeader]) -> tuple[Series, ...]:
     groups: dict[str, list[FileHeader]] = {}
-    for header in _scan(folder):
-        if header.is_image:
-            groups.setdefault(header.uid, []).append(header)
-    return tuple(sorted((_series(uid, headers) for uid, headers in groups.items()), key=lambda s: s.key))
+    for header in headers:
+        groups.setdefault(header.uid, []).append(header)
+    return tuple(sorted((_series(uid, members) for uid, members in groups.items()), key=lambda s: s.key))
 
 
 def series_files(path: Path, series: str | None) -> list[Path]:
     """The files that :func:`read_dicom` reads, sorted by name."""
-    return sorted(header.path for header in _choose(path, series))
+    return sorted(header.path for header in _choose(path, shown(path), series))
 
 
-def read_dicom(path: Path, *, series: str | None, voxels: bool) -> Raw:
+def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool) -> Raw:
     """Read the series of a folder, or (``voxels`` False) its headers only. Values come out rescaled."""
-    name = shown(path)
-    headers = _choose(path, series)
+    headers = _choose(path, name, series)
     frames = [(n, frame) for n, header in enumerate(headers) for frame in header.frames]
     sizes = sorted({(header.rows, header.columns) for header in headers})
     if len(sizes) > 1:
@@ -65,23 +68,25 @@ def read_dicom(path: Path, *, series: str | None, voxels: bool) -> Raw:
     return raw
 
 
-def _scan(path: Path) -> list[FileHeader]:
+def _scan(path: Path, name: str) -> list[FileHeader]:
     if path.is_file():
-        return [read_file_header(path)]
+        return [read_file_header(path, name)]
     files = [file for file in sorted(path.iterdir()) if file.is_file() and looks_like_dicom(file)]
     if not files:
         folders = sum(entry.is_dir() for entry in path.iterdir())
         raise refusal(
-            shown(path),
+            name,
             f"no DICOM files in this folder ({folders} folders in it)",
             "the files of a series",
             "Name the folder that holds them",
         )
-    return [read_file_header(file) for file in files]
+    return [read_file_header(file, f"{name}/{file.name}") for file in files]
 
 
-def _choose(path: Path, series: str | None) -> list[FileHeader]:
-    headers = _scan(path)
+def _choose(path: Path, name: str, series: str | None) -> list[FileHeader]:
+    headers = _scan(path, name)
+    for header in headers:
+        check_whole(header)
     images = [header for header in headers if header.is_image]
     if not images:
         check_pixels(headers[0])
@@ -91,12 +96,12 @@ def _choose(path: Path, series: str | None) -> list[FileHeader]:
     chosen = [header for header in images if series is not None and series in (header.key, header.uid)]
     if chosen:
         return chosen
-    found = "; ".join(_text(s) for s in list_series(path))
+    found = "; ".join(_text(s) for s in _group(images))
     advice = "Name one by its key or SeriesInstanceUID"
     if series is None:
         found = f"{len(keys)} series in one folder ({found})"
-        raise refusal(shown(path), found, "one, or a series to be named", advice)
-    raise refusal(shown(path), "no series of the name that was given", f"one of: {found}", advice)
+        raise refusal(name, found, "one, or a series to be named", advice)
+    raise refusal(name, "no series of the name that was given", f"one of: {found}", advice)
 
 
 def _series(uid: str, headers: Sequence[FileHeader]) -> Series:

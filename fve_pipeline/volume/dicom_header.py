@@ -16,10 +16,9 @@ import pydicom
 from pydicom.tag import Tag
 
 from fve_pipeline.errors import ReadError
-from fve_pipeline.volume.kinds import shown
 from fve_pipeline.volume.refusal import refusal
 
-__all__ = ["FileHeader", "Frame", "looks_like_dicom", "read_file_header"]
+__all__ = ["NOT_IMAGES", "FileHeader", "Frame", "looks_like_dicom", "read_file_header"]
 
 # Odd values are this module's to judge; pydicom's warnings about them would quote the header.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -32,8 +31,11 @@ _TAGS: list[Any] = [
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
+#: DICOM's modality to the name that catalogs use, where they differ.
+_CATALOG_NAMES = {"PT": "PET"}
+
 #: Objects that hold no slices of their own, or whose values are not an image's.
-_NOT_IMAGES = {"RTPLAN", "RTSTRUCT", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "SEG", "DOC", "FID"}
+NOT_IMAGES = {"RTPLAN", "RTSTRUCT", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "SEG", "DOC", "FID"}
 _PIXEL_TAGS = {Tag("PixelData"): "", Tag("FloatPixelData"): "float", Tag("DoubleFloatPixelData"): "double"}
 
 
@@ -56,6 +58,7 @@ class FileHeader:
     """One DICOM file. ``pixels_at`` is the offset of its PixelData element; None when it has none."""
 
     path: Path
+    name: str  # for messages
     uid: str = field(repr=False)
     modality: str
     syntax: str
@@ -72,7 +75,7 @@ class FileHeader:
 
     @property
     def is_image(self) -> bool:
-        return self.rows > 0 and self.columns > 0 and self.modality not in _NOT_IMAGES
+        return self.rows > 0 and self.columns > 0 and self.modality not in NOT_IMAGES
 
     @property
     def key(self) -> str:
@@ -94,9 +97,8 @@ def looks_like_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read_file_header(path: Path) -> FileHeader:
+def read_file_header(path: Path, name: str) -> FileHeader:
     """Read the tags above; raises ReadError where the file is not DICOM or its numbers are not numbers."""
-    name = shown(path)
     try:
         with path.open("rb") as file:
             data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
@@ -106,7 +108,7 @@ def read_file_header(path: Path) -> FileHeader:
             raise refusal(
                 name, "no DICOM header", "a DICOM file", "Remove it from the folder, or name the file"
             )
-        return _header(path, data, syntax, pixels_at)
+        return _header(path, name, data, syntax, pixels_at)
     except ReadError:
         raise
     except Exception as error:  # pydicom raises whatever its parsing runs into
@@ -127,15 +129,17 @@ def _pixels_at(file: Any, syntax: str) -> int | None:
     return None
 
 
-def _header(path: Path, data: Any, syntax: str, pixels_at: int | None) -> FileHeader:
+def _header(path: Path, name: str, data: Any, syntax: str, pixels_at: int | None) -> FileHeader:
     frames = _int(data, "NumberOfFrames", 1)
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or [None] * frames
     shared = (data.get("SharedFunctionalGroupsSequence") or [None])[0]
     allocated = _int(data, "BitsAllocated", 16)
+    modality = str(data.get("Modality") or "unknown")
     return FileHeader(
         path=path,
+        name=name,
         uid=str(data.get("SeriesInstanceUID") or ""),
-        modality=str(data.get("Modality") or "unknown"),
+        modality=_CATALOG_NAMES.get(modality, modality),
         syntax=syntax,
         rows=_int(data, "Rows", 0),
         columns=_int(data, "Columns", 0),

@@ -11,18 +11,17 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.dicom_header import FileHeader
-from fve_pipeline.volume.kinds import shown
-from fve_pipeline.volume.refusal import refusal
+from fve_pipeline.volume.dicom_header import NOT_IMAGES, FileHeader
+from fve_pipeline.volume.refusal import refusal, truncated
 
-__all__ = ["check_pixels", "read_pixels"]
+__all__ = ["check_pixels", "check_whole", "read_pixels"]
 
 _LONG_VR = {b"OB", b"OW", b"UN", b"OF", b"OD"}
 
 
 def check_pixels(header: FileHeader) -> None:
     """Raise ReadError where a file's pixels are none that a volume is made of; reads nothing."""
-    name = shown(header.path)
+    name = header.name
     if not header.is_image:
         raise refusal(
             name,
@@ -41,25 +40,43 @@ def check_pixels(header: FileHeader) -> None:
         raise refusal(name, f"{header.allocated} bits a pixel", "8, 16 or 32", "Export the series again")
 
 
+def check_whole(header: FileHeader) -> None:
+    """Raise ReadError for a file that ends before its pixels do, as far as its header and size tell."""
+    name = header.name
+    if not header.is_image:
+        if header.modality in NOT_IMAGES:
+            return
+        found = f"cut short before its image size (modality {header.modality})"
+        raise refusal(name, found, "a whole DICOM file", "Export or download it again")
+    if header.syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
+        return
+    if header.pixels_at is None:
+        found = f"the header promises {header.rows}×{header.columns} pixels, but there is no pixel data"
+        raise refusal(name, found, "it at the file's end", "Export or download the file again")
+    if pydicom.uid.UID(header.syntax).is_compressed:
+        with header.path.open("rb") as file:
+            file.seek(header.pixels_at)
+            _element_length(file, header.syntax)
+            _check_fragments(file, name)
+    else:
+        each = header.rows * header.columns * header.samples * header.allocated // 8
+        head = 8 if header.syntax == pydicom.uid.ImplicitVRLittleEndian else 12
+        expected = header.pixels_at + head + each * len(header.frames)
+        if (size := header.path.stat().st_size) < expected:
+            raise truncated(name, size, expected)
+
+
 def read_pixels(header: FileHeader) -> tuple[NDArray[Any], bool]:
     """((frame, row, column), whether slope and intercept are applied already)."""
-    name = shown(header.path)
-    if header.syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
-        data = pydicom.dcmread(header.path).get("PixelData")
-        return _native(io.BytesIO(data or b""), len(data or b""), header, name), False
-    if header.pixels_at is None:
-        raise refusal(
-            name,
-            f"the header promises {header.rows}×{header.columns} pixels, but there is no pixel data",
-            "it at the file's end",
-            "Export or download the file again",
-        )
+    name = header.name
+    if header.pixels_at is None:  # a deflated file: only pydicom can tell where its pixels are
+        data = pydicom.dcmread(header.path).get("PixelData") or b""
+        return _native(io.BytesIO(data), len(data), header, name), False
+    if pydicom.uid.UID(header.syntax).is_compressed:
+        return _decode(header, name), True
     with header.path.open("rb") as file:
         file.seek(header.pixels_at)
         length = _element_length(file, header.syntax)
-        if pydicom.uid.UID(header.syntax).is_compressed:
-            _check_fragments(file, name)
-            return _decode(header, name), True
         return _native(file, length, header, name), False
 
 

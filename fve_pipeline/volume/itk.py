@@ -1,4 +1,7 @@
-"""NRRD and MetaImage (MHA, MHD) through SimpleITK, which raises when their voxels are cut short."""
+"""NRRD and MetaImage (MHA, MHD): headers through SimpleITK, voxels too where they aren't of the plain kind.
+
+SimpleITK raises when these formats' voxels are cut short (for NIfTI it does not).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.kinds import shown
+from fve_pipeline.volume.itk_voxels import read_plain_voxels
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
@@ -29,9 +32,8 @@ _TYPES = {
 }
 
 
-def read_itk(path: Path, *, channel: int | None, voxels: bool) -> Raw:
+def read_itk(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of an NRRD or MetaImage file, or (``voxels`` False) its header only."""
-    name = shown(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if _is_nrrd(path) else "MetaImageIO")
     reader.SetFileName(str(path))
@@ -42,7 +44,10 @@ def read_itk(path: Path, *, channel: int | None, voxels: bool) -> Raw:
             name, f"its header can't be read ({_reason(error)})", "NRRD or MetaImage", "Write it again"
         ) from None
     raw = _describe(reader, name, channel, strict=voxels)
-    if voxels:
+    if voxels and raw.channels == 1:
+        raw.array = read_plain_voxels(path, raw.shape, raw.dtype, name)
+        raw.dtype = raw.dtype if raw.array is None else raw.array.dtype
+    if voxels and raw.array is None:
         try:
             image = reader.Execute()
         except RuntimeError as error:
@@ -84,8 +89,8 @@ def _describe(reader: Any, name: str, channel: int | None, *, strict: bool) -> R
         )
     fourth = size[3] if dimension == 4 else 1
     channels = components * fourth
-    text = f"{dimension} dimensions, {components} values a voxel"
-    pick_channel(name, channels, channel, text, strict=strict)
+    found = f"{dimension} dimensions, {components} values a voxel"
+    pick_channel(name, channels, channel, found, strict=strict)
     scalar = _scalar(pixel, text, name)
     shape = (size[2] if dimension > 2 else 1, size[1], size[0])
     return Raw(shape, scalar, _affine(reader, dimension), channels=channels)

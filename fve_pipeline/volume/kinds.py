@@ -36,13 +36,12 @@ def shown(path: Path) -> str:
     return path.name if path.is_absolute() else path.as_posix()
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path, name: str) -> Kind:
     """The format of a file or folder; raises ReadError for anything that isn't read here.
 
     The name decides only where the content doesn't: ``x.nii`` that is gzipped is still NIfTI, and the file
     that was named is the one that is read, whatever lies beside it.
     """
-    name = shown(path)
     if path.is_dir():
         return "dicom"
     if not path.exists():

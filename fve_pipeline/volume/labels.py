@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError
+from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
 from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
-from fve_pipeline.volume.types import Labels, Volume
+from fve_pipeline.volume.types import Header, Labels, Raw, Volume
 from fve_pipeline.volume.values import apply_scale
 
 __all__ = ["read_labels"]
@@ -23,12 +24,14 @@ __all__ = ["read_labels"]
 _MAX = np.iinfo(np.uint16).max
 
 
-def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> Labels:
-    """Read a case's label files onto its image's grid.
+def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Header) -> Labels:
+    """Read a case's label files onto its image's grid, which ``like`` (its volume or header) tells.
 
     A file whose grid differs from the image's (direction, origin, spacing or size) is resampled, nearest, in
     world space. Files are laid over each other in their order: where a later one is not zero it wins, and the
-    notes count the voxels that it took. ``LabelFile.value`` is the id that a file's non-zero voxels get.
+    notes count the voxels that it took. ``LabelFile.value`` is the id that a file's non-zero voxels get;
+    ``LabelFile.channel`` picks one layer of several, or one segment of a DICOM SEG file, whose ids are its
+    segments' numbers.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
         A file's box doesn't touch the image's, none of its labelled voxels falls inside the image, or one of
         the two has no position while their sizes differ.
     """
-    out = np.zeros(like.array.shape, np.uint16)
+    out = np.zeros(like.shape, np.uint16)
     notes: list[str] = []
     resampled = False
     for file in files:
@@ -64,23 +67,23 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
     return Labels(out, resampled, tuple(notes))
 
 
-def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tuple[NDArray[Any], bool]:
+def _on_grid(
+    file: LabelFile, root: Path, like: Volume | Header, notes: list[str]
+) -> tuple[NDArray[Any], bool]:
     """(ids on the image's grid, whether that took resampling)."""
     name = file.path
-    raw = load_raw(
-        root / file.path, series=None, channel=file.channel, member=file.member or "gts", voxels=True
-    )
+    raw = _load(file, root / file.path, name)
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
-    notes.extend(f"{name}: {note}" for note in raw.notes if "1 mm assumed" not in note)
     if not (raw.located and like.located):
         return _by_index(array, raw.located, like, name), False
+    notes.extend(f"{name}: {note}" for note in raw.notes)
     turn = plan_turn(raw.affine)
     affine = turn_affine(raw.affine, raw.shape, turn)
     array = turn_array(array, turn)
     shape = (array.shape[0], array.shape[1], array.shape[2])
-    target = (like.array.shape[0], like.array.shape[1], like.array.shape[2])
+    target = like.shape
     if shape == target and (offset := grid_offset(like.affine, affine, shape)) < 0.5:
         if offset > 0.05:
             notes.append(
@@ -103,6 +106,12 @@ def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tup
     change = f", {after / before:.0%} of the labelled volume is left" if before else ""
     notes.append(f"{name}: on another grid than the image ({_sizes(shape)}); resampled, nearest{change}")
     return array, True
+
+
+def _load(file: LabelFile, path: Path, name: str) -> Raw:
+    if is_segmentation(path, name):
+        return read_segmentation(path, name, file.channel)
+    return load_raw(path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True)
 
 
 def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
@@ -136,7 +145,7 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
     return array.astype(np.uint16) if array.dtype.kind == "f" else array
 
 
-def _by_index(array: NDArray[Any], located: bool, like: Volume, name: str) -> NDArray[Any]:
+def _by_index(array: NDArray[Any], located: bool, like: Volume | Header, name: str) -> NDArray[Any]:
     """Files without a position in the body can only be matched voxel by voxel, and only with their like."""
     if located != like.located:
         with_position, without = ("label map", "image") if located else ("image", "label map")
@@ -147,8 +156,8 @@ def _by_index(array: NDArray[Any], located: bool, like: Volume, name: str) -> ND
             "Save both in one format",
             GeometryError,
         )
-    if array.shape != like.array.shape:
-        found = f"the label map is {_sizes(array.shape)} and the image {_sizes(like.array.shape)} (z,y,x)"
+    if array.shape != like.shape:
+        found = f"the label map is {_sizes(array.shape)} and the image {_sizes(like.shape)} (z,y,x)"
         expected = "equal sizes, since neither says where it lies"
         raise refusal(name, found, expected, "Check that they belong together", GeometryError)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

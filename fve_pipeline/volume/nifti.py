@@ -7,7 +7,6 @@ checked and a cut download is an error.
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,22 +16,18 @@ from nibabel import Nifti1Header, Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.kinds import shown
+from fve_pipeline.volume.inflate import INFLATE_ERRORS, fill_array
 from fve_pipeline.volume.refusal import pick_channel, refusal, truncated
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_nifti"]
 
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: unknown is taken as mm
-_PIECE = 1 << 22
-#: What isal raises for a stream that is cut short or damaged.
-INFLATE_ERRORS: Any = (EOFError, igzip.BadGzipFile, isal_zlib.error, zlib.error)
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_nifti(path: Path, *, channel: int | None, voxels: bool) -> Raw:
+def read_nifti(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of a NIfTI file, or (``voxels`` False) its header only."""
-    name = shown(path)
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -42,7 +37,7 @@ def read_nifti(path: Path, *, channel: int | None, voxels: bool) -> Raw:
         _check_size(path, offset, raw, name)
     if voxels:
         with igzip.open(path, "rb") if gzipped else path.open("rb") as stream:
-            raw.array = _read_voxels(stream, offset + skip, raw, name, drain=gzipped)
+            raw.array = fill_array(stream, offset + skip, raw.shape, raw.dtype, name, gzipped=gzipped)
     return raw
 
 
@@ -157,30 +152,3 @@ def _check_size(path: Path, offset: int, raw: Raw, name: str) -> None:
     expected = offset + raw.channels * int(np.prod(raw.shape, dtype=np.int64)) * raw.dtype.itemsize
     if found < expected:
         raise truncated(name, found, expected)
-
-
-def _read_voxels(stream: IO[bytes], start: int, raw: Raw, name: str, *, drain: bool) -> NDArray[Any]:
-    array = np.empty(raw.shape, raw.dtype)
-    view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-    position = end = 0
-    try:
-        position = _skip(stream, start)
-        while end < len(view) and (got := stream.readinto(view[end : end + _PIECE])):  # type: ignore[attr-defined]
-            end += got
-        position += end
-        if position == start + len(view) and drain:
-            _skip(stream, 1 << 62)
-    except INFLATE_ERRORS as error:
-        reached, needed = position + end, start + len(view)
-        found = f"damaged or truncated gzip stream ({str(error).rstrip('.')}) after {reached} bytes"
-        raise refusal(name, found, f"{needed}, inflated", "Download it again") from error
-    if end < len(view):
-        raise truncated(name, position, start + len(view))
-    return array
-
-
-def _skip(stream: IO[bytes], count: int) -> int:
-    done = 0
-    while done < count and (piece := stream.read(min(_PIECE, count - done))):
-        done += len(piece)
-    return done

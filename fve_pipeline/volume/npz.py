@@ -15,8 +15,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
-from fve_pipeline.volume.kinds import shown
-from fve_pipeline.volume.nifti import INFLATE_ERRORS
+from fve_pipeline.volume.inflate import INFLATE_ERRORS
 from fve_pipeline.volume.orientation import flat_affine
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
@@ -24,9 +23,8 @@ from fve_pipeline.volume.types import Raw
 __all__ = ["read_npz"]
 
 
-def read_npz(path: Path, *, member: str, channel: int | None, voxels: bool) -> Raw:
+def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels: bool) -> Raw:
     """Read one member of an npz, or (``voxels`` False) its header only."""
-    name = shown(path)
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             info = _find(archive, member, name)

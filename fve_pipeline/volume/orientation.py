@@ -40,9 +40,9 @@ def flat_affine(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
 
 
 def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Spacing along each array axis in mm, rounded to 1e-8 so that header noise doesn't show."""
+    """Spacing along each array axis in mm, rounded to 1e-7 so that header noise doesn't show."""
     lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    a, b, c = (round(float(v), 8) for v in lengths)
+    a, b, c = (round(float(v), 7) for v in lengths)
     return a, b, c
 
 

@@ -38,6 +38,7 @@ def read_image(
     member: str | None = None,
     nonfinite: float | None = None,
     resample_tilt: bool = False,
+    name: str | None = None,
 ) -> Volume:
     """Read one 3D image as (z,y,x) in LPS, exactly: axes are permuted and flipped, never interpolated.
 
@@ -59,6 +60,8 @@ def read_image(
         Replaces NaN and infinite voxels, with their count in the notes; they are refused without it.
     resample_tilt
         Resample a sheared volume (tilted CT gantry) linearly; refused without it.
+    name
+        What messages call the file; the path as given, or its last part when it is absolute.
 
     Returns
     -------
@@ -74,8 +77,8 @@ def read_image(
         Its geometry is missing or impossible: uneven slices, mixed orientations, axes not orthogonal.
     """
     path = Path(path)
-    name = shown(path)
-    raw = load_raw(path, series=series, channel=channel, member=member or "imgs", voxels=True)
+    name = name or shown(path)
+    raw = load_raw(path, name, series=series, channel=channel, member=member or "imgs", voxels=True)
     array = raw.array
     raw.array = None  # so that each step below can free what it replaces
     if array is None or array.size == 0:  # pragma: no cover - readers raise before
@@ -115,6 +118,7 @@ def read_header(
     channel: int | None = None,
     modality: str | None = None,
     member: str | None = None,
+    name: str | None = None,
 ) -> Header:
     """What :func:`read_image` would give, from headers alone: no voxel is inflated.
 
@@ -122,7 +126,9 @@ def read_header(
     that a header shows to be unreadable raises as :func:`read_image` does.
     """
     path = Path(path)
-    raw = load_raw(path, series=series, channel=channel, member=member or "imgs", voxels=False)
+    raw = load_raw(
+        path, name or shown(path), series=series, channel=channel, member=member or "imgs", voxels=False
+    )
     turn = plan_turn(raw.affine)
     affine = turn_affine(raw.affine, raw.shape, turn)
     z, y, x = (raw.shape[n] for n in turn[0])
@@ -140,15 +146,17 @@ def read_header(
     )
 
 
-def load_raw(path: Path, *, series: str | None, channel: int | None, member: str, voxels: bool) -> Raw:
+def load_raw(
+    path: Path, name: str, *, series: str | None, channel: int | None, member: str, voxels: bool
+) -> Raw:
     """The volume as the file holds it, by the file's kind."""
-    kind = kind_of(path)
+    kind = kind_of(path, name)
     if kind == "dicom":
-        return read_dicom(path, series=series, voxels=voxels)
+        return read_dicom(path, name, series=series, voxels=voxels)
     if kind == "nifti":
-        return read_nifti(path, channel=channel, voxels=voxels)
+        return read_nifti(path, name, channel=channel, voxels=voxels)
     if kind == "itk":
-        return read_itk(path, channel=channel, voxels=voxels)
+        return read_itk(path, name, channel=channel, voxels=voxels)
     if kind == "tiff":
-        return read_tiff(path, channel=channel, voxels=voxels)
-    return read_npz(path, member=member, channel=channel, voxels=voxels)
+        return read_tiff(path, name, channel=channel, voxels=voxels)
+    return read_npz(path, name, member=member, channel=channel, voxels=voxels)

@@ -18,9 +18,7 @@ def refusal(name: str, found: str, expected: str, advice: str, kind: type[E] = R
 
 def truncated(name: str, found: int, expected: int) -> ReadError:
     """The error for a file that ends early."""
-    return refusal(
-        name, f"truncated, {found} of {expected} bytes", "all of them", "Download or export it again"
-    )
+    return refusal(name, f"truncated, {found} of {expected} bytes", "all of them", "Download it again")
 
 
 def pick_channel(name: str, channels: int, channel: int | None, text: str, *, strict: bool) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fve_pipeline.volume.dicom import series_files
-from fve_pipeline.volume.kinds import kind_of
+from fve_pipeline.volume.kinds import kind_of, shown
 
 __all__ = ["hash_files", "source_files"]
 
@@ -18,7 +18,7 @@ _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$",
 def source_files(path: str | Path, series: str | None = None) -> list[Path]:
     """The files behind a path, sorted: a series' files, MHD's or NHDR's header and voxels, else itself."""
     path = Path(path)
-    if kind_of(path) == "dicom":
+    if kind_of(path, shown(path)) == "dicom":
         return series_files(path, series) if path.is_dir() else [path]
     if path.suffix.lower() in (".mhd", ".nhdr"):
         found = _DATA_FILE.search(path.read_bytes()[:65536])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import tifffile
 
 from fve_pipeline.errors import ReadError
-from fve_pipeline.volume.kinds import shown
 from fve_pipeline.volume.orientation import flat_affine
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
@@ -24,31 +24,64 @@ _UNITS |= {"cm": 10.0, "m": 1000.0, "micrometer": 1e-3, "inch": 25.4}
 _DEPTH = "ZQI"  # Q and I: axes that the file doesn't name
 
 
-def read_tiff(path: Path, *, channel: int | None, voxels: bool) -> Raw:
+def read_tiff(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of a TIFF file, or (``voxels`` False) its header only.
 
     A stack without a known voxel size gets 1 mm, with a note. TIFF has no position in the body, so labels are
     matched to such images by index.
     """
-    name = shown(path)
+    size = path.stat().st_size
     try:
         with tifffile.TiffFile(path) as file:
+            _check_chain(file, size)
             if len(file.series) != 1:
-                raise refusal(
-                    name, f"{len(file.series)} image series in one TIFF", "one", "Split the file first"
-                )
+                found = f"{len(file.series)} image series in one TIFF"
+                raise refusal(name, found, "one", "Split the file first")
             series = file.series[0]
             raw, select = _describe(file, series, name, channel, strict=voxels)
             if voxels:
+                _check_strips(series, size)
                 array = series.asarray()[select].reshape(raw.shape)
                 raw.array = np.require(array, requirements="W")
             return raw
-    except (tifffile.TiffFileError, ValueError, OSError, struct.error, IndexError, RuntimeError) as error:
-        if isinstance(error, ReadError):
-            raise
-        raise refusal(
-            name, f"truncated or damaged TIFF ({_reason(error, path)})", "a whole stack", "Download it again"
-        ) from error
+    except ReadError:
+        raise
+    # What tifffile and its decoders raise for files that are cut short differs by codec.
+    except (
+        tifffile.TiffFileError,
+        ValueError,
+        OSError,
+        struct.error,
+        IndexError,
+        RuntimeError,
+        zlib.error,
+    ) as error:
+        found = f"truncated or damaged TIFF ({_reason(error, path)})"
+        raise refusal(name, found, "a whole stack", "Download it again") from error
+
+
+def _check_chain(file: Any, size: int) -> None:
+    """Follow the page directories: tifffile stops without an error where their chain leaves the file."""
+    tiff, handle = file.tiff, file.filehandle
+    handle.seek(8 if tiff.version == 43 else 4)
+    offset = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))[0]
+    while offset:
+        if offset + tiff.tagnosize > size:
+            msg = f"a page directory at byte {offset} of {size}"
+            raise ValueError(msg)
+        handle.seek(offset)
+        tags = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))[0]
+        handle.seek(offset + tiff.tagnosize + tags * tiff.tagsize)
+        offset = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))[0]
+
+
+def _check_strips(series: Any, size: int) -> None:
+    """Every strip must lie in the file: tifffile fills what lies outside with zeros."""
+    for page in series.pages:
+        ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if max(ends, default=0) > size:
+            msg = f"pixels up to byte {max(ends)} of {size}"
+            raise ValueError(msg)
 
 
 def _reason(error: Exception, path: Path) -> str:

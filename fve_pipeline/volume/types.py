@@ -34,6 +34,27 @@ class Volume:
     located: bool = True
     notes: tuple[str, ...] = ()
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(z,y,x)."""
+        z, y, x = self.array.shape
+        return z, y, x
+
+    @property
+    def header(self) -> Header:
+        """What remains to be known when the voxels may go: enough for ``read_labels``."""
+        return Header(
+            shape=self.shape,
+            spacing=self.spacing,
+            dtype=self.array.dtype,
+            nbytes=self.array.nbytes,
+            channels=1,
+            modality=self.modality,
+            affine=self.affine,
+            orientation=self.orientation,
+            located=self.located,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
@@ -52,8 +73,9 @@ class Header:
     """What a file's header alone says of the volume that reading it would give.
 
     ``shape`` and ``spacing`` (mm) are (z,y,x) in LPS order and ``affine`` is :class:`Volume`'s. ``dtype`` is
-    the widest that the array can come out as, and ``nbytes`` the array's size in it: what a reader needs at
-    most is about twice that. ``channels`` counts the volumes in the file, one of which is read.
+    the widest that the array is expected in, and ``nbytes`` the array's size in it; reading needs about twice
+    that where axes must be permuted or integers narrowed, else little more than it. ``channels`` counts the
+    volumes in the file, one of which is read.
     """
 
     shape: tuple[int, int, int]

@@ -32,6 +32,8 @@ def apply_scale(array: NDArray[Any], slope: float, intercept: float) -> NDArray[
     if slope == 1 and intercept == 0:
         return array
     if array.dtype.kind in "iu" and float(slope).is_integer() and float(intercept).is_integer():
+        # The result fits 32 bits: wrapping on the way there does no harm.
+        wide = np.int32 if array.dtype.itemsize <= 2 and max(abs(slope), abs(intercept)) < 2**31 else np.int64
         ends = (
             int(array.min()) * int(slope) + int(intercept),
             int(array.max()) * int(slope) + int(intercept),
@@ -40,7 +42,7 @@ def apply_scale(array: NDArray[Any], slope: float, intercept: float) -> NDArray[
             if np.iinfo(dtype).min <= min(ends) and max(ends) <= np.iinfo(dtype).max:
                 out = np.empty(array.shape, dtype)
                 for target, source in zip(out, array, strict=True):
-                    target[...] = source.astype(np.int64) * int(slope) + int(intercept)
+                    target[...] = source.astype(wide) * wide(slope) + wide(intercept)
                 return out
     scaled = np.empty(array.shape, np.float32)
     for target, source in zip(scaled, array, strict=True):

@@ -11,7 +11,13 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    SegmentationStorage,
+    generate_uid,
+)
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -136,3 +142,43 @@ def edit(source: Path, target: Path, **tags: Any) -> Path:
             setattr(data, key, value)
     data.save_as(target)
     return target
+
+
+def write_seg(
+    path: Path,
+    planes: Sequence[tuple[int, np.ndarray, Sequence[float]]],
+    segments: Sequence[int],
+    *,
+    spacing: Sequence[float] = (0.7, 0.5),
+    **more: Any,
+) -> Path:
+    """A BINARY segmentation: planes are (segment number, mask (row, column), position)."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SegmentationStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["seg"])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = SegmentationStorage, meta.MediaStorageSOPInstanceUID
+    data.SeriesInstanceUID, data.Modality, data.PatientName = "1.2.9", "SEG", "Doe^Jane"
+    data.SegmentationType = "BINARY"
+    data.SegmentSequence = Items([])
+    for number in segments:
+        segment = Dataset()
+        segment.SegmentNumber, segment.SegmentLabel = number, f"segment {number}"
+        data.SegmentSequence.append(segment)
+    data.NumberOfFrames = len(planes)
+    group_frames(data, [position for _, _, position in planes], spacing)
+    for group, (number, _, _) in zip(data.PerFrameFunctionalGroupsSequence, planes, strict=True):
+        owner = Dataset()
+        owner.ReferencedSegmentNumber = number
+        group.SegmentIdentificationSequence = Items([owner])
+    _describe_pixels(data, np.zeros((1, *planes[0][1].shape), np.uint8))
+    data.BitsAllocated = data.BitsStored = 1
+    data.HighBit = 0
+    bits = np.concatenate([mask.astype(bool).ravel() for _, mask, _ in planes])
+    packed = np.packbits(bits, bitorder="little").tobytes()
+    data.PixelData = packed + b"\0" * (len(packed) % 2)
+    for key, value in more.items():
+        setattr(data, key, value)
+    data.save_as(path)
+    return path

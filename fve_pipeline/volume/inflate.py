@@ -1,0 +1,69 @@
+"""Bytes of a file -> an array, raw or inflated by ISA-L, which takes half the time of zlib."""
+
+from __future__ import annotations
+
+import zlib
+from typing import IO, Any
+
+import numpy as np
+from isal import igzip, isal_zlib
+from numpy.typing import NDArray
+
+from fve_pipeline.volume.refusal import refusal, truncated
+
+__all__ = ["INFLATE_ERRORS", "fill_array", "inflate_zlib", "skip"]
+
+#: What isal raises for a stream that is cut short or damaged.
+INFLATE_ERRORS: Any = (EOFError, igzip.BadGzipFile, isal_zlib.error, zlib.error)
+_PIECE = 1 << 22
+
+
+def fill_array(
+    stream: IO[bytes], start: int, shape: tuple[int, ...], dtype: np.dtype[Any], name: str, *, gzipped: bool
+) -> NDArray[Any]:
+    """The array whose bytes lie ``start`` bytes further on in the stream.
+
+    A gzip stream is read to its end, so that its checksum is checked and a cut download is an error.
+    """
+    array = np.empty(shape, dtype)
+    view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    passed = end = 0
+    try:
+        passed = skip(stream, start)
+        while end < len(view) and (got := stream.readinto(view[end : end + _PIECE])):  # type: ignore[attr-defined]
+            end += got
+        if end == len(view) and gzipped:
+            skip(stream, 1 << 62)
+    except INFLATE_ERRORS as error:
+        found = f"damaged or truncated gzip stream ({str(error).rstrip('.')}) after {passed + end} bytes"
+        raise refusal(name, found, f"{start + len(view)}, inflated", "Download it again") from error
+    if end < len(view):
+        raise truncated(name, passed + end, start + len(view))
+    return array
+
+
+def inflate_zlib(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    """The array whose bytes follow as one zlib stream, checked against its checksum."""
+    array = np.empty(shape, dtype)
+    view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    inflate = isal_zlib.decompressobj()
+    end = 0
+    try:
+        while not inflate.eof and (piece := stream.read(_PIECE // 16)):
+            data = inflate.decompress(piece)
+            view[end : end + len(data)] = data  # ValueError where there is more than fits
+            end += len(data)
+    except (*INFLATE_ERRORS, ValueError) as error:
+        found = f"damaged zlib stream ({str(error).rstrip('.')}) after {end} bytes"
+        raise refusal(name, found, f"{len(view)}, inflated", "Download it again") from error
+    if end < len(view) or not inflate.eof:
+        raise truncated(name, end, len(view))
+    return array
+
+
+def skip(stream: IO[bytes], count: int) -> int:
+    """Read ``count`` bytes and forget them; returns how many there were."""
+    done = 0
+    while done < count and (piece := stream.read(min(_PIECE, count - done))):
+        done += len(piece)
+    return done

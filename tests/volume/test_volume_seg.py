@@ -1,0 +1,117 @@
+"""DICOM SEG files as labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from volume_make import ramp, write_seg, write_series
+
+from fve_pipeline.case import LabelFile
+from fve_pipeline.errors import GeometryError, ReadError
+from fve_pipeline.volume import Labels, read_image, read_labels
+
+HEIGHTS = [2.5 * n for n in range(4)]
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    return write_series(tmp_path / "ct", ramp((4, 6, 5)))
+
+
+def masks(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((4, 6, 5)) < 0.4
+
+
+def planes_of(number: int, mask: np.ndarray, slices: list[int]) -> list[tuple[int, np.ndarray, Any]]:
+    return [(number, mask[z], (-20.0, -30.0, HEIGHTS[z])) for z in slices]
+
+
+def labels_of(series: Path, path: Path, **options: Any) -> Labels:
+    return read_labels([LabelFile(path.name, **options)], path.parent, read_image(series))
+
+
+def test_segments_become_ids(series: Path, tmp_path: Path) -> None:
+    one, two = masks(0), masks(1) & ~masks(0)
+    # Frames in no order; 30 pixels a plane, so that planes don't begin at whole bytes.
+    planes = planes_of(1, one, [2, 0, 3, 1]) + planes_of(7, two, [1, 0, 2, 3])
+    labels = labels_of(series, write_seg(tmp_path / "seg.dcm", planes, [1, 7]))
+    np.testing.assert_array_equal(labels.array, np.where(two, 7, one))
+    assert (labels.resampled, labels.notes) == (False, ())
+    only = labels_of(series, tmp_path / "seg.dcm", channel=1, value=2)
+    np.testing.assert_array_equal(only.array, two * 2)
+
+
+def test_empty_slices_are_left_out_of_the_file(series: Path, tmp_path: Path) -> None:
+    mask = masks()
+    path = write_seg(tmp_path / "seg.dcm", planes_of(3, mask, [1, 3]), [3])
+    data = pydicom.dcmread(path)
+    data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = 2.5
+    data.save_as(path)
+    labels = labels_of(series, path)
+    expected = mask * 3
+    expected[[0, 2]] = 0
+    np.testing.assert_array_equal(labels.array, expected)
+    assert labels.resampled
+
+
+def test_overlapping_segments(series: Path, tmp_path: Path) -> None:
+    one, two = masks(0), masks(1)
+    planes = planes_of(2, two, [0, 1, 2, 3]) + planes_of(1, one, [0, 1, 2, 3])
+    labels = labels_of(series, write_seg(tmp_path / "seg.dcm", planes, [2, 1]))
+    np.testing.assert_array_equal(labels.array, np.where(two, 2, one))
+    count = int((one & two).sum())
+    assert labels.notes == (
+        f"seg.dcm: {count} voxels belong to several segments; the highest number was kept",
+    )
+
+
+def test_label_map_type(series: Path, tmp_path: Path) -> None:
+    ids = (ramp((4, 6, 5)) % 5).astype(np.uint8)
+    planes = [(1, ids[z], (-20.0, -30.0, HEIGHTS[z])) for z in range(4)]
+    pixels = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": ids.tobytes()}
+    path = write_seg(tmp_path / "seg.dcm", planes, [1, 2, 3, 4], SegmentationType="LABELMAP", **pixels)
+    np.testing.assert_array_equal(labels_of(series, path).array, ids)
+
+
+def test_refused_segmentations(series: Path, tmp_path: Path) -> None:
+    planes = planes_of(1, masks(), [0, 1, 2, 3])
+
+    def text(**more: Any) -> str:
+        path = write_seg(tmp_path / "seg.dcm", planes, [1], **more)
+        with pytest.raises(ReadError) as caught:
+            labels_of(series, path)
+        assert "Doe" not in str(caught.value)
+        return str(caught.value)
+
+    assert text(SegmentationType="FRACTIONAL") == (
+        "seg.dcm: a DICOM segmentation of type FRACTIONAL; expected BINARY or LABELMAP. Export it as one of them."
+    )
+    assert text(PixelData=b"\0" * 4) == (
+        "seg.dcm: truncated, 4 of 15 bytes of pixels; expected all of them. Export it again."
+    )
+    assert text(PerFrameFunctionalGroupsSequence=[]) == (
+        "seg.dcm: a damaged or incomplete DICOM segmentation (IndexError); expected a whole one. Export it again."
+    )
+    uneven = [(1, masks()[0], (-20.0, -30.0, z)) for z in (0.0, 2.5, 6.0)]
+    write_seg(tmp_path / "seg.dcm", uneven, [1])
+    with pytest.raises(GeometryError, match="frames lie off a grid"):
+        labels_of(series, tmp_path / "seg.dcm")
+    far = [(1, masks()[0], (400.0, -30.0, z)) for z in HEIGHTS]
+    write_seg(tmp_path / "seg.dcm", far, [1])
+    with pytest.raises(GeometryError, match="outside the image"):
+        labels_of(series, tmp_path / "seg.dcm")
+
+
+def test_a_segmentation_is_no_image(series: Path) -> None:
+    path = write_seg(series / "seg.dcm", planes_of(1, masks(), [0, 1]), [1])
+    assert read_image(series).array.shape == (4, 6, 5)  # and none of the series' slices
+    with pytest.raises(ReadError) as caught:
+        read_image(path)
+    assert str(caught.value) == (
+        "seg.dcm: a DICOM object of modality SEG, which is no image; expected image slices. "
+        "Name the folder (or file) of the images."
+    )
