@@ -105,6 +105,8 @@ def _shape(rendition: Rendition, case: Case, root: Path) -> tuple[int, int, int]
 
 
 def _label_grid(file: LabelFile, root: Path, shape: tuple[int, int, int]) -> str:
+    if file.slices_of is not None:  # pictures have no grid of their own
+        return ""
     header = read_header(root / file.path, channel=file.channel, member=file.member or "gts")
     if header.shape == shape:
         return ""

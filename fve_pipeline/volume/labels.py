@@ -13,6 +13,7 @@ from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
 from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Labels, Volume
@@ -67,9 +68,12 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume) -> L
 def _on_grid(file: LabelFile, root: Path, like: Volume, notes: list[str]) -> tuple[NDArray[Any], bool]:
     """(ids on the image's grid, whether that took resampling)."""
     name = file.path
-    raw = load_raw(
-        root / file.path, series=None, channel=file.channel, member=file.member or "gts", voxels=True
-    )
+    if file.slices_of is not None:
+        raw = read_pictures(root / file.path, root / file.slices_of)
+    else:
+        raw = load_raw(
+            root / file.path, series=None, channel=file.channel, member=file.member or "gts", voxels=True
+        )
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
