@@ -267,14 +267,12 @@ def _image_files(case: Case, root: Path) -> list[Path]:
 
 
 def _label_hashes(case: Case, root: Path) -> tuple[str, ...]:
-    return tuple(hash_files([root / label.path]) for label in case.labels)
+    return tuple(hash_files(source_files(root / label.path)) for label in case.labels)
 
 
 def _all_files(case: Case, root: Path) -> list[Path]:
-    return [
-        *_image_files(case, root),
-        *(root / path for path in dict.fromkeys(label.path for label in case.labels)),
-    ]
+    labels = dict.fromkeys(label.path for label in case.labels)
+    return [*_image_files(case, root), *(file for path in labels for file in source_files(root / path))]
 
 
 def _row(row: Iterable[float]) -> tuple[float, float, float, float]:

@@ -119,7 +119,7 @@ def test_whose_fault_it_is(error: Exception, fault: bool) -> None:
 
 def test_no_scheduler_at_the_address() -> None:
     with (
-        pytest.raises(BuildError, match="no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
+        pytest.raises(BuildError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"),
         cluster(scheduler="tcp://127.0.0.1:9"),
     ):
         pass

@@ -98,12 +98,14 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 def _labels(catalog: Catalog, parts: dict[str, str]) -> tuple[LabelFile, ...]:
     pattern = parse_pattern(catalog.layout.labels)
+    slices_of = parts["image"] if pattern.folder else None  # a folder of pictures, one a slice of the series
     files = [(spec.file, spec.id) for spec in catalog.classes if spec.file is not None]
     if files:
         return tuple(
-            LabelFile(pattern.format({**parts, "class": file}), value=value) for file, value in files
+            LabelFile(pattern.format({**parts, "class": file}), value=value, slices_of=slices_of)
+            for file, value in files
         )
-    return (LabelFile(pattern.format(parts), member=catalog.layout.label_member),)
+    return (LabelFile(pattern.format(parts), member=catalog.layout.label_member, slices_of=slices_of),)
 
 
 def _renditions(catalog: Catalog, parts: dict[str, str]) -> tuple[Rendition, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fve_pipeline.cli.catalogs_check import check
+from fve_pipeline.cli.catalogs_make import from_bids, from_folder, from_nnunet
 
 if TYPE_CHECKING:
     from fve_pipeline.catalog import Catalog
@@ -20,8 +22,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+app.command()(check)
+app.command()(from_nnunet)
+app.command()(from_bids)
+app.command()(from_folder)
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Root = Annotated[Path, typer.Option("--root", help="The folder that holds the dataset.", show_default=False)]
 Name = Annotated[
     str, typer.Argument(help="A shipped catalog's name or the path of a .toml file.", show_default=False)
 ]
@@ -89,49 +95,6 @@ def show(name: Name, as_json: Json = False) -> None:
         example = spec.prompts[min(1, len(spec.prompts) - 1)]
         table.add_row(str(spec.id), spec.name, ids, spec.side or "", str(len(spec.prompts)), example)
     console.print(table)
-
-
-@app.command()
-def check(name: Name, root: Root, as_json: Json = False) -> None:
-    """Check a folder against a catalog: are all files there, and does each label have its image?
-
-    Exit code 0 when nothing is wrong, 1 when cases would fail, 2 when no case is found at all.
-
-    [bold]Examples[/bold]
-
-      fve catalogs check amos22_ct --root /data/amos22
-      fve catalogs check my_dataset.toml --root . --json
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from fve_pipeline.catalog import discover, expand, file_problems, load_catalog
-
-    problems = []
-    counts = {}
-    for catalog in expand(load_catalog(name), root):
-        cases = discover(catalog, root)
-        counts[catalog.name] = len(cases)
-        problems += file_problems(catalog, root, cases)
-    failing = {problem.dataset + "/" + problem.case for problem in problems if problem.level == "error"}
-    if as_json:
-        found = [{slot: getattr(problem, slot) for slot in problem.__slots__} for problem in problems]
-        typer.echo(json.dumps({"cases": counts, "problems": found}, indent=2))
-    else:
-        console = Console()
-        for dataset, count in counts.items():
-            console.print(f"{dataset}: {count} cases", highlight=False)
-        if problems:
-            table = Table(box=None, header_style="bold", pad_edge=False)
-            for column in ("", "what", "case", "message"):
-                table.add_column(column)
-            for problem in problems:
-                table.add_row(problem.level, problem.kind, problem.case, problem.message)
-            console.print(table)
-        else:
-            console.print("nothing wrong")
-    if failing:
-        raise typer.Exit(1)
 
 
 def _summary(catalog: Catalog) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.dicom_header import FileHeader, looks_like_dicom, read_file_header
+from fve_pipeline.volume.dicom_header import FileHeader, Frame, looks_like_dicom, read_file_header
 from fve_pipeline.volume.dicom_pixels import check_pixels, check_whole, read_pixels
 from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import shown
@@ -17,7 +17,7 @@ from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Raw, Series
 from fve_pipeline.volume.values import apply_scale, narrow, scaled_dtype
 
-__all__ = ["list_series", "read_dicom", "series_files"]
+__all__ = ["list_series", "read_dicom", "series_files", "series_frames"]
 
 
 def list_series(folder: str | Path) -> tuple[Series, ...]:
@@ -36,6 +36,11 @@ def _group(headers: Iterable[FileHeader]) -> tuple[Series, ...]:
 def series_files(path: Path, series: str | None) -> list[Path]:
     """The files that :func:`read_dicom` reads, sorted by name."""
     return sorted(header.path for header in _choose(path, shown(path), series))
+
+
+def series_frames(path: Path) -> list[Frame]:
+    """The slices of the one series of a folder, as their headers place them, in no order."""
+    return [frame for header in _choose(path, shown(path), None) for frame in header.frames]
 
 
 def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool) -> Raw:

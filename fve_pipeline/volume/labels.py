@@ -14,6 +14,7 @@ from fve_pipeline.errors import GeometryError
 from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
 from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Header, Labels, Raw, Volume
@@ -72,7 +73,7 @@ def _on_grid(
 ) -> tuple[NDArray[Any], bool]:
     """(ids on the image's grid, whether that took resampling)."""
     name = file.path
-    raw = _load(file, root / file.path, name)
+    raw = _load(file, root, name)
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
@@ -108,7 +109,10 @@ def _on_grid(
     return array, True
 
 
-def _load(file: LabelFile, path: Path, name: str) -> Raw:
+def _load(file: LabelFile, root: Path, name: str) -> Raw:
+    path = root / file.path
+    if file.slices_of is not None:
+        return read_pictures(path, root / file.slices_of)
     if is_segmentation(path, name):
         return read_segmentation(path, name, file.channel)
     return load_raw(path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fve_pipeline.volume.dicom import series_files
 from fve_pipeline.volume.kinds import kind_of, shown
+from fve_pipeline.volume.pictures import picture_files
 
 __all__ = ["hash_files", "source_files"]
 
@@ -16,8 +17,10 @@ _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$",
 
 
 def source_files(path: str | Path, series: str | None = None) -> list[Path]:
-    """The files behind a path, sorted: a series' files, MHD's or NHDR's header and voxels, else itself."""
+    """The files behind a path, sorted: a series' files or PNG slices, an MHD's or NHDR's header and voxels, or itself."""
     path = Path(path)
+    if pictures := picture_files(path):
+        return pictures
     if kind_of(path, shown(path)) == "dicom":
         return series_files(path, series) if path.is_dir() else [path]
     if path.suffix.lower() in (".mhd", ".nhdr"):

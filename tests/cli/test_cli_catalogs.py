@@ -43,4 +43,27 @@ def test_check(tmp_path: Path) -> None:
     assert result.exit_code == 1
     said = json.loads(result.stdout)
     assert said["cases"] == {"demo_mr": 2}
-    assert [(one["kind"], one["case"]) for one in said["problems"]] == [("missing labels", "b")]
+    assert [(one["kind"], one["case"]) for one in said["problems"]] == [
+        ("missing labels", "b"),
+        ("cannot be read", "a"),
+    ]
+
+
+def test_drafts_are_written_once(tmp_path: Path) -> None:
+    folder = tmp_path / "Dataset001_X"
+    for path in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"):
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).touch()
+    about = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(about))
+    out = tmp_path / "x.toml"
+
+    first = RUN.invoke(app, ["catalogs", "from-nnunet", str(folder), "--out", str(out)])
+    again = RUN.invoke(app, ["catalogs", "from-nnunet", str(folder), "--out", str(out)])
+    forced = RUN.invoke(app, ["catalogs", "from-nnunet", str(folder), "--out", str(out), "--force"])
+
+    assert first.exit_code == forced.exit_code == 0
+    assert "1 classes. Read it, then:" in first.stdout
+    assert "exists already" in str(again.exception)
+    shown = RUN.invoke(app, ["catalogs", "show", str(out), "--json"])
+    assert json.loads(shown.stdout)["classes"][0]["name"] == "liver"
