@@ -149,8 +149,13 @@ class LocalFiles:
 
 
 def open_files(location: str | Path) -> Files:
-    """Files of the store at ``location``, a local folder that need not exist yet."""
-    return LocalFiles(str(location).removeprefix("file://"))
+    """Files of the store at ``location``: a local folder, which need not exist yet, or an object store's URL."""
+    text = str(location)
+    if "://" in text and not text.startswith("file://"):
+        from fve_pipeline.store.remote import RemoteFiles
+
+        return RemoteFiles(text)
+    return LocalFiles(text.removeprefix("file://"))
 
 
 def _make_folder(path: Path) -> None:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fve_pipeline.errors import StoreError
+from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.files import Files, open_files
 from fve_pipeline.store.layout import MASKS, Member
 from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.remote import RemoteFiles
 from fve_pipeline.store.rows import Rows
 from fve_pipeline.store.schema import Manifest, StoreSettings
 
@@ -29,12 +31,14 @@ class Store:
     """A committed store, as its manifest was when it was opened: rows appended later are not seen.
 
     ``len(store)`` is N. Tables and arrays are opened when they are first used. Picklable (the copy opens its
-    own files), and safe across threads and forks.
+    own files), and safe across threads and, when it is local, forks. Shards of a store in an object store are
+    kept in ``cache`` once they are read.
     """
 
-    def __init__(self, files: Files, manifest: Manifest) -> None:
+    def __init__(self, files: Files, manifest: Manifest, cache: ShardCache | None = None) -> None:
         self.files = files
         self.manifest = manifest
+        self._cache = cache
 
     def __repr__(self) -> str:
         return f"open_store({self.files.url!r})  # {len(self)} samples, {self.settings.storage}"
@@ -42,8 +46,8 @@ class Store:
     def __len__(self) -> int:
         return self.manifest.n_samples
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Files, Manifest]]:
-        return Store, (self.files, self.manifest)
+    def __reduce__(self) -> tuple[type[Store], tuple[Files, Manifest, ShardCache | None]]:
+        return Store, (self.files, self.manifest, self._cache)
 
     @property
     def settings(self) -> StoreSettings:
@@ -125,7 +129,14 @@ class Store:
 
     def _rows(self, member: Member) -> Rows:
         codec = mask_codec(self.settings) if member == MASKS else pixel_codec(self.settings)
-        return Rows(self.files, member, len(self), self.settings.shard_samples, codec)
+        return Rows(self._shard_files, member, len(self), self.settings.shard_samples, codec)
+
+    @cached_property
+    def _shard_files(self) -> Files:
+        if not isinstance(self.files, RemoteFiles):
+            return self.files
+        sums = {total.key: total for entry in self.manifest.shards for total in (entry.images, entry.masks)}
+        return CachedShards(self.files, sums, self._cache or ShardCache())
 
     def _zarr(self, member: Member) -> zarr.Array[Any]:
         import zarr
@@ -145,11 +156,14 @@ class Store:
         return pq.read_table(source).slice(0, entry.n_rows)
 
 
-def open_store(location: str | Path) -> Store:
-    """Open the store at ``location``.
+def open_store(location: str | Path, *, cache: ShardCache | None = None) -> Store:
+    """Open the store at ``location``, a folder or a URL such as s3://bucket/slices.zarr.
+
+    ``cache`` is where whole shards of a remote store are kept: by default up to 20 GiB of them below
+    ~/.cache/fve_pipeline.
 
     Raises StoreError when there is none or it is not committed, and says what to do; StoreFormatError when
     its manifest is damaged, or newer than this package.
     """
     files = open_files(location)
-    return Store(files, read_manifest(files))
+    return Store(files, read_manifest(files), cache)

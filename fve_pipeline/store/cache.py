@@ -1,0 +1,89 @@
+"""Whole shards of remote stores, kept on a local disk within a limit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.store.files import LocalFiles
+from fve_pipeline.store.remote import RemoteFiles
+from fve_pipeline.store.shard import FileSum
+
+__all__ = ["CachedShards", "ShardCache"]
+
+
+class ShardCache:
+    """A folder of shards named by their sha256, at most ``limit`` bytes of them (and one shard more while it
+    is being added); those not opened for the longest time go first.
+
+    Several processes and several stores may share it. A shard that is in use stays readable when it goes.
+    """
+
+    def __init__(self, folder: str | Path | None = None, limit: int = 20 * 2**30) -> None:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        self.folder = Path(folder) if folder else base / "fve_pipeline" / "shards"
+        self.limit = limit
+
+    def fetch(self, files: RemoteFiles, total: FileSum) -> Path:
+        """Path of the shard's local copy, downloaded and checked when there is none.
+
+        Raises StoreFormatError when what comes is not what the manifest lists, FileNotFoundError when it is
+        gone.
+        """
+        path = self.folder / total.sha256
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            self._download(files, total, path)
+        return path
+
+    def _download(self, files: RemoteFiles, total: FileSum, path: Path) -> None:
+        data = files.read(total.key)
+        found = hashlib.sha256(data).hexdigest()
+        if found != total.sha256:
+            msg = f"{files.url}/{total.key} has sha256 {found}, not {total.sha256}: it was changed or damaged"
+            raise StoreFormatError(msg)
+        self._make_room(len(data))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+        try:
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _make_room(self, needed: int) -> None:
+        kept = []
+        for path in self.folder.glob("*"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # another process made room
+                continue
+            kept.append((status.st_mtime_ns, status.st_size, path))
+        size = sum(n for _, n, _ in kept) + needed
+        for _, n, path in sorted(kept):
+            if size <= self.limit:
+                break
+            path.unlink(missing_ok=True)
+            size -= n
+
+
+class CachedShards(LocalFiles):
+    """The committed shards of a remote store as local files, fetched when they are first opened."""
+
+    def __init__(self, files: RemoteFiles, sums: Mapping[str, FileSum], cache: ShardCache) -> None:
+        super().__init__(cache.folder)
+        self._remote = files
+        self._sums = sums
+        self._cache = cache
+
+    @property
+    def url(self) -> str:
+        return self._remote.url
+
+    def local_path(self, key: str) -> Path:
+        return self._cache.fetch(self._remote, self._sums[key])

@@ -1,0 +1,30 @@
+"""Finding rows in an index of millions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["rows_of_class"]
+
+
+def rows_of_class(index: pa.Table, dataset: str, class_id: int) -> np.ndarray:
+    """Rows (int64, ascending) of ``dataset`` whose class ``class_id`` is in the mask.
+
+    Class ids mean something within their dataset only. No row is turned into a Python object: two million take
+    well under a tenth of a second.
+    """
+    found = []
+    start = 0
+    of_dataset: np.ndarray = np.asarray(pc.equal(index["dataset"], dataset))
+    for chunk in index["class_ids"].chunks:
+        offsets = chunk.offsets.to_numpy()
+        hits = np.flatnonzero(chunk.values.to_numpy()[offsets[0] : offsets[-1]] == class_id) + offsets[0]
+        # The row of a value is the last one whose offset is not beyond it; empty rows share an offset.
+        rows = np.searchsorted(offsets, hits, side="right") - 1
+        found.append(rows + start)
+        start += len(chunk)
+    rows = np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
+    kept: np.ndarray = rows[of_dataset[rows]]
+    return kept

@@ -1,0 +1,73 @@
+"""An S3 endpoint on loopback (moto's server) that fails when it is told to."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+Fault = str  # "503", "dropped before", "dropped after", "cut short"
+Faults = Callable[[int], Fault | None]
+
+
+def no_faults(number: int) -> None:
+    pass
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class S3Server:
+    """``with S3Server() as server``; ``server.fail`` decides, by the number of a request, what befalls it."""
+
+    def __init__(self) -> None:
+        self.fail: Faults = no_faults
+        self.faults: list[tuple[str, Fault]] = []
+        self.counter = itertools.count(1)
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Quiet)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> S3Server:
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        fault = self.fail(next(self.counter))
+        if fault:
+            self.faults.append((environ["REQUEST_METHOD"], fault))
+        if fault == "503":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start_response("503 Slow Down", [("Content-Length", "0")])
+            return [b""]
+        if fault == "dropped before":
+            hang_up(environ)
+        answer = self._app(environ, start_response)
+        if fault == "dropped after":
+            hang_up(environ)  # it is done, but nobody hears of it
+        return cut(answer, environ) if fault == "cut short" else answer
+
+
+def cut(answer: Iterable[bytes], environ: WSGIEnvironment) -> Iterator[bytes]:
+    data = b"".join(answer)
+    yield data[: len(data) // 2]
+    hang_up(environ)
+
+
+def hang_up(environ: WSGIEnvironment) -> None:
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionResetError
