@@ -32,7 +32,7 @@ app = typer.Typer(
     "and compare ways of choosing.",
 )
 
-Stores = Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores, or scans made by fve scan.")]
+Stores = Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores, or scans made by fve scan.")]
 Fraction = Annotated[float | None, typer.Option(help="Share of the cases to take, such as 0.1.")]
 Cases = Annotated[int | None, typer.Option(help="How many cases to take, instead of a fraction.")]
 Split = Annotated[
@@ -153,7 +153,7 @@ def compare_command(
     _print_comparison(result)
 
 
-def _pool(stores: list[Path], split: list[str] | None, one_per_subject: bool) -> Pool:
+def _pool(stores: list[str], split: list[str] | None, one_per_subject: bool) -> Pool:
     from fve_pipeline.coreset import Pool
     from fve_pipeline.coreset.open import open_tables
 
