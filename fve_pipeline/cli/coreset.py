@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from fve_pipeline.cli.options import Memory, Scheduler, Workers, memory_of
+from fve_pipeline.cli.running import running
+
 if TYPE_CHECKING:
     from fve_pipeline.coreset import Comparison, Pool, Selection, Settings
 
@@ -32,7 +35,7 @@ app = typer.Typer(
     "and compare ways of choosing.",
 )
 
-Stores = Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores, or scans made by fve scan.")]
+Stores = Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores, or folders made by fve scan.")]
 Fraction = Annotated[float | None, typer.Option(help="Share of the cases to take, such as 0.1.")]
 Cases = Annotated[int | None, typer.Option(help="How many cases to take, instead of a fraction.")]
 Split = Annotated[
@@ -71,6 +74,13 @@ def select_command(
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Also write the chosen cases' source files, one a line.")
     ] = None,
+    copy: Annotated[
+        str | None,
+        typer.Option(help="Also copy the chosen cases into a store of their own, such as OUT.zarr."),
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Choose cases and write a selection file for the loader, the trainer and fve build --only.
@@ -82,6 +92,8 @@ def select_command(
       fve coreset ct-store mr-store --cases 500 --method multicover --class-floor 10
 
       fve coreset scan --fraction 0.1 --list cases.txt
+
+      fve coreset store --fraction 0.1 --copy small.zarr
     """
     from fve_pipeline.coreset import select
 
@@ -94,6 +106,13 @@ def select_command(
         list_file.write_text(
             "".join(f"{source or case}\n" for source, case in zip(lines, selection.case_ids, strict=True))
         )
+    if copy is not None:
+        from fve_pipeline.copy_stage import copy_cases
+        from fve_pipeline.store.reader import open_store
+
+        opened = [open_store(store) for store in stores]
+        with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+            copy_cases(opened, selection.case_ids, copy, executor, bars)
     _report(selection, pool, out, as_json)
 
 
