@@ -45,7 +45,9 @@ class Targets:
             if key.dataset == dataset and (not names or rendition in names)
         ]
 
-    def masks(self, labels: np.ndarray[Any, Any], numbers: Sequence[int]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def masks(
+        self, labels: np.ndarray[Any, Any], numbers: Sequence[int]
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """(classes, S, S) bool of one label map."""
         return np.stack(
             [np.isin(labels, self.ids[number]) if self.ids[number] else labels > 0 for number in numbers]

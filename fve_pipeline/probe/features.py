@@ -43,7 +43,9 @@ def backbone_features(
     """
     model, _ = open_segmenter(checkpoint)
     place_of = {case: place for place, case in enumerate(cases)}
-    out: np.ndarray[Any, np.dtype[np.float32]] = np.zeros((len(cases), model.config.stage_dims[-1]), np.float32)
+    out: np.ndarray[Any, np.dtype[np.float32]] = np.zeros(
+        (len(cases), model.config.stage_dims[-1]), np.float32
+    )
     for store in stores:
         rows = filter_index(store.index, cases)
         columns = store.index.select(["case", "rendition", "view"]).take(pa.array(rows)).to_pylist()
@@ -60,7 +62,9 @@ def backbone_features(
     return _reduce(out)
 
 
-def _images(store: Store, start: int, length: int, places: Sequence[int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _images(
+    store: Store, start: int, length: int, places: Sequence[int]
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Encoded images (n,S,S,3) of slices ``places`` of the run that begins at row ``start``."""
     settings = store.settings
     if settings.storage == "encoded":
