@@ -29,6 +29,7 @@ from fve_pipeline.volume import Volume, hash_files, read_header, read_image, rea
 __all__ = [
     "PREPARE_VERSION",
     "PrepareJob",
+    "checked_labels",
     "fingerprint",
     "hash_sources",
     "job_from_recipe",
@@ -179,7 +180,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     volume = None
 
     labels = read_labels(case.labels, root, geometry)
-    mask = _checked(labels.array, job)
+    mask = checked_labels(labels.array, job)
     notes.extend(note for note in labels.notes if note not in notes)
     write_volume(files, f"{group}/labels", mask)
     return CaseFacts(
@@ -231,7 +232,7 @@ def _same_grid(first: Volume | None, volume: Volume, path: str) -> Volume:
     return first
 
 
-def _checked(labels: npt.NDArray[np.uint16], job: PrepareJob) -> npt.NDArray[Any]:
+def checked_labels(labels: npt.NDArray[np.uint16], job: PrepareJob) -> npt.NDArray[Any]:
     """Refuse label ids that no class names; narrow to the dtype that the catalog implies."""
     if job.declared is not None:
         counts = np.zeros(65536, dtype=np.int64)

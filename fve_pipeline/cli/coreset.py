@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from fve_pipeline.cli.coreset_output import print_comparison, print_selection, to_json
+from fve_pipeline.cli.options import Memory, Scheduler, Workers, memory_of
+from fve_pipeline.cli.progress import Bars
+from fve_pipeline.cli.running import running
+
 if TYPE_CHECKING:
-    from fve_pipeline.coreset import Comparison, Pool, Selection, Settings
+    from fve_pipeline.coreset import Pool, Selection, Settings
 
 __all__ = ["app"]
 
@@ -32,7 +39,7 @@ app = typer.Typer(
     "and compare ways of choosing.",
 )
 
-Stores = Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores, or scans made by fve scan.")]
+Stores = Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores, or folders made by fve scan.")]
 Fraction = Annotated[float | None, typer.Option(help="Share of the cases to take, such as 0.1.")]
 Cases = Annotated[int | None, typer.Option(help="How many cases to take, instead of a fraction.")]
 Split = Annotated[
@@ -48,6 +55,10 @@ Temper = Annotated[
     typer.Option(
         min=0.0, max=1.0, help="Dataset shares grow with size to this power: 1 proportional, 0 equal."
     ),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(help="A segmenter's checkpoint, whose mean backbone features join the descriptors (slow)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -68,9 +79,17 @@ def select_command(
     dataset_floor: DatasetFloor = 5,
     modality_floor: ModalityFloor = 10,
     temper: Temper = 0.5,
+    features: Features = None,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Also write the chosen cases' source files, one a line.")
     ] = None,
+    copy: Annotated[
+        str | None,
+        typer.Option(help="Also copy the chosen cases into a store of their own, such as OUT.zarr."),
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Choose cases and write a selection file for the loader, the trainer and fve build --only.
@@ -82,19 +101,38 @@ def select_command(
       fve coreset ct-store mr-store --cases 500 --method multicover --class-floor 10
 
       fve coreset scan --fraction 0.1 --list cases.txt
+
+      fve coreset store --fraction 0.1 --copy small.zarr
     """
     from fve_pipeline.coreset import select
 
     pool = _pool(stores, split, one_per_subject)
     settings = _settings(class_floor, dataset_floor, modality_floor, temper)
-    selection = select(pool, method=method, cases=cases, fraction=fraction, seed=seed, settings=settings)
+    vectors, name = _features(stores, pool, features, as_json)
+    selection = select(
+        pool,
+        method=method,
+        cases=cases,
+        fraction=fraction,
+        seed=seed,
+        settings=settings,
+        features=vectors,
+        features_name=name,
+    )
     selection.save(out)
     if list_file is not None:
         lines = selection.table.column("source").to_pylist()
         list_file.write_text(
             "".join(f"{source or case}\n" for source, case in zip(lines, selection.case_ids, strict=True))
         )
-    _report(selection, pool, out, as_json)
+    if copy is not None:
+        from fve_pipeline.copy_stage import copy_cases
+        from fve_pipeline.store.reader import open_store
+
+        opened = [open_store(store) for store in stores]
+        with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+            copy_cases(opened, selection.case_ids, copy, executor, bars)
+    print_selection(selection, pool, out, as_json)
 
 
 @app.command("compare")
@@ -112,6 +150,11 @@ def compare_command(
     dataset_floor: DatasetFloor = 5,
     modality_floor: ModalityFloor = 10,
     temper: Temper = 0.5,
+    features: Features = None,
+    proxy: Annotated[
+        bool, typer.Option("--proxy", help="Train a small segmentation probe on every choice; needs stores.")
+    ] = False,
+    proxy_steps: Annotated[int, typer.Option(min=1, help="Training steps of the probe.")] = 300,
     plot: Annotated[Path | None, typer.Option(help="Draw the comparison (.png, .svg or .pdf).")] = None,
     as_json: Json = False,
 ) -> None:
@@ -123,7 +166,7 @@ def compare_command(
 
       fve coreset compare store --fraction 0.1 --methods stratified,multicover,kcenter
 
-      fve coreset compare store --cases 200 --seeds 5 --plot coreset.png
+      fve coreset compare store --cases 200 --seeds 5 --plot coreset.png --proxy
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -134,6 +177,7 @@ def compare_command(
     names = [get_method(name.strip()).name for name in methods.split(",") if name.strip()]
     pool = _pool(stores, split, one_per_subject)
     settings = _settings(class_floor, dataset_floor, modality_floor, temper)
+    vectors, _ = _features(stores, pool, features, as_json)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("choosing", total=seeds * len({"random", *names}))
         result = compare(
@@ -143,17 +187,19 @@ def compare_command(
             cases=cases,
             fraction=fraction,
             settings=settings,
+            features=vectors,
+            proxy=_probe(stores, pool, proxy_steps) if proxy else None,
             progress=lambda name: bar.update(task, advance=1, description=name),
         )
     if plot is not None:
         plot_comparison(result, plot)
     if as_json:
-        typer.echo(_to_json(result.as_dict()))
+        typer.echo(to_json(result.as_dict()))
         return
-    _print_comparison(result)
+    print_comparison(result)
 
 
-def _pool(stores: list[Path], split: list[str] | None, one_per_subject: bool) -> Pool:
+def _pool(stores: list[str], split: list[str] | None, one_per_subject: bool) -> Pool:
     from fve_pipeline.coreset import Pool
     from fve_pipeline.coreset.open import open_tables
 
@@ -167,54 +213,35 @@ def _settings(class_floor: int, dataset_floor: int, modality_floor: int, temper:
     return Settings(class_floor, dataset_floor, modality_floor, temper)
 
 
-def _to_json(value: Any) -> str:
-    import json
+def _features(stores: list[str], pool: Pool, checkpoint: Path | None, quiet: bool) -> tuple[Any, str]:
+    """One vector a case, and what a selection records of them; (None, "") without a checkpoint."""
+    if checkpoint is None:
+        return None, ""
+    from fve_pipeline.store.reader import open_store
 
-    return json.dumps(value, indent=1, ensure_ascii=False)
-
-
-def _report(selection: Selection, pool: Pool, out: Path, as_json: bool) -> None:
-    from fve_pipeline.coreset.summary import summarise
-
-    summary = summarise(selection, pool)
-    if as_json:
-        typer.echo(_to_json({"selection": str(out), **summary}))
-        return
-    by = f"by {selection.method}, seed {selection.seed}"
-    largest = f"largest {summary['largest_share']:.0%} ({summary['largest_dataset']})"
-    typer.echo(f"{out}: {summary['cases']} of {summary['eligible']} cases {by}")
-    typer.echo(f"datasets: {summary['datasets']} of {summary['pool_datasets']}, {largest}")
-    typer.echo(
-        f"classes with a case: {summary['classes_1']} of {summary['pool_classes_1']} that have one, "
-        f"with 5 or more: {summary['classes_5']} of {summary['pool_classes_5']}, "
-        f"with 10 or more: {summary['classes_10']} of {summary['pool_classes_10']}"
-    )
-    for note in selection.notes:
-        typer.echo(f"note: {note}", err=True)
+    with _needs_torch("--features"):
+        from fve_pipeline.probe.features import backbone_features, features_name
+    with Bars(quiet) as bars:
+        bars.stage("backbone features", len(pool.table), "cases")
+        opened = [open_store(store) for store in stores]
+        vectors = backbone_features(opened, pool.table.ids, checkpoint, progress=bars.advance)
+    return vectors, features_name(checkpoint)
 
 
-def _print_comparison(result: Comparison) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _probe(stores: list[str], pool: Pool, steps: int) -> Callable[[Selection, int], float]:
+    from fve_pipeline.store.reader import open_store
 
-    table = Table(
-        title=f"{result.chosen} of {result.cases} cases, {len(result.seeds)} seeds: mean (least to most)"
-    )
-    table.add_column("", min_width=30)
-    for method in result.methods:
-        table.add_column(method, justify="right")
-    for metric in result.metrics:
-        possible = f" (of {result.possible[metric.name]:g})" if metric.name in result.possible else ""
-        cells = []
-        for method in result.methods:
-            values = result.of(method, metric.name)
-            word = "" if method == "random" else f"\n{result.verdict(method, metric.name)}"
-            spread = f" ({values.min():.3g} to {values.max():.3g})" if values.min() < values.max() else ""
-            cells.append(f"{values.mean():.3g}{spread}{word}")
-        table.add_row(metric.meaning + possible, *cells)
-    console = Console()
-    console.print(table)
-    console.print("better, worse: every seed is beyond every seed of random; overlaps: no difference shown.")
-    for method, notes in result.notes.items():
-        for note in notes:
-            typer.echo(f"note ({method}): {note}", err=True)
+    with _needs_torch("--proxy"):
+        from fve_pipeline.probe.probe import Probe, ProbeSettings
+    return Probe([open_store(store) for store in stores], pool.table.classes, ProbeSettings(steps=steps))
+
+
+@contextlib.contextmanager
+def _needs_torch(option: str) -> Iterator[None]:
+    from fve_pipeline.errors import CoresetError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"{option} needs {error.name}: pip install 'fve-pipeline[train]'"
+        raise CoresetError(msg) from error

@@ -108,12 +108,14 @@ def compare(
     cases: int | None = None,
     fraction: float | None = None,
     settings: Settings | None = None,
+    features: np.ndarray[Any, np.dtype[np.float32]] | None = None,
     proxy: Callable[[Selection, int], float] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Choose with every method and with random, ``seeds`` times each, and measure.
 
-    ``proxy(selection, seed)`` scores a selection with a trained probe; its score is one more metric.
+    ``features`` are as for ``select``. ``proxy(selection, seed)`` scores a selection with a trained probe; its
+    score is one more metric.
     """
     table = pool.table
     names = ("random", *(name for name in dict.fromkeys(methods) if name != "random"))
@@ -126,7 +128,13 @@ def compare(
     for m, name in enumerate(names):
         for seed in range(seeds):
             selection = select(
-                pool, method=name, cases=cases, fraction=fraction, seed=seed, settings=settings
+                pool,
+                method=name,
+                cases=cases,
+                fraction=fraction,
+                seed=seed,
+                settings=settings,
+                features=features,
             )
             rows = np.array([row_of[case] for case in selection.case_ids], np.int64)
             numbers = list(measure(table, rows, common).values())

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from fve_pipeline.coreset.select import Tables
 from fve_pipeline.errors import StoreError
+from fve_pipeline.scan import SCAN, read_scan
+from fve_pipeline.store.reader import open_store
 
 __all__ = ["open_tables"]
 
 
-def open_tables(path: Path) -> Tables:
-    """Tables and content id of a store or a scan. Raises StoreError when the folder is neither."""
-    for folder in (path, path / "slices.zarr"):
-        for document in ("manifest.json", "scan.json"):
-            if (folder / document).is_file():
-                content_id = json.loads((folder / document).read_text())["content_id"]
-                cases, classes = (pq.read_table(folder / f"{name}.parquet") for name in ("cases", "classes"))
-                return Tables(cases, classes, content_id)
-    what = "is not there" if not path.exists() else "has neither a manifest.json nor a scan.json"
-    msg = f"{path}: not a finished store and not a scan: it {what}; build one with fve build, or fve scan"
-    raise StoreError(msg)
+def open_tables(location: str) -> Tables:
+    """Tables and content id of a store or a scan. Raises StoreError when there is neither."""
+    if (Path(location) / SCAN).is_file():
+        return Tables(*read_scan(Path(location)))
+    try:
+        store = open_store(location)
+    except StoreError as error:
+        error.add_note("a folder that fve scan made is taken too")
+        raise
+    return Tables(store.cases, store.classes, store.manifest.content_id)

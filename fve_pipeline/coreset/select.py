@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fve_pipeline.coreset.arrow import strings
-from fve_pipeline.coreset.descriptors import DESCRIPTORS_VERSION, describe_by_class, standardise
+from fve_pipeline.coreset.descriptors import DESCRIPTORS_VERSION, Block, describe_by_class, standardise
 from fve_pipeline.coreset.groups import duplicate_groups, keep_one, siblings, subject_groups
 from fve_pipeline.coreset.method import Choice, Problem, Rows, Settings, get_method
 from fve_pipeline.coreset.selection import Selection, Source
@@ -123,8 +123,10 @@ def select(
     seed: int = 0,
     settings: Settings | None = None,
     features: np.ndarray[Any, np.dtype[np.float32]] | None = None,
+    features_name: str = "",
 ) -> Selection:
-    """Choose cases. ``features`` (len(pool.table), d) replace the descriptors computed from the table.
+    """Choose cases. ``features`` (len(pool.table), d) are one more block of descriptors, such as a model's;
+    ``features_name`` is what the selection records of them.
 
     Everything the user must know about what could not be had is in the selection's ``notes``, with numbers.
     """
@@ -150,6 +152,7 @@ def select(
         duplicates=pool.duplicates,
         siblings=pool.siblings,
         descriptors_version=DESCRIPTORS_VERSION,
+        features=features_name,
         sources=pool.sources,
         notes=(*notes, *choice.notes),
     )
@@ -157,9 +160,11 @@ def select(
 
 def _features(table: CaseTable, given: np.ndarray[Any, np.dtype[np.float32]] | None) -> Any:
     def compute(rows: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:
+        blocks = describe_by_class(table.take(rows))
         if given is not None:
-            return given[rows]
-        return standardise(describe_by_class(table.take(rows)))
+            names = tuple(f"feature_{i}" for i in range(given.shape[1]))
+            blocks.append(Block("features", names, given[rows].astype(np.float64)))
+        return standardise(blocks)
 
     return compute
 

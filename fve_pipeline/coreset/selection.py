@@ -40,6 +40,7 @@ class Selection:
 
     ``table``: columns case, dataset, modality, subject, source, reason, one row a case. ``eligible`` cases
     were in the chosen splits, ``duplicates`` of them were set aside because another has the same pixels.
+    ``features`` names the model whose features were among the descriptors, "" for none.
     """
 
     table: pa.Table
@@ -54,6 +55,7 @@ class Selection:
     duplicates: int
     siblings: str
     descriptors_version: int
+    features: str
     sources: tuple[Source, ...]
     notes: tuple[str, ...] = field(default=())
 
