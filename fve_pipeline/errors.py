@@ -12,7 +12,6 @@ __all__ = [
     "CheckpointError",
     "CoresetError",
     "EvaluationError",
-    "CheckpointError",
     "FveError",
     "GeometryError",
     "IntensityError",
@@ -35,6 +34,8 @@ class CatalogError(FveError, ValueError):
 
 class CoresetError(FveError, ValueError):
     """A selection that cannot be made, or that does not belong to the store it is used with."""
+
+
 class CheckpointError(FveError, ValueError):
     """Weights that cannot be read, or that are of another model."""
 
