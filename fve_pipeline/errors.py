@@ -40,10 +40,6 @@ class CheckpointError(FveError, ValueError):
     """Weights that cannot be read, or that are of another model."""
 
 
-class CheckpointError(FveError, ValueError):
-    """Weights that cannot be read, or that are of another model."""
-
-
 class ReadError(FveError, ValueError):
     """A medical file that cannot be read right. Fails its own case, never the build."""
 

@@ -14,6 +14,7 @@ from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.prepare import prepare
+from fve_pipeline.cli.train import train
 from fve_pipeline.cli.verify import verify
 from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
@@ -37,6 +38,7 @@ app.command()(verify)
 app.add_typer(catalogs.app)
 app.command()(evaluate)
 app.add_typer(coreset.app)
+app.command()(train)
 app.add_typer(weights_app, name="weights")
 
 
