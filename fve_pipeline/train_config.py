@@ -76,17 +76,14 @@ class LossSettings(_Section):
 class DataSettings(_Section):
     """What a step is fed.
 
-    ``prompts`` classes are drawn for each image. ``augment`` switches the recipe of the released model.
-    ``classes_without_positives`` says to go on when a class has no sample that holds it. ``threads`` decode
-    ahead of the step.
+    ``prompts`` classes are drawn for each image. ``order`` is that of the encoding, where a store of plain
+    slices leaves it open. ``classes_without_positives`` says to go on when a class has no sample that holds
+    it.
     """
 
     prompts: Positive = 4
-    augment: bool = True
-    order: int | None = None
-    views: tuple[Literal["axial", "coronal", "sagittal"], ...] = ()
+    order: Annotated[int, Field(ge=0)] | None = None
     classes_without_positives: bool = False
-    threads: Positive = 2
 
 
 class RunSettings(_Section):

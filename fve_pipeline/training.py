@@ -285,7 +285,7 @@ def _require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData,
     for section in ("model", "optimisation", "losses", "data"):
         for key, value in now[section].items():
             before = past["config"][section].get(key)
-            if (section, key) != ("data", "threads") and before != value:
+            if before != value:
                 msg = f"{file}: was trained with [{section}] {key} = {before!r}, now {value!r}; restore it or start anew"
                 raise TrainError(msg)
     for key in ("seed", "precision"):

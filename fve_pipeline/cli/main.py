@@ -15,6 +15,7 @@ from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.prepare import prepare
 from fve_pipeline.cli.scan import scan
+from fve_pipeline.cli.train import train
 from fve_pipeline.cli.verify import verify
 from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
@@ -39,6 +40,7 @@ app.command()(scan)
 app.add_typer(catalogs.app)
 app.command()(evaluate)
 app.add_typer(coreset.app)
+app.command()(train)
 app.add_typer(weights_app, name="weights")
 
 

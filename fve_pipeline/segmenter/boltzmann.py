@@ -31,20 +31,20 @@ def open_tokens(logits: Tensor, layer: int, config: SegmenterConfig, randomness:
     tokens would be closed gets all of them. Without ``config.boltzmann``, open are the tokens whose score
     reaches the threshold.
 
-    All in float32, autocast or not: in bfloat16 1 - 1/4096 is 1 and every token would be open or none.
+    All in float32, under autocast too, which lowers none of these operations: in bfloat16 1 - 1/4096 is 1,
+    and the mask would degenerate.
     """
-    with torch.autocast(logits.device.type, enabled=False):
-        score = logits.float().sigmoid()
-        below = score < config.mask_threshold
-        if not config.boltzmann:
-            closed = below[:, :, None].expand(-1, -1, config.heads, -1, -1)
-        else:
-            if randomness is None:
-                msg = "Boltzmann sampling needs randomness; pass a source to forward, or set boltzmann=False"
-                raise ValueError(msg)
-            queries, tokens = score.shape[-2:]
-            p = boltzmann_probability(score, config.base_temperature / (layer + 2), config.mask_threshold)
-            stays = (1 - p) ** int(tokens * config.sample_ratio)
-            uniform = randomness.sampling(layer + 1, config.heads, queries, tokens)
-            closed = (uniform < stays[:, :, None]) & below[:, :, None]
-        return ~closed | closed.all(-1, keepdim=True)
+    score = logits.float().sigmoid()
+    below = score < config.mask_threshold
+    if not config.boltzmann:
+        closed = below[:, :, None].expand(-1, -1, config.heads, -1, -1)
+    else:
+        if randomness is None:
+            msg = "Boltzmann sampling needs randomness; pass a source to forward, or set boltzmann=False"
+            raise ValueError(msg)
+        queries, tokens = score.shape[-2:]
+        p = boltzmann_probability(score, config.base_temperature / (layer + 2), config.mask_threshold)
+        stays = (1 - p) ** int(tokens * config.sample_ratio)
+        uniform = randomness.sampling(layer + 1, config.heads, queries, tokens)
+        closed = (uniform < stays[:, :, None]) & below[:, :, None]
+    return ~closed | closed.all(-1, keepdim=True)

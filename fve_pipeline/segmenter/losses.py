@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,18 +70,17 @@ def segmentation_losses(prediction: Prediction, labels: Tensor, weights: LossWei
     """Losses a row of ``prediction`` against ``labels`` (B,P,H,W): 0 outside, any positive id inside."""
     weights = weights or LossWeights()
     size = (labels.shape[-2], labels.shape[-1])
-    with torch.autocast(labels.device.type, enabled=False):
-        target = (labels > 0).float()
-        exists = target.amax((2, 3))
-        masks, edges = upsample_logits(prediction.masks, size), upsample_logits(prediction.edges, size)
-        dice, bce = _dice(masks, target), _bce(masks, target)
-        line = edge_target(labels).float()
-        edge = _dice(edges, line) + _bce(edges, line)
-        classification = F.binary_cross_entropy_with_logits(
-            prediction.existence.float(),
-            exists,
-            reduction="none",
-            pos_weight=exists.new_tensor(weights.positive),
-        )
-        total = weights.classification * classification + exists * (dice + bce + weights.edge * edge)
+    target = (labels > 0).float()
+    exists = target.amax((2, 3))
+    masks, edges = upsample_logits(prediction.masks, size), upsample_logits(prediction.edges, size)
+    dice, bce = _dice(masks, target), _bce(masks, target)
+    line = edge_target(labels).float()
+    edge = _dice(edges, line) + _bce(edges, line)
+    classification = F.binary_cross_entropy_with_logits(
+        prediction.existence.float(),
+        exists,
+        reduction="none",
+        pos_weight=exists.new_tensor(weights.positive),
+    )
+    total = weights.classification * classification + exists * (dice + bce + weights.edge * edge)
     return Losses(total, classification, dice, bce, edge, exists)

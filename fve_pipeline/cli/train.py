@@ -1,0 +1,110 @@
+"""``fve train``: stores in, a fine-tuned segmenter out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fve_pipeline.cli.progress import console
+
+if TYPE_CHECKING:
+    from fve_pipeline.train_estimate import Estimate
+
+__all__ = ["train"]
+
+
+def train(
+    stores: Annotated[list[str], typer.Argument(help="Stores to train on: their split 'train'.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, pictures.")],
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file; without one, the finetune protocol.")
+    ] = None,
+    val: Annotated[
+        list[str] | None, typer.Option(help="Stores to validate on: their split 'val'. Default: STORES.")
+    ] = None,
+    no_validation: Annotated[bool, typer.Option("--no-validation", help="Train without validating.")] = False,
+    protocol: Annotated[str | None, typer.Option(help="finetune or paper, over what the file says.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report parameters, memory and steps only.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Train the segmenter on one store or several.
+
+    Two protocols: [bold]finetune[/bold] (batch 8, 10 epochs, clip 5; the default) and [bold]paper[/bold]
+    (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key. For
+    several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
+
+    [bold]Examples[/bold]
+
+      fve train slices.zarr --out runs/liver --config train.toml
+
+      fve train slices.zarr --out runs/liver --config train.toml --dry-run
+
+      fve train slices.zarr --out runs/liver --config train.toml --resume
+
+      torchrun --nproc-per-node 4 --no-python fve train a.zarr b.zarr --out runs/both --protocol paper
+    """
+    import json
+    from dataclasses import asdict
+
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.train_config import load_config
+    from fve_pipeline.train_estimate import estimate
+    from fve_pipeline.train_store import StoreTraining, StoreValidation
+    from fve_pipeline.training import train as run
+
+    settings = load_config(config, **({"protocol": protocol} if protocol else {}))
+    order = settings.data.order
+    data = StoreTraining([open_store(s) for s in stores], settings.data.prompts, order=order)
+    if dry_run:
+        import os
+
+        found = estimate(settings, len(data), data.settings["size"], int(os.environ.get("WORLD_SIZE", "1")))
+        if as_json:
+            typer.echo(json.dumps({**asdict(found), "memory": found.memory}))
+        else:
+            _show(found)
+        return
+    held_out = None
+    if not no_validation:
+        held_out = StoreValidation([open_store(s) for s in val or stores], order=order)
+    result = run(settings, data, held_out, out, resume=resume)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "steps": result.steps,
+                    "loss": result.loss,
+                    "scores": result.scores,
+                    "checkpoint": str(result.checkpoint),
+                }
+            )
+        )
+    else:
+        console.print(f"{result.steps} steps, loss {result.loss:.4f}, checkpoint {result.checkpoint}")
+        for name, scores in result.scores.items():
+            shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items() if isinstance(v, float))
+            console.print(f"  {name}: {shown}", highlight=False)
+
+
+def _show(found: Estimate) -> None:
+    from rich.table import Table
+
+    table = Table(title="What the run would take", show_header=False, title_justify="left")
+    for part, (every, trained) in found.parts.items():
+        note = "" if trained == every else " (frozen)"
+        table.add_row(f"parameters, {part}", f"{every:,}{note}")
+    table.add_row("parameters, all", f"{sum(every for every, _ in found.parts.values()):,}")
+    table.add_row("trained", f"{sum(trained for _, trained in found.parts.values()):,}")
+    for name in ("weights", "gradients", "optimiser", "activations", "memory"):
+        label = "memory a process, about" if name == "memory" else f"  {name}"
+        table.add_row(label, f"{getattr(found, name) / 2**30:.2f} GiB")
+    table.add_row("training samples", f"{found.samples:,}")
+    table.add_row("steps", f"{found.steps:,} ({found.steps_per_epoch:,} an epoch)")
+    console.print(table)
