@@ -13,6 +13,7 @@ from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.info import info
+from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
 from fve_pipeline.cli.verify import verify
 from fve_pipeline.cli.weights import weights_app
@@ -35,6 +36,7 @@ app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.add_typer(catalogs.app)
+app.command()(predict)
 app.command()(evaluate)
 app.add_typer(coreset.app)
 app.add_typer(weights_app, name="weights")
