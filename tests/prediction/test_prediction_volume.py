@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.network import Averaging
@@ -117,7 +118,11 @@ def test_what_is_drawn_on_a_slice_comes_back_to_its_place(resize: Any, view: str
     slices, back = fit_slices(take_view(image, view), SliceSettings(1, "repeat", resize, 128))
     assert slices.shape[1:] == (128, 128)
     drawn = untake_view(back((slices > 127).astype(np.uint16)), view)
-    np.testing.assert_array_equal(drawn, image > 0)
+    if resize == "opencv":
+        np.testing.assert_array_equal(drawn, image > 0)
+    else:  # the released way back rounds down, so an edge may be off by a voxel
+        assert not drawn[~ndimage.binary_dilation(image > 0)].any()
+        assert drawn[ndimage.binary_erosion(image > 0)].all()
 
 
 @settings(max_examples=50, deadline=None)
