@@ -47,7 +47,10 @@ def predict(
         ),
     ] = None,
     rendition: Annotated[
-        str | None, typer.Option(help="Which of the catalog's renditions.", rich_help_panel=_WHAT)
+        str | None,
+        typer.Option(
+            help="Which rendition, of a catalog or prepared store with several.", rich_help_panel=_WHAT
+        ),
     ] = None,
     allow_pickle: Annotated[
         bool,
@@ -156,7 +159,7 @@ def _asked(
         if not prompts:
             msg = "say what to look for: --prompts, --catalog, or --allow-pickle for the challenge's files"
             raise typer.BadParameter(msg)
-        return targets_from_prompts(prompts), Intensity(), False
+        return targets_from_prompts(prompts), Intensity(rendition=rendition), False
     described = load_catalog(catalog)
     by_name = {one.name: one for one in described.renditions}
     if rendition is not None and rendition not in by_name:
@@ -168,7 +171,10 @@ def _asked(
     chosen = by_name[rendition] if rendition else next(iter(by_name.values()), None)
     only, grey = None, Intensity(described.modality, described.window, None, described.scaled)
     if chosen is not None:
-        only, grey = chosen.classes, Intensity(described.modality, chosen.window, chosen.channel)
+        only, grey = (
+            chosen.classes,
+            Intensity(described.modality, chosen.window, chosen.channel, False, chosen.name),
+        )
     return targets_from_catalog(described, prompts, only), grey, described.instance
 
 
@@ -180,6 +186,7 @@ def _replaced(base: Intensity, modality: str | None, window: str | None, channel
         window or base.window,
         base.channel if channel is None else channel,
         base.scaled,
+        base.rendition,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import PredictionError, ReadError
+from fve_pipeline.facts import CaseFacts
 from fve_pipeline.intensity import parse_window, to_uint8
 from fve_pipeline.journal import read_journal
 from fve_pipeline.prediction.settings import SliceSettings
@@ -37,24 +38,28 @@ _ENDINGS = {
 class Source:
     """One volume: ``name`` is its output's path below the output folder, without ``ending``.
 
-    ``group`` is set for a case of a prepared store, whose folder is ``path``.
+    ``facts`` are those of a case of a prepared store, whose folder is ``path``.
     """
 
     name: str
     path: Path
     ending: str
     series: str | None = None
-    group: str | None = None
+    facts: CaseFacts | None = None
 
 
 @dataclass(frozen=True)
 class Intensity:
-    """How grey values become 0..255 where the file doesn't say it all. ``channel`` of a multi-channel file."""
+    """How grey values become 0..255 where the file doesn't say it all.
+
+    ``channel`` is of a multi-channel file, ``rendition`` of a prepared store with several.
+    """
 
     modality: str | None = None
     window: str | None = None
     channel: int | None = None
     scaled: bool = False
+    rendition: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +109,7 @@ def _inside(path: Path) -> Iterator[Source]:
     if (path / "journal").is_dir() and (path / "prepared").is_dir():
         facts = read_journal(path / "journal")
         for case in sorted(facts):
-            group = f"{facts[case].group}/{facts[case].renditions[0]}"
-            yield Source(case, path, ".nii.gz", group=group)
+            yield Source(case, path, ".nii.gz", facts=facts[case])
         return
     for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))}):
         yield from _files_of(folder, path)
@@ -142,10 +146,9 @@ def _is_dicom(file: Path) -> bool:
 
 
 def source_sha256(source: Source) -> str:
-    """sha256 of the source's bytes; of a prepared case, that of what it was prepared from."""
-    if source.group is not None:
-        facts = read_journal(source.path / "journal")[source.name]
-        return facts.pixels_sha256
+    """sha256 of the source's bytes; of a prepared case, of its pixels."""
+    if source.facts is not None:
+        return source.facts.pixels_sha256
     return hash_files(source_files(source.path, source.series))
 
 
@@ -159,11 +162,8 @@ def open_source(source: Source, intensity: Intensity, settings: SliceSettings) -
     ReadError
         For a file that cannot be read right.
     """
-    if source.group is not None:
-        facts = read_journal(source.path / "journal")[source.name]
-        array = ShardedArray(open_files(source.path / "prepared"), source.group)
-        image = array.read()
-        return Picture(image, facts.spacing, np.array(facts.affine), f"prepared: {facts.decision}")
+    if source.facts is not None:
+        return _prepared(source.path, source.facts, intensity.rendition)
     volume = read_image(
         source.path, series=source.series, channel=intensity.channel, modality=intensity.modality
     )
@@ -190,3 +190,13 @@ def open_source(source: Source, intensity: Intensity, settings: SliceSettings) -
     )
     affine = source_affine(source.path, source.series)
     return Picture(image, volume.spacing, affine, f"{modality}: {decision}")
+
+
+def _prepared(work: Path, facts: CaseFacts, rendition: str | None) -> Picture:
+    """A case of a prepared store: uint8 and LPS already."""
+    chosen = rendition or facts.renditions[0]
+    if chosen not in facts.renditions or (rendition is None and len(facts.renditions) > 1):
+        msg = f"{facts.case}: prepared as {', '.join(facts.renditions)}; give --rendition with one of them"
+        raise PredictionError(msg)
+    image = ShardedArray(open_files(work / "prepared"), f"{facts.group}/{chosen}").read()
+    return Picture(image, facts.spacing, np.array(facts.affine), f"prepared: {facts.decision}")

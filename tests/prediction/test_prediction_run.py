@@ -11,10 +11,12 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tiny
 
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.sources import find_sources
+from fve_pipeline.volume import read_image
 
 ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")
 CT = ("--modality", "CT", "--window", "soft_tissue")
@@ -84,6 +86,26 @@ def test_each_kind_of_file_gets_its_label_map(
     assert first == "case,seconds,classes"
     assert sorted(line.split(",")[0] for line in rest) == ["a/scan", "b", "c", "d"]
     assert all(line.endswith(",2") for line in rest)
+
+
+def test_a_prepared_store_gives_what_its_files_give(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tiny.write_cohort(tmp_path / "root", 1)
+    catalog, work = root / "tiny.toml", tmp_path / "work"
+    prepare = ("prepare", catalog, "--root", root, "--work", work, "--workers", 1)
+    assert run(monkeypatch, *prepare) == 0
+    ask = ("--catalog", catalog, "--rendition", "soft_tissue", "--weights", weights)
+    assert run(monkeypatch, "predict", work, "--out", tmp_path / "a", *ask) == 0
+    assert run(monkeypatch, "predict", root / "c00_ct.nii.gz", "--out", tmp_path / "b", *ask) == 0
+    prepared = read_image(tmp_path / "a" / "tiny" / "c00.nii.gz")
+    file = read_image(tmp_path / "b" / "c00_ct.nii.gz")
+    np.testing.assert_array_equal(prepared.array, file.array)
+    np.testing.assert_allclose(prepared.affine, file.affine, atol=1e-5)
+    assert file.array.any()
+    capsys.readouterr()
+    assert run(monkeypatch, "predict", work, "--out", tmp_path / "c", "--weights", weights, *ASK) == 2
+    assert "prepared as soft_tissue, lung" in " ".join(capsys.readouterr().err.split())
 
 
 def test_again_does_what_is_missing_and_bad_inputs_are_named(
