@@ -13,6 +13,7 @@ from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.info import info
+from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
 from fve_pipeline.cli.scan import scan
 from fve_pipeline.cli.train import train
@@ -38,6 +39,7 @@ app.command()(info)
 app.command()(verify)
 app.command()(scan)
 app.add_typer(catalogs.app)
+app.command()(predict)
 app.command()(evaluate)
 app.add_typer(coreset.app)
 app.command()(train)

@@ -7,6 +7,7 @@ from fve_pipeline.volume.labels import read_labels
 from fve_pipeline.volume.read import read_header, read_image
 from fve_pipeline.volume.sources import hash_files, source_files
 from fve_pipeline.volume.types import Header, Labels, Series, Volume
+from fve_pipeline.volume.write import source_affine, write_labels
 
 __all__ = [
     "Header",
@@ -18,5 +19,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_labels",
+    "source_affine",
     "source_files",
+    "write_labels",
 ]

@@ -1,0 +1,239 @@
+"""``fve predict``: volumes and prompts -> label maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from fve_pipeline.cli.options import Json
+from fve_pipeline.cli.progress import Bars, console, errors
+from fve_pipeline.cli.running import print_json
+
+if TYPE_CHECKING:
+    from fve_pipeline.prediction.prompts import Target
+    from fve_pipeline.prediction.sources import Intensity
+
+__all__ = ["predict"]
+
+_WHAT = "What to look for"
+_GREY = "How grey values are read"
+_MEAN = "What is averaged"
+_RUN = "How it runs"
+
+
+def predict(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="NIfTI, NRRD, MHA, TIFF or npz files, DICOM folders, prepared stores, or folders of them."
+        ),
+    ],
+    weights: Annotated[Path, typer.Option(help="A checkpoint of `fve train`, or the released weights.")],
+    out: Annotated[Path, typer.Option(help="Folder of the label maps and their reports.")],
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to look for; repeatable. 7=liver gives it label id 7.", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            help="A catalog's classes, ids, prompts, modality and window; --prompts picks classes of it.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    rendition: Annotated[
+        str | None,
+        typer.Option(
+            help="Which rendition, of a catalog or prepared store with several.", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Take prompts from the pickled text_prompts of the challenge's npz.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    instances: Annotated[
+        bool,
+        typer.Option("--instances", help="Split one prompt's mask into instances.", rich_help_panel=_WHAT),
+    ] = False,
+    modality: Annotated[
+        str | None, typer.Option(help="CT, MR, PET, US or Microscopy.", rich_help_panel=_GREY)
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="soft_tissue, lung, …, or 400/40.", rich_help_panel=_GREY)
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(help="Which volume of a 4D file.", rich_help_panel=_GREY)
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws of the sampled attention.", rich_help_panel=_MEAN)
+    ] = 1,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="axial, coronal, sagittal, several with commas. [default: by the checkpoint's rule]",
+            rich_help_panel=_MEAN,
+        ),
+    ] = None,
+    flips: Annotated[
+        str,
+        typer.Option(
+            help="Mirror images along x, y, z, such as x or x,y; along x, left and right prompts change places.",
+            rich_help_panel=_MEAN,
+        ),
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", rich_help_panel=_MEAN)] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda. [default: cuda if there is one]", rich_help_panel=_RUN)
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Slices at a time. [default: what fits]", rich_help_panel=_RUN)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Segment volumes by text prompts.
+
+    Slices are made as the checkpoint's training slices were. A label map lies on its image (the same axes,
+    spacing and place; npz [i]segs[/] for npz), beside a JSON of what was found. Run it again and it does what
+    is missing. Exit code 0: all predicted; 1: some failed, named; 2: none predicted.
+
+    [bold]Examples[/bold]
+
+      fve predict scan.nii.gz --modality CT --window soft_tissue --prompts "liver in abdominal CT" --prompts
+      "spleen in abdominal CT" --weights model.pt --out predictions/
+
+      fve predict scans/ --catalog amos22_ct --weights model.pt --out predictions/ --flips x --draws 4
+
+      fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
+    """
+    from fve_pipeline.prediction.network import Averaging
+    from fve_pipeline.prediction.run import Predictor, Request, predict_all
+    from fve_pipeline.prediction.sources import find_sources
+
+    targets, intensity, instance_class = _asked(prompts or [], catalog, rendition, allow_pickle)
+    intensity = _replaced(intensity, modality, window, channel)
+    request = Request(
+        targets,
+        intensity,
+        Averaging(draws, _axes(flips), seed),
+        _views(views),
+        instances or instance_class,
+    )
+    sources = find_sources(inputs)
+    predictor = Predictor(weights, device or _best_device())
+    with Bars(as_json) as bars:
+        reports, failures = predict_all(predictor, sources, request, out, bars, batch)
+    if as_json:
+        print_json(
+            {
+                "predicted": [_brief(one) for one in reports],
+                "failed": {one.case: one.reason for one in failures},
+            }
+        )
+    else:
+        _print(reports, out)
+    for failure in failures:
+        errors.print(f"failed: {failure.case}: {failure.reason}", style="red", markup=False, highlight=False)
+    raise typer.Exit(2 if not reports else 1 if failures else 0)
+
+
+def _asked(
+    prompts: list[str], catalog: str | None, rendition: str | None, allow_pickle: bool
+) -> tuple[tuple[Target, ...] | None, Intensity, bool]:
+    """Targets, what the catalog says of grey values, and whether its labels are instances."""
+    from fve_pipeline.catalog import load_catalog
+    from fve_pipeline.prediction.prompts import targets_from_catalog, targets_from_prompts
+    from fve_pipeline.prediction.sources import Intensity
+
+    if catalog is None:
+        if not prompts and allow_pickle:
+            return None, Intensity(), False
+        if not prompts:
+            msg = "say what to look for: --prompts, --catalog, or --allow-pickle for the challenge's files"
+            raise typer.BadParameter(msg)
+        return targets_from_prompts(prompts), Intensity(rendition=rendition), False
+    described = load_catalog(catalog)
+    by_name = {one.name: one for one in described.renditions}
+    if rendition is not None and rendition not in by_name:
+        msg = f"{rendition!r} is none of {', '.join(by_name) or 'this catalog, which has no renditions'}"
+        raise typer.BadParameter(msg, param_hint="--rendition")
+    if rendition is None and len(by_name) > 1:
+        msg = f"catalog {described.name!r} has several: choose one of {', '.join(by_name)}"
+        raise typer.BadParameter(msg, param_hint="--rendition")
+    chosen = by_name[rendition] if rendition else next(iter(by_name.values()), None)
+    only, grey = None, Intensity(described.modality, described.window, None, described.scaled)
+    if chosen is not None:
+        only, grey = (
+            chosen.classes,
+            Intensity(described.modality, chosen.window, chosen.channel, False, chosen.name),
+        )
+    return targets_from_catalog(described, prompts, only), grey, described.instance
+
+
+def _replaced(base: Intensity, modality: str | None, window: str | None, channel: int | None) -> Intensity:
+    from fve_pipeline.prediction.sources import Intensity
+
+    return Intensity(
+        modality or base.modality,
+        window or base.window,
+        base.channel if channel is None else channel,
+        base.scaled,
+        base.rendition,
+    )
+
+
+def _axes(flips: str) -> tuple[int, ...]:
+    names = [name for name in flips.replace(" ", "").split(",") if name]
+    if any(name not in ("x", "y", "z") for name in names) or len(set(names)) < len(names):
+        raise typer.BadParameter(f"{flips!r}; expected x, y, z, each at most once", param_hint="--flips")
+    return tuple("zyx".index(name) for name in names)
+
+
+def _views(views: str | None) -> tuple[str, ...] | None:
+    from fve_pipeline.views import VIEWS
+
+    if views is None:
+        return None
+    names = views.replace(" ", "").split(",")
+    if any(name not in VIEWS for name in names) or len(set(names)) < len(names):
+        raise typer.BadParameter(
+            f"{views!r}; expected {', '.join(VIEWS)}, each at most once", param_hint="--views"
+        )
+    return tuple(names)
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _brief(report: dict[str, Any]) -> dict[str, Any]:
+    names = ("case", "labels", "seconds", "seconds_a_class", "within_time", "decision")
+    return {name: report[name] for name in names} | {
+        "volume_ml": {one["name"]: one["volume_ml"] for one in report["classes"]}
+    }
+
+
+def _print(reports: list[dict[str, Any]], out: Path) -> None:
+    table = Table("volume", "found, ml", "s", "s a class", title=str(out), title_justify="left")
+    for report in reports:
+        found = ", ".join(
+            f"{one['name']} {one['volume_ml']:.1f}" for one in report["classes"] if one["voxels"]
+        )
+        late = "" if report["within_time"] else " (over 60)"
+        table.add_row(
+            report["case"],
+            found or "nothing",
+            f"{report['seconds']:.1f}",
+            f"{report['seconds_a_class']:.1f}{late}",
+        )
+    console.print(table)

@@ -1,0 +1,217 @@
+"""One view of a volume through the model: label, probability and edge maps at the model's size.
+
+Nothing of prompts × volume is ever held: a batch of slices is decoded, resolved to one label a pixel, and
+forgotten. Text is encoded once; an image's visual features serve all its prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fve_pipeline.encoding import context_depth, encode
+from fve_pipeline.prediction.prompts import mirrored
+from fve_pipeline.prediction.settings import SliceSettings
+from fve_pipeline.segmenter.losses import upsample_logits
+from fve_pipeline.segmenter.model import Prediction, Segmenter
+from fve_pipeline.segmenter.postprocess import filter_single, merge_labels, suppress_overlaps
+from fve_pipeline.segmenter.randomness import CounterRandomness, combine_keys, prompt_key
+
+__all__ = ["Averaging", "ViewMaps", "predict_slices"]
+
+# Bytes that a batch's logits at full size may take on a CPU; a few copies of them live at a time.
+_CPU_BATCH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """What is averaged: ``draws`` of the sampled attention, and mirror images along LPS axes (0 z, 1 y, 2 x).
+
+    Logits are averaged. Mirrored along x, left and right change places in prompts, so that the left kidney is
+    looked for where it then lies. ``seed`` decides all draws, with slice, view and prompt.
+    """
+
+    draws: int = 1
+    flips: tuple[int, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ViewMaps:
+    """Maps (D,S,S) of one view, and presence probabilities (D,P).
+
+    ``labels``: 1 + the place of the prompt that won, 0 for background. With ``votes``: ``best`` is the same
+    without the background's say, and ``weight`` that prompt's probability × 255. With ``edges``: where the
+    first prompt's instances touch.
+    """
+
+    labels: NDArray[np.uint16]
+    presence: NDArray[np.float32]
+    best: NDArray[np.uint16] | None = None
+    weight: NDArray[np.uint8] | None = None
+    edges: NDArray[np.bool_] | None = None
+
+
+def predict_slices(
+    model: Segmenter,
+    slices: NDArray[np.uint8],
+    axis: int,
+    prompts: Sequence[str],
+    settings: SliceSettings,
+    averaging: Averaging,
+    *,
+    votes: bool = False,
+    edges: bool = False,
+    batch: int | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> ViewMaps:
+    """Segment all slices (D,S,S) uint8 of the view along LPS ``axis``.
+
+    As the paper infers: a mask counts where the presence probability reaches one half, of masks that overlap
+    on a slice the more present one stays, and each pixel goes to its likeliest prompt.
+
+    ``batch`` is the number of slices decoded at a time; None finds one that fits the device. ``advance`` is
+    told of slices that are done.
+    """
+    depth, size = len(slices), settings.size
+    maps = ViewMaps(
+        labels=np.zeros((depth, size, size), np.uint16),
+        presence=np.zeros((depth, len(prompts)), np.float32),
+        best=np.zeros((depth, size, size), np.uint16) if votes else None,
+        weight=np.zeros((depth, size, size), np.uint8) if votes else None,
+        edges=np.zeros((depth, size, size), np.bool_) if edges else None,
+    )
+    with torch.inference_mode():
+        passes = _Passes(model, slices, axis, prompts, settings, averaging)
+        for rows, found in _batches(passes, depth, batch or first_batch(model, len(prompts), size)):
+            _resolve(found, rows, size, maps)
+            advance(len(rows))
+    return maps
+
+
+def first_batch(model: Segmenter, prompts: int, size: int) -> int:
+    """Slices to begin with: all that a GPU might hold, halved when it doesn't; a few on a CPU."""
+    if model.pixel_mean.device.type == "cuda":
+        return 64
+    return max(1, min(16, _CPU_BATCH_BYTES // (4 * prompts * size * size)))
+
+
+def _batches(passes: _Passes, depth: int, batch: int) -> Iterator[tuple[range, Prediction]]:
+    first = 0
+    while first < depth:
+        rows = range(first, min(first + batch, depth))
+        try:
+            found = passes.run(rows)
+        except torch.cuda.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch = max(1, len(rows) // 2)
+            torch.cuda.empty_cache()
+            continue
+        yield rows, found
+        first = rows.stop
+
+
+class _Passes:
+    """The model on slices, once for each draw and mirror image, averaged."""
+
+    def __init__(
+        self,
+        model: Segmenter,
+        slices: NDArray[np.uint8],
+        axis: int,
+        prompts: Sequence[str],
+        settings: SliceSettings,
+        averaging: Averaging,
+    ) -> None:
+        self._model, self._slices, self._axis = model, slices, axis
+        self._settings, self._averaging = settings, averaging
+        self._flips = (None, *averaging.flips)
+        said = {flip: [mirrored(p) if flip == 2 else p for p in prompts] for flip in self._flips}
+        self._keys = {flip: [prompt_key(p) for p in own] for flip, own in said.items()}
+        plain = model.encode_text(model.tokenize(prompts))
+        swapped = model.encode_text(model.tokenize(said[2])) if 2 in said else plain
+        self._text = {flip: swapped if flip == 2 else plain for flip in self._flips}
+
+    def run(self, rows: range) -> Prediction:
+        """Mean logits of ``rows``: masks and edges (n,P,S/4,S/4), presence (n,P)."""
+        total: Prediction | None = None
+        for flip in self._flips:
+            images = self._images(rows, flip)
+            for draw in range(self._averaging.draws):
+                found = _unflip(self._once(images, rows, flip, draw), self._plane_axis(flip))
+                total = found if total is None else _added(total, found)
+        assert total is not None
+        passes = len(self._flips) * self._averaging.draws
+        return Prediction(total.masks / passes, total.edges / passes, total.existence / passes)
+
+    def _once(self, images: Tensor, rows: range, flip: int | None, draw: int) -> Prediction:
+        place = 0 if flip is None else flip + 1
+        samples = [combine_keys(self._axis, place, z) for z in rows]
+        draws = CounterRandomness.of(
+            self._averaging.seed, samples, [self._keys[flip]] * len(rows), epoch=draw
+        ).to(images.device)
+        found: Prediction = self._model(images, self._text[flip].shared_by(len(rows)), draws)
+        return Prediction(found.masks.float(), found.edges.float(), found.existence.float())
+
+    def _images(self, rows: range, flip: int | None) -> Tensor:
+        """Encoded slices (n,3,S,S) on the model's device."""
+        settings = self._settings
+        context = context_depth(settings.order)
+        low, high = max(0, rows.start - context), min(len(self._slices), rows.stop + context)
+        slab = self._slices[low:high]
+        plane_axis = self._plane_axis(flip)
+        if plane_axis is not None:
+            slab = np.flip(slab, plane_axis)
+        encoded = encode(
+            slab,
+            settings.order,
+            settings.boundary,
+            settings.downsample,
+            focal=np.arange(rows.start - low, rows.stop - low),
+            layout="chw",
+        )
+        if flip == self._axis:  # the stack turned round: what came before comes after
+            encoded = encoded[:, [0, 2, 1]]
+        return torch.from_numpy(encoded).to(self._model.pixel_mean.device)
+
+    def _plane_axis(self, flip: int | None) -> int | None:
+        """The axis of (D,S,S) along which a mirror image is flipped; None if no pixel of a slice moves."""
+        if flip is None or flip == self._axis:
+            return None
+        return 1 + [axis for axis in range(3) if axis != self._axis].index(flip)
+
+
+def _unflip(found: Prediction, axis: int | None) -> Prediction:
+    if axis is None:
+        return found
+    return Prediction(found.masks.flip(axis + 1), found.edges.flip(axis + 1), found.existence)
+
+
+def _added(a: Prediction, b: Prediction) -> Prediction:
+    return Prediction(a.masks + b.masks, a.edges + b.edges, a.existence + b.existence)
+
+
+def _resolve(found: Prediction, rows: range, size: int, maps: ViewMaps) -> None:
+    """From a batch's logits to its rows of the maps, slice by slice."""
+    maps.presence[rows.start : rows.stop] = found.existence.sigmoid().cpu().numpy()
+    prompts = found.masks.shape[1]
+    for row, masks, edges, existence in zip(rows, found.masks, found.edges, found.existence, strict=True):
+        large = upsample_logits(masks[None], (size, size))[0]
+        if prompts == 1:
+            likely = filter_single(large, existence.expand(1))
+        else:
+            likely = suppress_overlaps(large, existence)
+        maps.labels[row] = merge_labels(likely, range(1, prompts + 1))
+        if maps.best is not None and maps.weight is not None:
+            weight, best = likely.max(0)
+            maps.best[row] = 1 + best.cpu().numpy()
+            maps.weight[row] = (weight * 255).round().to(torch.uint8).cpu().numpy()
+        if maps.edges is not None:
+            drawn = upsample_logits(edges[None, :1], (size, size))[0, 0]
+            maps.edges[row] = (drawn.sigmoid() >= 0.5).cpu().numpy()

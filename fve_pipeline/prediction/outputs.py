@@ -1,0 +1,114 @@
+"""A volume's results on disk: the label map beside a JSON of what was found, each whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.challenge_npz import write_segs
+from fve_pipeline.prediction.prompts import Target
+from fve_pipeline.prediction.sources import Picture, Source
+from fve_pipeline.prediction.volume import Segmentation
+from fve_pipeline.views import take_view
+from fve_pipeline.volume import write_labels
+
+__all__ = ["findings", "finished", "report_path", "write_report", "write_result", "write_runtimes"]
+
+
+def report_path(source: Source, out: Path) -> Path:
+    """Where a source's JSON goes; its label map has the same name with the source's own ending."""
+    return out / f"{source.name}.json"
+
+
+def finished(source: Source, out: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The report of an earlier run that did the very same, label map included; None if there is none."""
+    try:
+        report = json.loads(report_path(source, out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = isinstance(report, dict) and report.get("fingerprint") == fingerprint
+    return report if same and (out / f"{source.name}{source.ending}").is_file() else None
+
+
+def write_result(source: Source, picture: Picture, labels: NDArray[np.uint16], out: Path) -> Path:
+    """Write the label map in the source's own geometry: npz for npz, else a medical format.
+
+    Raises
+    ------
+    PredictionError
+        For ids above 255 in an npz, which the challenge's format cannot hold.
+    """
+    path = out / f"{source.name}{source.ending}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if source.ending == ".npz":
+        write_segs(path, labels)
+    else:
+        narrow = labels.astype(np.uint8) if labels.max(initial=0) <= 255 else labels
+        write_labels(path, narrow, picture.affine)
+    return path
+
+
+def findings(
+    targets: Sequence[Target], found: Segmentation, spacing: tuple[float, float, float], instances: bool
+) -> list[dict[str, Any]]:
+    """What was found of each target: volume, the slices it is on, how probable it is on each slice.
+
+    Slices count from 0 along the view's LPS axis, as (first, last) runs; ``presence`` has one number a slice.
+    """
+    millilitres = float(np.prod(spacing)) / 1000
+    counts = np.bincount(found.labels.ravel(), minlength=65536)
+    rows = []
+    for place, target in enumerate(targets):
+        mask: NDArray[np.bool_] = found.labels > 0 if instances else found.labels == target.class_id
+        voxels = int(counts[1:].sum() if instances else counts[target.class_id])
+        row: dict[str, Any] = {
+            "id": target.class_id,
+            "name": target.name,
+            "prompt": target.prompt,
+            "voxels": voxels,
+            "volume_ml": round(voxels * millilitres, 4),
+            "views": {
+                view: {
+                    "slices": _runs(np.asarray(take_view(mask, view).any(axis=(1, 2)))),
+                    "presence": [round(float(p), 4) for p in presence[:, place]],
+                }
+                for view, presence in found.presence.items()
+            },
+        }
+        if instances:
+            row["instances"] = int(found.labels.max(initial=0))
+        rows.append(row)
+    return rows
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report as JSON."""
+    _write_text(path, json.dumps(report, indent=1) + "\n")
+
+
+def write_runtimes(out: Path, reports: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``runtimes.csv``, which ``fve evaluate --runtimes`` reads."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "seconds", "classes"])
+    writer.writerows([one["case"], f"{one['seconds']:.3f}", len(one["classes"])] for one in reports)
+    _write_text(out / "runtimes.csv", text.getvalue())
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".part-{path.name}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _runs(present: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Runs of True as (first, last)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], present, [False])).astype(np.int8)))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]

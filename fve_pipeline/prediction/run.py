@@ -1,0 +1,203 @@
+"""Predicting many volumes: each on its own, what is done already left alone, what fails named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fve_pipeline.challenge_npz import read_text_prompts
+from fve_pipeline.errors import FveError, PredictionError
+from fve_pipeline.execution import is_environment_fault
+from fve_pipeline.prediction.network import Averaging
+from fve_pipeline.prediction.outputs import (
+    findings,
+    finished,
+    report_path,
+    write_report,
+    write_result,
+    write_runtimes,
+)
+from fve_pipeline.prediction.prompts import Target, targets_from_sentences
+from fve_pipeline.prediction.settings import SliceSettings
+from fve_pipeline.prediction.sources import Intensity, Source, open_source, source_sha256
+from fve_pipeline.prediction.volume import predict_volume
+from fve_pipeline.progress import Progress
+from fve_pipeline.segmenter.checkpoint import open_segmenter
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.views import AXES, choose_views
+
+__all__ = ["PREDICT_VERSION", "Failed", "Predictor", "Request", "predict_all"]
+
+# Raised whenever the same input, weights and request would give another label map.
+PREDICT_VERSION = 1
+
+# The challenge's limit.
+_SECONDS_A_CLASS = 60.0
+
+# With more volumes than this, one bar counts volumes; with fewer, each has a bar of its slices.
+_BARS = 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every volume.
+
+    ``targets`` None: those of each file's own ``text_prompts`` (challenge npz), which also say whether
+    labels are instances. ``views`` None: the one that the checkpoint's rule chooses.
+    """
+
+    targets: tuple[Target, ...] | None
+    intensity: Intensity
+    averaging: Averaging = field(default_factory=Averaging)
+    views: tuple[str, ...] | None = None
+    instances: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A volume without result, and why."""
+
+    case: str
+    reason: str
+
+
+class Predictor:
+    """A model with the settings that its checkpoint records, on a device."""
+
+    def __init__(self, weights: Path, device: str = "cpu") -> None:
+        self.model: Segmenter
+        self.model, checkpoint = open_segmenter(weights)
+        self.model.to(device)
+        self.settings = SliceSettings.recorded(checkpoint.settings, str(weights))
+        with weights.open("rb") as file:
+            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def predict(
+        self, source: Source, request: Request, out: Path, progress: Progress, batch: int | None = None
+    ) -> tuple[dict[str, Any], bool]:
+        """Predict one volume and write its files; return its report, and whether it had been done before.
+
+        Raises
+        ------
+        FveError
+            For an input that cannot be read or predicted; nothing of it is written then.
+        """
+        targets, instances = _targets(source, request)
+        described = {
+            "version": PREDICT_VERSION,
+            "weights": self.sha256,
+            "settings": asdict(self.settings),
+            "targets": [asdict(target) for target in targets],
+            "instances": instances,
+            "request": {key: value for key, value in asdict(request).items() if key != "targets"},
+            "source_sha256": source_sha256(source),
+        }
+        fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+        earlier = finished(source, out, fingerprint)
+        if earlier is not None:
+            return earlier, True
+
+        started = time.perf_counter()
+        picture = open_source(source, request.intensity, self.settings)
+        shape = (picture.image.shape[0], picture.image.shape[1], picture.image.shape[2])
+        views = request.views or choose_views(shape, picture.spacing, self.settings.views_rule)
+        progress.note(f"{source.name}: {picture.decision}; view {', '.join(views)}")
+        progress.stage(source.name, sum(shape[AXES[view]] for view in views), "slices")
+        found = predict_volume(
+            self.model,
+            picture.image,
+            targets,
+            self.settings,
+            views,
+            request.averaging,
+            instances=instances,
+            batch=batch,
+            advance=progress.advance,
+        )
+        report_path(source, out).unlink(missing_ok=True)  # a report never speaks for another label map
+        labels = write_result(source, picture, found.labels, out)
+        seconds = time.perf_counter() - started
+        report = {
+            "case": source.name,
+            "labels": labels.name,
+            "decision": picture.decision,
+            "spacing_mm": picture.spacing,
+            "shape": shape,
+            "seconds": round(seconds, 3),
+            "seconds_a_class": round(seconds / len(targets), 3),
+            "within_time": seconds / len(targets) <= _SECONDS_A_CLASS,
+            "classes": findings(targets, found, picture.spacing, instances),
+            "made_by": described,
+            "fingerprint": fingerprint,
+        }
+        write_report(report_path(source, out), report)
+        return report, False
+
+
+def predict_all(
+    predictor: Predictor,
+    sources: Sequence[Source],
+    request: Request,
+    out: Path,
+    progress: Progress,
+    batch: int | None = None,
+) -> tuple[list[dict[str, Any]], list[Failed]]:
+    """Predict every source in turn; ``runtimes.csv`` has a line for each that has a result.
+
+    What is the machine's fault (no disk, no memory) is raised, all else is reported and the rest done.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    reports: list[dict[str, Any]] = []
+    failures: list[Failed] = []
+    many = len(sources) > _BARS
+    if many:
+        progress.stage("predicting", len(sources), "volumes")
+    for source in sources:
+        try:
+            own = _NotesOnly(progress) if many else progress
+            report, before = predictor.predict(source, request, out, own, batch)
+        except (FveError, OSError) as error:
+            if is_environment_fault(error):
+                raise
+            failures.append(Failed(source.name, str(error)))
+            progress.note(f"{source.name}: {error}")
+            continue
+        finally:
+            if many:
+                progress.advance()
+        if before:
+            progress.note(f"{source.name}: done before")
+        reports.append(report)
+        write_runtimes(out, reports)
+    return reports, failures
+
+
+class _NotesOnly:
+    """Passes on what is noted, and keeps the slices of one volume among many to itself."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        pass
+
+    def advance(self, count: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+
+def _targets(source: Source, request: Request) -> tuple[tuple[Target, ...], bool]:
+    if request.targets is not None:
+        return request.targets, request.instances
+    prompts = read_text_prompts(source.path, allow_pickle=True) if source.ending == ".npz" else None
+    if prompts is None:
+        msg = f"{source.path}: has no text_prompts; give --prompts or --catalog"
+        raise PredictionError(msg)
+    return targets_from_sentences(prompts.sentences), prompts.instances

@@ -1,0 +1,202 @@
+"""Which volumes there are to predict, and how each becomes uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.errors import PredictionError, ReadError
+from fve_pipeline.facts import CaseFacts
+from fve_pipeline.intensity import parse_window, to_uint8
+from fve_pipeline.journal import read_journal
+from fve_pipeline.prediction.settings import SliceSettings
+from fve_pipeline.store.array import ShardedArray
+from fve_pipeline.store.files import open_files
+from fve_pipeline.volume import hash_files, list_series, read_image, source_affine, source_files
+from fve_pipeline.volume.kinds import kind_of
+
+__all__ = ["Intensity", "Picture", "Source", "find_sources", "open_source", "source_sha256"]
+
+_ENDINGS = {
+    ".nii.gz": ".nii.gz",
+    ".nii": ".nii.gz",
+    ".nrrd": ".nrrd",
+    ".nhdr": ".nrrd",
+    ".mha": ".mha",
+    ".mhd": ".mha",
+    ".npz": ".npz",
+    ".tif": ".nii.gz",
+    ".tiff": ".nii.gz",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One volume: ``name`` is its output's path below the output folder, without ``ending``.
+
+    ``facts`` are those of a case of a prepared store, whose folder is ``path``.
+    """
+
+    name: str
+    path: Path
+    ending: str
+    series: str | None = None
+    facts: CaseFacts | None = None
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How grey values become 0..255 where the file doesn't say it all.
+
+    ``channel`` is of a multi-channel file, ``rendition`` of a prepared store with several.
+    """
+
+    modality: str | None = None
+    window: str | None = None
+    channel: int | None = None
+    scaled: bool = False
+    rendition: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A volume ready to be sliced: ``image`` (z,y,x) uint8 in LPS, ``spacing`` (z,y,x) mm.
+
+    ``affine`` is that of the voxels in the source's own order (index, slowest axis first, to LPS mm);
+    ``decision`` says how the grey values were made.
+    """
+
+    image: NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+    affine: NDArray[np.float64]
+    decision: str
+
+
+def find_sources(paths: Iterable[Path]) -> list[Source]:
+    """The volumes in files, folders of files, DICOM folders and prepared stores, in a stable order.
+
+    Raises
+    ------
+    PredictionError
+        For a path that holds no volume, or two volumes of one name.
+    """
+    sources: dict[str, Source] = {}
+    for path in paths:
+        found = list(_inside(path))
+        if not found:
+            msg = f"{path}: no volume here; expected NIfTI, NRRD, MHA, TIFF, npz, DICOM or a prepared store"
+            raise PredictionError(msg)
+        for source in found:
+            if source.name in sources:
+                msg = f"{sources[source.name].path} and {source.path} are one by name ({source.name}); rename one"
+                raise PredictionError(msg)
+            sources[source.name] = source
+    return list(sources.values())
+
+
+def _inside(path: Path) -> Iterator[Source]:
+    if not path.is_dir():
+        ending = _ending(path)
+        if ending is None:  # a name that says nothing: a DICOM file, or an error that names the first bytes
+            kind_of(path)
+        stem = path.name.removesuffix(ending or path.suffix)
+        yield Source(stem, path, _ENDINGS.get(ending or "", ".nii.gz"))
+        return
+    if (path / "journal").is_dir() and (path / "prepared").is_dir():
+        facts = read_journal(path / "journal")
+        for case in sorted(facts):
+            yield Source(case, path, ".nii.gz", facts=facts[case])
+        return
+    for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))}):
+        yield from _files_of(folder, path)
+
+
+def _files_of(folder: Path, root: Path) -> Iterator[Source]:
+    below = folder.relative_to(root)
+    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    for file in files:
+        if (ending := _ending(file)) is not None:
+            name = (below / file.name.removesuffix(ending)).as_posix()
+            yield Source(name, file, _ENDINGS[ending])
+    rest = [file for file in files if _ending(file) is None]
+    if not any(_is_dicom(file) for file in rest):
+        return
+    series = list_series(folder)
+    name = below.as_posix() if below.parts else folder.resolve().name
+    for one in series:
+        own = name if len(series) == 1 else f"{name}-{one.key}"
+        yield Source(own, folder, ".nii.gz", series=one.key)
+
+
+def _ending(path: Path) -> str | None:
+    name = path.name.lower()
+    found = next((ending for ending in _ENDINGS if name.endswith(ending)), None)
+    return None if found is None else path.name[len(name) - len(found) :]
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        return kind_of(file) == "dicom"
+    except ReadError:
+        return False
+
+
+def source_sha256(source: Source) -> str:
+    """sha256 of the source's bytes; of a prepared case, of its pixels."""
+    if source.facts is not None:
+        return source.facts.pixels_sha256
+    return hash_files(source_files(source.path, source.series))
+
+
+def open_source(source: Source, intensity: Intensity, settings: SliceSettings) -> Picture:
+    """Read a volume and make it uint8, as a build with the same settings would.
+
+    Raises
+    ------
+    PredictionError
+        If neither file nor user says the modality, or a CT's window.
+    ReadError
+        For a file that cannot be read right.
+    """
+    if source.facts is not None:
+        return _prepared(source.path, source.facts, intensity.rendition)
+    volume = read_image(
+        source.path, series=source.series, channel=intensity.channel, modality=intensity.modality
+    )
+    # The challenge's files hold 0..255 already.
+    scaled = intensity.scaled or (source.ending == ".npz" and volume.array.dtype == np.uint8)
+    modality = volume.modality
+    if modality is None and scaled:
+        modality = "unknown"
+    if modality is None:
+        msg = f"{source.path}: does not say its modality; give --modality CT, MR, PET, US or Microscopy, or --catalog"
+        raise PredictionError(msg)
+    if modality == "CT" and intensity.window is None and not scaled:
+        msg = (
+            f"{source.path}: a CT needs a window; give --window (such as soft_tissue, or 400/40) or --catalog"
+        )
+        raise PredictionError(msg)
+    image, decision = to_uint8(
+        volume.array,
+        modality=modality,
+        rule=settings.intensity_rule,
+        window=parse_window(intensity.window) if intensity.window is not None else None,
+        percentiles_over=settings.percentiles_over,
+        scaled=scaled,
+    )
+    affine = source_affine(source.path, source.series)
+    return Picture(image, volume.spacing, affine, f"{modality}: {decision}")
+
+
+def _prepared(work: Path, facts: CaseFacts, rendition: str | None) -> Picture:
+    """A case of a prepared store: uint8 and LPS already."""
+    chosen = rendition or facts.renditions[0]
+    if chosen not in facts.renditions or (rendition is None and len(facts.renditions) > 1):
+        msg = f"{facts.case}: prepared as {', '.join(facts.renditions)}; give --rendition with one of them"
+        raise PredictionError(msg)
+    image = ShardedArray(open_files(work / "prepared"), f"{facts.group}/{chosen}").read()
+    return Picture(image, facts.spacing, np.array(facts.affine), f"prepared: {facts.decision}")

@@ -1,0 +1,119 @@
+"""A whole volume: its views, instances, and the label map at native size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.errors import PredictionError
+from fve_pipeline.prediction.network import Averaging, ViewMaps, predict_slices
+from fve_pipeline.prediction.prompts import Target
+from fve_pipeline.prediction.settings import SliceSettings
+from fve_pipeline.prediction.slices import WayBack, fit_slices
+from fve_pipeline.segmenter.instances import split_instances
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.views import AXES, take_view, untake_view
+
+__all__ = ["Segmentation", "predict_volume"]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """``labels`` (z,y,x): class ids, or instances; ``presence`` a view: probabilities (D,P) a slice and prompt."""
+
+    labels: NDArray[np.uint16]
+    presence: dict[str, NDArray[np.float32]]
+
+
+def predict_volume(
+    model: Segmenter,
+    image: NDArray[np.uint8],
+    targets: Sequence[Target],
+    settings: SliceSettings,
+    views: Sequence[str],
+    averaging: Averaging,
+    *,
+    instances: bool = False,
+    batch: int | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Segmentation:
+    """Segment a volume (z,y,x) uint8 in LPS along one view, or along several that vote.
+
+    With several views, the probability of a class at a voxel is the mean over views, where a view counts for
+    the class that it finds likeliest there (so no view's probabilities of all prompts need be kept).
+
+    With ``instances``, of one target: its mask without predicted edges falls into 6-connected parts, which
+    grow back over all of the mask that they touch.
+
+    Raises
+    ------
+    PredictionError
+        For instances of several targets or views, or more than 65535 of them.
+    """
+    if instances and (len(targets) > 1 or len(views) > 1):
+        msg = f"instances of {len(targets)} prompts in {len(views)} views; expected one prompt and one view"
+        raise PredictionError(msg)
+    prompts = [target.prompt for target in targets]
+    presence: dict[str, NDArray[np.float32]] = {}
+    votes: list[tuple[NDArray[np.uint16], NDArray[np.uint8]]] = []
+    for view in views:
+        slices, back = fit_slices(take_view(image, view), settings)
+        maps = predict_slices(
+            model,
+            slices,
+            AXES[view],
+            prompts,
+            settings,
+            averaging,
+            votes=len(views) > 1,
+            edges=instances,
+            batch=batch,
+            advance=advance,
+        )
+        del slices
+        presence[view] = maps.presence
+        if maps.best is not None and maps.weight is not None:
+            votes.append((_restored(maps.best, view, back), _restored(maps.weight, view, back)))
+        elif instances:
+            return Segmentation(_restored(_instances(maps), view, back), presence)
+        else:
+            places = _restored(maps.labels, view, back)
+    if votes:
+        places = merge_views(votes)
+    ids = np.array([0, *(target.class_id for target in targets)], np.uint16)
+    return Segmentation(ids[places], presence)
+
+
+def merge_views(votes: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint8]]]) -> NDArray[np.uint16]:
+    """The place (1 + prompt) with the highest mean weight over views, where that exceeds one half; else 0.
+
+    ``votes`` holds a view's likeliest place and its weight (0..255), both (z,y,x). Of equals the earlier
+    view's wins.
+    """
+    merged = np.zeros_like(votes[0][0])
+    for z in range(len(merged)):
+        highest = np.zeros(merged.shape[1:], np.uint16)
+        for own, _ in votes:
+            score = sum(np.where(other[z] == own[z], weight[z], np.uint16(0)) for other, weight in votes)
+            better = score > highest
+            highest = np.where(better, score, highest)
+            merged[z] = np.where(better, own[z], merged[z])
+        merged[z][2 * highest <= 255 * len(votes)] = 0
+    return merged
+
+
+def _instances(maps: ViewMaps) -> NDArray[np.uint16]:
+    assert maps.edges is not None
+    parts = split_instances(maps.labels > 0, maps.edges, grow=None)
+    if (count := int(parts.max(initial=0))) > 65535:
+        msg = f"{count} instances; a label map holds 65535. Crop the volume, or predict without --instances"
+        raise PredictionError(msg)
+    return parts.astype(np.uint16)
+
+
+def _restored(maps: NDArray[Any], view: str, back: WayBack) -> NDArray[Any]:
+    return np.ascontiguousarray(untake_view(back(maps), view))

@@ -1,0 +1,80 @@
+"""Writing a label map so that it lies on its image: the same axes, the same place, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from isal import igzip
+from nibabel import Nifti1Image
+from numpy.typing import NDArray
+
+from fve_pipeline.volume.orientation import Turn, plan_turn
+from fve_pipeline.volume.read import load_raw
+
+__all__ = ["source_affine", "write_labels"]
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def source_affine(path: Path, series: str | None = None) -> NDArray[np.float64]:
+    """The affine of a file's voxels as it holds them: index (slowest axis first, 1) to LPS mm."""
+    return load_raw(path, series=series, channel=None, member="imgs", voxels=False).affine
+
+
+def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: NDArray[np.float64]) -> None:
+    """Write ``labels`` (z,y,x) in LPS, uint8 or uint16, with the axes of ``affine``.
+
+    ``affine`` is the image's :func:`source_affine`, so that the array in the file has the image's own shape
+    and order of axes. The ending says the format: ``.nii.gz``, ``.nrrd`` or ``.mha``.
+    """
+    array = _turn_back(labels, plan_turn(affine))
+    with _whole_file(out) as part:
+        if out.name.endswith(".nii.gz"):
+            _write_nifti(part, array, affine)
+        else:
+            _write_itk(part, array, affine)
+
+
+def _turn_back(labels: NDArray[Any], turn: Turn) -> NDArray[Any]:
+    order, flips = turn
+    step = tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)
+    return np.ascontiguousarray(labels[step].transpose(np.argsort(order)))
+
+
+def _write_nifti(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    ras = (_LPS_TO_RAS @ affine)[:, [2, 1, 0, 3]]
+    image = Nifti1Image(array.transpose(2, 1, 0), ras)
+    image.set_sform(ras, code=1)
+    image.set_qform(ras, code=1)
+    image.header.set_xyzt_units("mm")
+    with path.open("wb") as raw, igzip.IGzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
+        file.write(image.to_bytes())
+
+
+def _write_itk(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    image = sitk.GetImageFromArray(array)
+    xyz = affine[:, [2, 1, 0, 3]]
+    spacing = np.sqrt((xyz[:3, :3] ** 2).sum(axis=0))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(xyz[:3, 3].tolist())
+    image.SetDirection((xyz[:3, :3] / spacing).ravel().tolist())
+    sitk.WriteImage(image, str(path), useCompression=True)
+
+
+@contextlib.contextmanager
+def _whole_file(out: Path) -> Iterator[Path]:
+    """A name beside ``out`` to write to, renamed to it once it is on the disk."""
+    part = out.with_name(f".part-{out.name}")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

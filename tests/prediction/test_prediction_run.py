@@ -1,0 +1,214 @@
+"""``fve predict`` from files to files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import tiny
+
+from fve_pipeline.cli import main as cli
+from fve_pipeline.errors import PredictionError
+from fve_pipeline.prediction.sources import find_sources
+from fve_pipeline.volume import read_image
+
+ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")
+CT = ("--modality", "CT", "--window", "soft_tissue")
+AFFINE = np.array([[0, 0, -2.5, 10], [-0.75, 0, 0, 20], [0, 0.75, 0, -30], [0, 0, 0, 1.0]])
+
+
+def save_nifti(path: Path, image: np.ndarray) -> Path:
+    """Sagittal, as a file may be: i runs to the front, j up, k to the right."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image((image.astype(np.int16) - 100).transpose(1, 2, 0), AFFINE), path)
+    return path
+
+
+def save_npz(path: Path, image: np.ndarray, **more: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, imgs=image, spacing=np.array([0.75, 0.75, 2.5]), **more)
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def test_each_kind_of_file_gets_its_label_map(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path
+) -> None:
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    nifti = save_nifti(inputs / "a" / "scan.nii", image)
+    save_npz(inputs / "b.npz", image)
+    grey = sitk.GetImageFromArray(image.astype(np.int16))
+    grey.SetSpacing((0.75, 0.75, 2.5))
+    sitk.WriteImage(grey, str(inputs / "c.nrrd"))
+    os.symlink(shared_data / "dicom_gapped_seg" / "ct-3slice", inputs / "d")
+    code = run(
+        monkeypatch, "predict", inputs, "--weights", weights, "--out", out, "--seed", 3, "--json", *ASK, *CT
+    )
+    assert code == 0
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    labels = ["a/scan.nii.gz", "b.npz", "c.nrrd"]
+    assert set(files) >= {*labels, "a/scan.json", "b.json", "c.json", "runtimes.csv"}
+    assert not any("part" in name for name in files)
+
+    written = nibabel.load(out / "a" / "scan.nii.gz")
+    np.testing.assert_allclose(written.affine, nibabel.load(nifti).affine, atol=1e-5)
+    assert written.shape == nibabel.load(nifti).shape
+    with np.load(out / "b.npz") as archive:
+        segs = archive["segs"]
+    assert (segs.shape, segs.dtype) == (image.shape, np.uint8)
+    assert set(np.unique(segs)) <= {0, 1, 9}
+    # The same voxels in two kinds of file: npz says 0..255 already, NRRD goes through the window.
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(out / "c.nrrd"))).shape == image.shape
+
+    report = json.loads((out / "b.json").read_text())
+    liver, spleen = report["classes"]
+    assert (liver["id"], spleen["id"]) == (1, 9)
+    for found in (liver, spleen):
+        mask = segs == found["id"]
+        assert found["voxels"] == mask.sum()
+        assert found["volume_ml"] == pytest.approx(mask.sum() * 0.75 * 0.75 * 2.5 / 1000, abs=1e-3)
+        slices = {z for a, b in found["views"]["axial"]["slices"] for z in range(a, b + 1)}
+        assert slices == set(np.flatnonzero(mask.any((1, 2))).tolist())
+        assert len(found["views"]["axial"]["presence"]) == len(image)
+    first, *rest = (out / "runtimes.csv").read_text().splitlines()
+    assert first == "case,seconds,classes"
+    assert sorted(line.split(",")[0] for line in rest) == ["a/scan", "b", "c", "d"]
+    assert all(line.endswith(",2") for line in rest)
+
+
+def test_a_prepared_store_gives_what_its_files_give(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tiny.write_cohort(tmp_path / "root", 1)
+    catalog, work = root / "tiny.toml", tmp_path / "work"
+    prepare = ("prepare", catalog, "--root", root, "--work", work, "--workers", 1)
+    assert run(monkeypatch, *prepare) == 0
+    ask = ("--catalog", catalog, "--rendition", "soft_tissue", "--weights", weights)
+    assert run(monkeypatch, "predict", work, "--out", tmp_path / "a", *ask) == 0
+    assert run(monkeypatch, "predict", root / "c00_ct.nii.gz", "--out", tmp_path / "b", *ask) == 0
+    prepared = read_image(tmp_path / "a" / "tiny" / "c00.nii.gz")
+    file = read_image(tmp_path / "b" / "c00_ct.nii.gz")
+    np.testing.assert_array_equal(prepared.array, file.array)
+    np.testing.assert_allclose(prepared.affine, file.affine, atol=1e-5)
+    assert file.array.any()
+    capsys.readouterr()
+    assert run(monkeypatch, "predict", work, "--out", tmp_path / "c", "--weights", weights, *ASK) == 2
+    assert "prepared as soft_tissue, lung" in " ".join(capsys.readouterr().err.split())
+
+
+def test_again_does_what_is_missing_and_bad_inputs_are_named(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a", "b"):
+        save_npz(inputs / f"{name}.npz", image)
+    (inputs / "bad.nii.gz").write_bytes(save_nifti(tmp_path / "x.nii.gz", image).read_bytes()[:500])
+    command = ("predict", inputs, "--weights", weights, "--out", out, *CT, *ASK)
+    assert run(monkeypatch, *command) == 1
+    assert "failed: bad: bad.nii.gz: " in " ".join(capsys.readouterr().err.split())
+    assert not list(out.glob("*bad*"))
+    before = {path: path.stat().st_mtime_ns for path in out.glob("?.npz")}
+    content = (out / "b.npz").read_bytes()
+    (out / "b.npz").unlink()
+    (inputs / "bad.nii.gz").unlink()
+    assert run(monkeypatch, *command) == 0
+    assert (out / "a.npz").stat().st_mtime_ns == before[out / "a.npz"]
+    assert (out / "b.npz").read_bytes() == content
+    assert run(monkeypatch, *command, "--seed", 1) == 0
+    assert (out / "a.npz").stat().st_mtime_ns != before[out / "a.npz"]
+
+
+def test_prompts_of_the_file_on_the_flag(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prompts = {"3": "liver", "instance_label": 0}
+    save_npz(tmp_path / "in" / "a.npz", image, text_prompts=prompts)
+    save_npz(tmp_path / "in" / "b.npz", image, text_prompts={"1": "cell", "instance_label": 1})
+    save_npz(tmp_path / "in" / "c.npz", image)
+    command = ("predict", tmp_path / "in", "--weights", weights, "--out", tmp_path / "out")
+    assert run(monkeypatch, *command) == 2
+    assert "--allow-pickle" in capsys.readouterr().err
+    assert run(monkeypatch, *command, "--allow-pickle") == 1
+    assert "has no text_prompts" in " ".join(capsys.readouterr().err.split())
+    report = json.loads((tmp_path / "out" / "b.json").read_text())
+    with np.load(tmp_path / "out" / "b.npz") as archive:
+        assert report["classes"][0]["instances"] == archive["segs"].max()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--prompts", "liver"), "does not say its modality"),
+        (("--prompts", "liver", "--modality", "CT"), "a CT needs a window"),
+        (("--prompts", "liver", "--modality", "CT", "--window", "abdomen"), "unknown window 'abdomen'"),
+        (("--prompts", " ", *CT), "class 1 is empty"),
+        (("--catalog", "demo_mr", "--prompts", "livre"), "no class 'livre'"),
+        (("--catalog", "demo_ct"), "choose one of soft_tissue, lung"),
+        (("--prompts", "liver", "--flips", "lr", *CT), "expected x, y, z"),
+        (("--prompts", "liver", "--views", "oblique", *CT), "expected axial"),
+        ((), "say what to look for"),
+    ],
+)
+def test_what_is_lacking_is_said(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: tuple[str, ...],
+    message: str,
+) -> None:
+    source = save_nifti(tmp_path / "scan.nii", image)
+    code = run(monkeypatch, "predict", source, "--weights", weights, "--out", tmp_path / "out", *args)
+    assert code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert not list((tmp_path / "out").glob("scan*"))
+
+
+def test_two_volumes_of_one_name_and_none(tmp_path: Path, image: np.ndarray) -> None:
+    save_npz(tmp_path / "a.npz", image)
+    save_nifti(tmp_path / "a.nii", image)
+    with pytest.raises(PredictionError, match="one by name"):
+        find_sources([tmp_path])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PredictionError, match="no volume here"):
+        find_sources([tmp_path / "empty"])
+
+
+def test_weights_that_do_not_say_how_slices_were_made(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from fve_pipeline.segmenter.checkpoint import open_segmenter, save_weights
+
+    model, _ = open_segmenter(weights)
+    save_weights(tmp_path / "bare.pt", model, {"order": 1, "size": 64})
+    save_npz(tmp_path / "a.npz", image)
+    code = run(
+        monkeypatch, "predict", tmp_path / "a.npz", "--weights", tmp_path / "bare.pt", "--out", tmp_path, *ASK
+    )
+    assert code == 2
+    assert "does not record boundary, resize" in " ".join(capsys.readouterr().err.split())
