@@ -18,16 +18,18 @@ __all__ = ["BOUNDARIES", "DOWNSAMPLINGS", "Decoded", "KernelInputError", "contex
 
 
 def encode(
-    volume: NDArray[np.uint8],
+    volume: Any,
     order: int = 1,
     boundary: str = "repeat",
     downsample: str = "mean",
     *,
     focal: Sequence[int] | NDArray[Any] | None = None,
-    out: NDArray[np.uint8] | None = None,
+    out: Any = None,
     layout: str = "hwc",
     parallel: bool = False,
-) -> NDArray[np.uint8]:
+    device: str | None = None,
+    stream: Any = None,
+) -> Any:
     """Encode slices of a volume, each with its 3·order − 2 neighbours on both sides, into RGB images.
 
     Parameters
@@ -53,16 +55,32 @@ def encode(
         ``hwc`` gives (n, H, W, 3), ``chw`` gives (n, 3, H, W).
     parallel
         Use all cores (NUMBA_NUM_THREADS limits them). For one caller; workers and loaders leave it off.
+    device
+        ``cuda`` sends a numpy volume to the GPU and fetches the result. Tensors and arrays on a GPU are
+        encoded where they are, without a copy, and must be C-contiguous.
+    stream
+        Where to queue the work on a GPU: a handle, or numba's; by default torch's current stream for tensors.
+        It is not waited for, unless the result is fetched.
 
     Returns
     -------
-    (n, H, W, 3) uint8: channel 0 the focal slice, 1 the encoded slices before it, 2 those after it.
+    (n, H, W, 3) uint8: channel 0 the focal slice, 1 the encoded slices before it, 2 those after it. A numpy
+    array; for a tensor on a GPU, a tensor there; for another array on a GPU, numba's device array.
 
     Raises
     ------
     KernelInputError
         A ValueError that says what was found and what is allowed.
     """
+    if device not in (None, "cpu", "cuda"):
+        msg = f"device is {device!r}; expected 'cpu' or 'cuda'"
+        raise KernelInputError(msg)
+    if device == "cuda" or hasattr(volume, "__cuda_array_interface__") or hasattr(volume, "__cuda_ndarray__"):
+        from fve_kernels import cuda
+
+        return cuda.encode(
+            volume, order, boundary, downsample, focal=focal, out=out, layout=layout, stream=stream
+        )
     from fve_kernels import cpu
     from fve_kernels.compiling import all_threads
 

@@ -8,8 +8,9 @@ minimum and maximum, and truncate.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -112,6 +113,7 @@ def to_uint8(
     scaled: bool = False,
     out: NDArray[np.uint8] | None = None,
     parallel: bool = False,
+    device: str = "cpu",
 ) -> tuple[NDArray[np.uint8], Decision]:
     """Turn a volume (any shape; HU for CT) into uint8 and say what was decided.
 
@@ -122,7 +124,8 @@ def to_uint8(
 
     Readers refuse NaN and infinite voxels; should one get here, percentiles raise, and a window turns NaN and
     −∞ into 0 and +∞ into 255. The result is ``array`` itself where nothing had to be done and no ``out``
-    (C-contiguous uint8 of the same shape) was given.
+    (C-contiguous uint8 of the same shape) was given. With ``device`` "cuda" the rescaling is done on a GPU,
+    to the same bytes.
 
     Raises IntensityError, with what to do about it.
     """
@@ -134,8 +137,9 @@ def to_uint8(
         raise IntensityError(msg)
     if array.dtype == np.uint8:
         return _untouched(array, out), Decision("untouched", 0, 255, "untouched: the data is uint8")
+    rescale = _rescaler(device, out, parallel)
     if scaled:
-        return _declared(array, out, parallel)
+        return _declared(array, rescale)
     if window is not None:
         chosen = parse_window(window) if isinstance(window, str) else window
         lower, upper, text = chosen.lower, chosen.upper, f"window {chosen}"
@@ -147,7 +151,7 @@ def to_uint8(
         raise IntensityError(msg)
     else:
         lower, upper, text = _percentile_bounds(array, rule, percentiles_over, parallel)
-    return _rescale(array, rule, lower, upper, text, out, parallel)
+    return _rescale(array, rule, lower, upper, text, rescale)
 
 
 def _untouched(array: NDArray[np.uint8], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
@@ -157,11 +161,19 @@ def _untouched(array: NDArray[np.uint8], out: NDArray[np.uint8] | None) -> NDArr
     return out
 
 
-def _declared(
-    array: NDArray[Any], out: NDArray[np.uint8] | None, parallel: bool
-) -> tuple[NDArray[np.uint8], Decision]:
-    from fve_kernels.cpu_rescale import rescale
+def _rescaler(device: str, out: NDArray[np.uint8] | None, parallel: bool) -> Callable[..., NDArray[np.uint8]]:
+    if device == "cuda":
+        from fve_kernels import cuda_rescale
 
+        return partial(cuda_rescale.rescale, out=out)
+    from fve_kernels import cpu_rescale
+
+    return partial(cpu_rescale.rescale, out=out, threads=_threads(parallel))
+
+
+def _declared(
+    array: NDArray[Any], rescale: Callable[..., NDArray[np.uint8]]
+) -> tuple[NDArray[np.uint8], Decision]:
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):
         msg = (
@@ -170,8 +182,7 @@ def _declared(
         )
         raise IntensityError(msg)
     text = f"untouched: declared as scaled ({array.dtype}, {low:g} to {high:g})"
-    result = rescale(array, 0, 255, 0, 255, out=out, threads=_threads(parallel))
-    return result, Decision("untouched", 0, 255, text)
+    return rescale(array, 0, 255, 0, 255), Decision("untouched", 0, 255, text)
 
 
 def _percentile_bounds(array: NDArray[Any], rule: str, over: str, parallel: bool) -> tuple[float, float, str]:
@@ -196,24 +207,18 @@ def _rescale(
     lower: float,
     upper: float,
     text: str,
-    out: NDArray[np.uint8] | None,
-    parallel: bool,
+    rescale: Callable[..., NDArray[np.uint8]],
 ) -> tuple[NDArray[np.uint8], Decision]:
-    from fve_kernels.cpu_rescale import rescale
-
     low, high = lower, upper
     if rule == "medsam":
         low, high = (float(np.clip(value, lower, upper)) for value in (array.min(), array.max()))
         text += f" {lower:g} to {upper:g}, by the clipped volume's own range"
     text += f": {low:g} to {high:g} becomes 0 to 255, {'truncated' if rule == 'medsam' else 'rounded'}"
     if low == high:
-        result = np.zeros(array.shape, np.uint8) if out is None else out
-        result[...] = 0
-        return result, Decision(rule, low, high, f"{text}; constant, so all 0")
-    result = rescale(
-        array, lower, upper, low, high, truncate=rule == "medsam", out=out, threads=_threads(parallel)
-    )
-    return result, Decision(rule, low, high, text)
+        # Everything is clipped to one value, which becomes 0.
+        text += "; constant, so all 0"
+        return rescale(array, lower, upper, low, low + max(1, abs(low))), Decision(rule, low, high, text)
+    return rescale(array, lower, upper, low, high, truncate=rule == "medsam"), Decision(rule, low, high, text)
 
 
 def _threads(parallel: bool) -> int:

@@ -33,7 +33,7 @@ def percentiles(
     single precision, which misses by whole ranks above 2^24 voxels.) All NaN where no voxel is selected.
     Raises KernelInputError where voxels are NaN or infinite.
     """
-    dtype = computed_as(array)
+    dtype = computed_as(array.dtype)
     array = _in_memory_order(array)
     if dtype.itemsize > 2:
         voxels = Radix(array, dtype, positive, threads)

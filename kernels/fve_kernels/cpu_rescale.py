@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fve_kernels.compiling import compile_kernel, in_threads, read_only
 from fve_kernels.geometry import KernelInputError
 
-__all__ = ["computed_as", "rescale", "slabs"]
+__all__ = ["computed_as", "rescale", "settle", "slabs"]
 
 Array = NDArray[Any]
 
@@ -27,13 +27,12 @@ SLAB_BYTES = 4 << 20
 _COMPUTED_AS = {"bool": "uint8", "float16": "float32", "int64": "float64", "uint64": "float64"}
 
 
-def computed_as(array: Array) -> np.dtype[Any]:
-    """The native dtype that the kernels compute this array's voxels in."""
-    name = _COMPUTED_AS.get(array.dtype.name, array.dtype.name)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        msg = f"voxels are {array.dtype}; expected integers or floating-point numbers"
+def computed_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The native dtype that the kernels compute voxels of this one in."""
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        msg = f"voxels are {dtype}; expected integers or floating-point numbers"
         raise KernelInputError(msg)
-    return np.dtype(name)
+    return np.dtype(_COMPUTED_AS.get(dtype.name, dtype.name))
 
 
 def slabs(array: Array, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Array]]:
@@ -45,6 +44,17 @@ def slabs(array: Array, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Array]]:
     for first in range(0, len(array), step):
         part = slice(first, first + step)
         yield part, np.ascontiguousarray(array[part], dtype=dtype).reshape(-1)
+
+
+def settle(
+    dtype: np.dtype[Any], bounds: tuple[float, float, float, float], truncate: bool
+) -> tuple[np.dtype[Any], Array]:
+    """The dtype to compute as, and (lower, upper, low, high) as the kernels take it: with its precision."""
+    dtype = computed_as(dtype)
+    small = dtype.itemsize <= 2 and not truncate
+    settled = np.array(bounds, np.float32 if small or dtype == np.float32 else np.float64)
+    settled[3] -= settled[2]
+    return dtype, settled
 
 
 # In both kernels ``bounds`` is [lower, upper, low, span], of the precision to compute in. The comparisons are
@@ -96,12 +106,8 @@ def rescale(
     the operations differs too. Computed in single precision where the voxels are float32 or, when rounding,
     integers of at most 16 bits (exact for whole bounds); in double precision otherwise. NaN becomes lower.
     """
-    dtype = computed_as(array)
-    small = dtype.itemsize <= 2 and not truncate
-    real = np.dtype(np.float32 if small or dtype == np.float32 else np.float64)
-    kernel = _kernel(truncate, dtype, real)
-    bounds = np.array([lower, upper, low, high], real)
-    bounds[3] -= bounds[2]
+    dtype, bounds = settle(array.dtype, (lower, upper, low, high), truncate)
+    kernel = _kernel(truncate, dtype, bounds.dtype)
     result = np.empty(array.shape, np.uint8) if out is None else out
     if result.shape != array.shape or result.dtype != np.uint8 or not result.flags.c_contiguous:
         msg = f"out is {result.dtype} {result.shape}; expected C-contiguous uint8 {array.shape}"
