@@ -102,7 +102,7 @@ def _inside(path: Path) -> Iterator[Source]:
     if not path.is_dir():
         ending = _ending(path)
         if ending is None:  # a name that says nothing: a DICOM file, or an error that names the first bytes
-            kind_of(path)
+            kind_of(path, path.name)
         stem = path.name.removesuffix(ending or path.suffix)
         yield Source(stem, path, _ENDINGS.get(ending or "", ".nii.gz"))
         return
@@ -140,7 +140,7 @@ def _ending(path: Path) -> str | None:
 
 def _is_dicom(file: Path) -> bool:
     try:
-        return kind_of(file) == "dicom"
+        return kind_of(file, file.name) == "dicom"
     except ReadError:
         return False
 
