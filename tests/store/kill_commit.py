@@ -112,7 +112,7 @@ def check_what_a_reader_sees(scenario: str, root: Path) -> None:
 
 
 def main(scenario: str, folder: Path) -> None:
-    os.fsync = lambda handle: None  # a kill loses nothing that was written; only a power cut would
+    os.fsync = lambda _: None  # a kill loses nothing that was written; only a power cut would
     undisturbed = LocalFiles(folder / "undisturbed")
     start(scenario, undisturbed)
     go_on(scenario, undisturbed)
