@@ -121,6 +121,8 @@ def _modality(folder: Path, guess: LayoutGuess, cases: Sequence[str]) -> tuple[s
     if len(told) == 1:
         modality = told.pop()
         return modality, f"Modality {modality} by the files' own word; {range_said}."
+    if guess.images[0].pattern.endswith((".tif", ".tiff")):
+        return "Microscopy", f"Modality Microscopy, a guess by TIFF; {range_said}."
     if low <= -500:
         return "CT", f"Modality CT, a guess: {range_said} look like HU."
     return (

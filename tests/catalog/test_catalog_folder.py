@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from numpy.typing import NDArray
 
 from fve_pipeline.catalog import discover
@@ -64,13 +65,24 @@ def test_one_file_a_class_and_channels(tmp_path: Path) -> None:
 
 
 def test_instances(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write(tmp_path / f"{name}.mha", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
-        write(tmp_path / f"{name}_mask.mha", np.arange(60, dtype=np.uint16).reshape(3, 4, 5))
+    for name in ("a", "a_mask", "b", "b_mask"):
+        stack = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
 
-    [spec] = from_folder(tmp_path, modality="Microscopy").catalog().classes
+    catalog = from_folder(tmp_path).catalog()
 
-    assert spec.instance
+    assert catalog.modality == "Microscopy"
+    assert catalog.instance
+
+
+def test_a_modality_that_is_given_wins(tmp_path: Path) -> None:
+    write(tmp_path / "a.mha", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    write(tmp_path / "a_mask.mha", np.ones((3, 4, 5), np.uint8))
+
+    draft = from_folder(tmp_path, modality="US")
+
+    assert draft.catalog().modality == "US"
+    assert any(note.startswith("Modality US as given.") for note in draft.notes)
 
 
 def test_challenge_npz(tmp_path: Path) -> None:
