@@ -190,6 +190,8 @@ def _layout(guess: LayoutGuess) -> dict[str, Any]:
         folder, name = labels.rsplit("/", 1)
         labels = f"{folder}/{name.replace(_file_of(guess.labels[0]), '{class}')}"
     layout: dict[str, Any] = {"images": main, "labels": labels}
+    if any(case not in kind.files for kind in guess.labels for case in guess.matched):
+        layout["sparse"] = True
     if labels == "{image}":
         layout["label_member"] = "gts"
     parts = [part for part in FOLDER_PARTS if f"{{{part}}}" in main]

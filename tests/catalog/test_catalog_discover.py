@@ -125,6 +125,21 @@ def test_one_file_a_class(tmp_path: Path) -> None:
     assert case.labels == (LabelFile("s1/seg/LIV.nii", value=1), LabelFile("s1/seg/SPL.nii", value=2))
 
 
+def test_sparse_labels_lack_files_of_absent_classes(tmp_path: Path) -> None:
+    head = HEAD.replace('name = "liver"', 'name = "liver", file = "LIV"').replace(
+        'n" }', 'n", file = "SPL" }'
+    )
+    body = '[layout]\nimages = "{subject}/ct.nii"\nlabels = "{subject}/{class}.nii"\nsparse = true\n'
+    make(tmp_path, "s1/ct.nii", "s1/SPL.nii", "s2/ct.nii")
+    catalog = catalog_of(body, head)
+
+    first, second = discover(catalog, tmp_path)
+
+    assert first.labels == (LabelFile("s1/SPL.nii", value=2),)
+    assert len(second.labels) == 2
+    assert [problem.case for problem in file_problems(catalog, tmp_path, [first, second])] == ["s2"]
+
+
 def test_split_from_the_path(tmp_path: Path) -> None:
     body = """
 [layout]

@@ -64,6 +64,18 @@ def test_one_file_a_class_and_channels(tmp_path: Path) -> None:
     assert cases[1].labels[1].path == "bert/segmentations/liver.nrrd"
 
 
+def test_classes_that_some_cases_lack(tmp_path: Path) -> None:
+    for case, organs in (("anna", ("liver", "spleen")), ("bert", ("liver",)), ("cora", ("liver", "spleen"))):
+        write(tmp_path / case / "mr.nrrd", np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+        for organ in organs:
+            write(tmp_path / case / "masks" / f"{organ}.nrrd", np.ones((2, 3, 4), np.uint8))
+
+    catalog = from_folder(tmp_path).catalog()
+
+    assert catalog.layout.sparse
+    assert [len(case.labels) for case in discover(catalog, tmp_path)] == [2, 1, 2]
+
+
 def test_instances(tmp_path: Path) -> None:
     for name in ("a", "a_mask", "b", "b_mask"):
         stack = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)

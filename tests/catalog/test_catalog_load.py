@@ -104,6 +104,7 @@ def swap(old: str, new: str) -> str:
         (swap("labels/{case}", "labels/{class}"), "mine.toml:7: classes (number 1): 'kidney' needs file = \"...\""),
         (swap('"images/{case}', '"images/*'), "mine.toml:12: layout.images: 'images/*.nii.gz' has no named part"),
         (GOOD + 'where = { number = [1, 2] }\n', "mine.toml:14: layout.where.number: images has no part {number}; it has {case}"),
+        (GOOD + "sparse = true\n", "mine.toml:14: layout.sparse: only labels with one file a class ({class}) may lack some"),
         (GOOD + "[split]\n", "mine.toml:14: split: say where the split comes from in one way"),
         (GOOD + '[split]\nval = ["a"]\ntest = ["a"]\n', "mine.toml:14: split: 'a' is on two of the lists"),
         (GOOD + '[split]\npart = "set"\nvalues = { a = "train" }\n', "mine.toml:15: split.part: images has no part {set}"),
