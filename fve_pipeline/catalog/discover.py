@@ -100,6 +100,10 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def _labels(catalog: Catalog, root: Path, parts: dict[str, str]) -> tuple[LabelFile, ...]:
     pattern = parse_pattern(catalog.layout.labels)
     slices_of = parts["image"] if pattern.folder else None  # a folder of pictures, one a slice of the series
+    layers = [(spec.layer, spec.id) for spec in catalog.classes if spec.layer is not None]
+    if layers:
+        path = pattern.format(parts)
+        return tuple(LabelFile(path, value=value, channel=layer) for layer, value in layers)
     files = [(spec.file, spec.id) for spec in catalog.classes if spec.file is not None]
     if not files:
         return (LabelFile(pattern.format(parts), member=catalog.layout.label_member, slices_of=slices_of),)
