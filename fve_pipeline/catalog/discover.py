@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -68,7 +69,7 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
             subject=catalog.subject_id(name, subject),
             modality=str(catalog.modality),
             image=image,
-            labels=_labels(catalog, {**parts, "image": image}),
+            labels=_labels(catalog, root, {**parts, "image": image}),
             renditions=_renditions(catalog, parts),
             split=split_of(name, subject, parts),
             series=None if series_of is None else series_of.format(parts),
@@ -96,16 +97,24 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return (*key, (2, 0, name))
 
 
-def _labels(catalog: Catalog, parts: dict[str, str]) -> tuple[LabelFile, ...]:
+def _labels(catalog: Catalog, root: Path, parts: dict[str, str]) -> tuple[LabelFile, ...]:
     pattern = parse_pattern(catalog.layout.labels)
     slices_of = parts["image"] if pattern.folder else None  # a folder of pictures, one a slice of the series
+    layers = [(spec.layer, spec.id) for spec in catalog.classes if spec.layer is not None]
+    if layers:
+        path = pattern.format(parts)
+        return tuple(LabelFile(path, value=value, channel=layer) for layer, value in layers)
     files = [(spec.file, spec.id) for spec in catalog.classes if spec.file is not None]
-    if files:
-        return tuple(
-            LabelFile(pattern.format({**parts, "class": file}), value=value, slices_of=slices_of)
-            for file, value in files
-        )
-    return (LabelFile(pattern.format(parts), member=catalog.layout.label_member, slices_of=slices_of),)
+    if not files:
+        return (LabelFile(pattern.format(parts), member=catalog.layout.label_member, slices_of=slices_of),)
+    found = tuple(
+        LabelFile(pattern.format({**parts, "class": file}), value=value, slices_of=slices_of)
+        for file, value in files
+    )
+    if not catalog.layout.sparse:
+        return found
+    # A case without a single file has no labels at all, which is to be said and not taken for empty.
+    return tuple(file for file in found if os.path.exists(root / file.path)) or found
 
 
 def _renditions(catalog: Catalog, parts: dict[str, str]) -> tuple[Rendition, ...]:

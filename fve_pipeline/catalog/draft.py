@@ -30,7 +30,7 @@ class Draft:
 
     def toml(self) -> str:
         """The text of the catalog, with the notes as comments on top."""
-        lines = [f"# {note}" for note in self.notes]
+        lines = [f"# {_one_line(note)}".rstrip() for note in self.notes]
         lines += [f"{key} = {_value(self.data[key])}" for key in _TOP if key in self.data]
         lines += ["", "classes = [", *(f"    {_value(spec)}," for spec in self.data["classes"]), "]"]
         for table in ("layout", "split"):
@@ -74,15 +74,17 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "x"
 
 
+def _one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        pairs = (
-            f"{key if _BARE.fullmatch(key) else json.dumps(key)} = {_value(v)}" for key, v in value.items()
-        )
+        pairs = (f"{key if _BARE.fullmatch(key) else _value(key)} = {_value(v)}" for key, v in value.items())
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list | tuple):
         if len(value) > 12 or any(isinstance(one, str) and len(value) > 4 for one in value):

@@ -17,7 +17,7 @@ from fve_pipeline.volume import read_header, read_image
 
 __all__ = ["from_folder", "list_volumes"]
 
-_MANY_IDS = 30  # more ids than this in one label map, all from 1 up: instances
+_MANY_IDS = 30  # as many ids in one label map, nearly all from 1 up, are instances
 
 
 def from_folder(
@@ -51,6 +51,9 @@ def from_folder(
         + (f" and {len(guess.labels) - 1} more names" if len(guess.labels) > 1 else "")
         + f"; {len(guess.matched)} cases have both.",
     ]
+    used = sum(len(kind.files) for kind in (*guess.images, *guess.labels))
+    if used < len(volumes):
+        notes.append(f"{len(volumes) - used} volumes fit neither and are left out.")
     found, said = _modality(folder, guess, cases[:5])
     notes.append(said if modality is None else f"Modality {modality} as given. {said}")
     chosen = modality or found
@@ -64,7 +67,7 @@ def from_folder(
         data["scaled"] = True
     elif chosen == "CT":
         data["window"] = "soft_tissue"
-    data["classes"], counted = _classes(folder, guess, cases)
+    data["classes"], counted = _classes(folder, guess, cases, chosen)
     notes += counted
     data["layout"] = _layout(guess)
     if len(guess.images) > 1:
@@ -121,6 +124,8 @@ def _modality(folder: Path, guess: LayoutGuess, cases: Sequence[str]) -> tuple[s
     if len(told) == 1:
         modality = told.pop()
         return modality, f"Modality {modality} by the files' own word; {range_said}."
+    if guess.images[0].pattern.endswith((".tif", ".tiff")):
+        return "Microscopy", f"Modality Microscopy, a guess by TIFF; {range_said}."
     if low <= -500:
         return "CT", f"Modality CT, a guess: {range_said} look like HU."
     return (
@@ -134,7 +139,7 @@ def _first_channel(folder: Path, guess: LayoutGuess, case: str) -> int | None:
 
 
 def _classes(
-    folder: Path, guess: LayoutGuess, cases: Sequence[str]
+    folder: Path, guess: LayoutGuess, cases: Sequence[str], modality: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
     if len(guess.labels) > 1:
         entries = [
@@ -155,7 +160,8 @@ def _classes(
             continue
         ids, counts = np.unique(array, return_counts=True)
         total += array.size
-        instances += bool(ids[-1] >= _MANY_IDS and ids.size - 1 > 0.9 * ids[-1])
+        gapless = ids[-1] >= _MANY_IDS and ids.size - 1 > 0.9 * ids[-1]
+        instances += bool(gapless or (modality == "Microscopy" and ids.size > 10))
         for label, count in zip(ids.tolist(), counts.tolist(), strict=True):
             if label != 0:
                 in_cases[int(label)] += 1
@@ -164,7 +170,7 @@ def _classes(
         msg = f"{folder}: no label ids in {len(cases)} label maps" + (f"; {unread[0]}" if unread else "")
         raise CatalogError(msg)
     if instances > len(cases) / 2:
-        note = f"Up to {max(in_cases)} ids a case, without gaps: taken for instances of one class."
+        note = f"Many ids in each case (up to {max(in_cases)}): taken for instances of one class."
         return [{**class_entry(1, "object"), "instance": True}], [note]
     said = ", ".join(
         f"{label} ({in_cases[label]} cases, {voxels[label] / total:.2%})" for label in sorted(in_cases)
@@ -188,6 +194,8 @@ def _layout(guess: LayoutGuess) -> dict[str, Any]:
         folder, name = labels.rsplit("/", 1)
         labels = f"{folder}/{name.replace(_file_of(guess.labels[0]), '{class}')}"
     layout: dict[str, Any] = {"images": main, "labels": labels}
+    if any(case not in kind.files for kind in guess.labels for case in guess.matched):
+        layout["sparse"] = True
     if labels == "{image}":
         layout["label_member"] = "gts"
     parts = [part for part in FOLDER_PARTS if f"{{{part}}}" in main]

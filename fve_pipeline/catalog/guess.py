@@ -16,6 +16,7 @@ _LABEL_WORDS = frozenset({
     "gts", "truth", "groundtruth", "ground", "annotation", "annotations", "annot", "roi", "rois", "dseg", "contour",
     "contours",
 })  # fmt: skip
+_IMAGE_WORDS = frozenset({"image", "images", "img", "imgs", "scan", "scans", "volume", "volumes", "raw"})
 FOLDER_PARTS = ("site", "group", "case")
 _MOST_KINDS = 150  # more different file names than this in a case's folder are no classes or channels
 
@@ -48,8 +49,11 @@ class LayoutGuess:
 
 def says_label(component: str) -> bool:
     """Whether a file or folder name has a word that label maps are called by (``labelsTr``, ``a_seg``)."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", component)
-    return any(word.lower() in _LABEL_WORDS for word in words)
+    return bool(_words(component) & _LABEL_WORDS)
+
+
+def _words(component: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", component)}
 
 
 def guess_layout(paths: Sequence[str]) -> LayoutGuess | None:
@@ -117,6 +121,8 @@ def _by_folder(rows: list[list[str]], fixed: list[bool]) -> Splitter | None:
     varying = [at for at, same in enumerate(fixed) if not same]
     if not 1 <= len(varying) <= len(FOLDER_PARTS):
         return None
+    if any(_words(row[varying[-1]]) & (_LABEL_WORDS | _IMAGE_WORDS) for row in rows):
+        return None  # fixed_images beside moving_images: folders of a kind, not of a case
     parts = dict(zip(varying, FOLDER_PARTS[-len(varying) :], strict=True))
     at = varying[-1]
 
@@ -153,14 +159,15 @@ def _channels(main: Kind, kinds: list[Kind]) -> tuple[Kind, ...]:
         kind
         for kind in kinds
         if kind is not main
-        and kind.pattern.count("/") == main.pattern.count("/")
+        and kind.pattern.rpartition("/")[0] == main.pattern.rpartition("/")[0]
         and _overlap(main, kind) >= 0.9 * max(len(main.files), len(kind.files))
     ]
     return tuple(sorted([main, *others], key=lambda kind: kind.pattern))
 
 
 def _one_or_classes(main: Kind, kinds: list[Kind]) -> tuple[Kind, ...]:
-    best = max(kinds, key=lambda kind: (_overlap(main, kind), kind.pattern))
+    own = _words(main.pattern)
+    best = max(kinds, key=lambda kind: (_overlap(main, kind), len(own & _words(kind.pattern)), kind.pattern))
     classes = [kind for kind in kinds if kind.pattern.rsplit("/", 1)[0] == best.pattern.rsplit("/", 1)[0]]
     if len(classes) > 1 and all("{case}" not in kind.pattern.rsplit("/", 1)[-1] for kind in classes):
         return tuple(sorted(classes, key=lambda kind: kind.pattern))

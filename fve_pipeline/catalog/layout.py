@@ -23,7 +23,9 @@ class Layout(BaseModel):
     ``labels`` may use the parts of ``images``, ``{class}`` for one file a class, and ``{image}`` for the
     image's own path (npz). ``case`` and ``subject`` are templates of the same parts; they default to
     ``{case}`` (or all parts joined by ``_``) and to ``{subject}`` (or the case). ``where`` keeps the cases
-    whose part, as a number, lies within bounds. ``series`` names the DICOM series of a folder with several.
+    whose part, as a number, lies within bounds. With ``sparse``, a class without a file is absent from the
+    case, where one file a class is the form; otherwise a missing file fails its case. ``series`` names the
+    DICOM series of a folder with several.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,7 @@ class Layout(BaseModel):
     images: str
     labels: str
     label_member: str | None = None
+    sparse: bool = False
     case: str = ""
     subject: str = ""
     series: str | None = None
@@ -51,6 +54,8 @@ class Layout(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Layout:
+        if self.sparse and CLASS_PART not in self.label_parts:
+            raise KeyedError("sparse", "only labels with one file a class ({class}) may lack some of them")
         self.check_parts(self.labels, ("labels",), extra=(CLASS_PART, IMAGE_PART))
         self.check_parts(self.case_template, ("case",))
         self.check_parts(self.subject_template, ("subject",))

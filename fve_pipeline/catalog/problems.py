@@ -36,6 +36,7 @@ def file_problems(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[P
         *_missing(root, cases),
         *_orphans(catalog, root, cases),
         *split_subjects(cases),
+        *_strangers(catalog, cases),
     ]
 
 
@@ -78,6 +79,19 @@ def _orphans(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Proble
             )
             found.append(Problem("warning", "labels without image", catalog.name, "", message))
     return found
+
+
+def _strangers(catalog: Catalog, cases: Sequence[Case]) -> list[Problem]:
+    """Names on the catalog's split lists that no case and no subject has: misspelt, or not downloaded."""
+    rule = catalog.split
+    if rule is None:
+        return []
+    known = {case.name for case in cases} | {case.subject.partition("/")[2] for case in cases}
+    unknown = [name for name in (*rule.train, *rule.val, *rule.test) if name not in known]
+    if not unknown:
+        return []
+    message = f"[split] lists {len(unknown)} names that no case or subject has, the first {unknown[0]!r}"
+    return [Problem("warning", "unknown name in split", catalog.name, "", message)]
 
 
 def split_subjects(cases: Sequence[Case]) -> list[Problem]:

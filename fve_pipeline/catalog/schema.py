@@ -24,7 +24,7 @@ class ClassSpec(BaseModel):
 
     ``ids`` are the label ids that make it up: ``(id,)`` by default, several for a union (whole tumour), none
     for instance data, where the mask's ids are the instances. ``file`` names the class's own file in a
-    dataset that ships one file a class.
+    dataset that ships one file a class, ``layer`` its own layer of a 4D label file, counted from 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +35,7 @@ class ClassSpec(BaseModel):
     ids: tuple[int, ...] = ()
     side: Literal["left", "right"] | None = None
     file: str | None = None
+    layer: int | None = Field(default=None, ge=0)
     site: str | None = None
     instance: bool = False
 
@@ -65,6 +66,8 @@ class ClassSpec(BaseModel):
             raise KeyedError("ids", "no ids: name the label ids that make up the class, or leave the key out")
         if self.is_union and self.file is not None:
             raise KeyedError("file", "a union has no file of its own: its parts have")
+        if self.layer is not None and (self.is_union or self.instance or self.file is not None):
+            raise KeyedError("layer", "only a class with an id of its own, and no file, has a layer")
         return self
 
     @property
@@ -172,6 +175,12 @@ class Catalog(BaseModel):
 
     def _check_files(self) -> None:
         one_a_class = "class" in self.layout.label_parts
+        layered = [spec.layer is not None for spec in self.classes if not spec.is_union]
+        if any(layered) and not all(layered):
+            raise KeyedError(
+                ("classes", layered.index(False)),
+                "other classes have a layer of the label file; name this one's",
+            )
         for at, spec in enumerate(self.classes):
             if one_a_class and spec.file is None and not spec.is_union:
                 raise KeyedError(

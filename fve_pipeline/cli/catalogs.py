@@ -87,6 +87,9 @@ def show(name: Name, as_json: Json = False) -> None:
     for label, value in _facts(catalog):
         facts.add_row(label, value)
     console.print(facts)
+    if catalog.prompt_file is not None:
+        console.print(f"Its datasets and classes are those of {catalog.prompt_file.name}.", highlight=False)
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("id", "class", "label ids", "side", "prompts", "for example"):
         table.add_column(column, justify="right" if column in ("id", "prompts") else "left")
@@ -125,6 +128,9 @@ def _facts(catalog: Catalog) -> list[tuple[str, str]]:
         ("labels", catalog.layout.labels),
         ("subject", catalog.layout.subject_template),
         ("renditions", renditions or catalog.window or ""),
-        ("mask", "instances, uint16" if catalog.instance else catalog.mask_dtype),
+        (
+            "mask",
+            "" if catalog.is_family else "instances, uint16" if catalog.instance else catalog.mask_dtype,
+        ),
     ]
     return [(label, value) for label, value in facts if value]

@@ -191,3 +191,30 @@ def test_quick_and_anatomy_exclude_each_other(root: Path) -> None:
 
     assert result.exit_code != 0
     assert "give one of them" in str(result.exception)
+
+
+ULTRASOUND = """\
+name = "prostate_us"
+modality = "US"
+site = "pelvis"
+licence = "Apache-2.0"
+citation = "DeepReg's example data"
+classes = [{ id = 1, name = "prostate", layer = 0 }]
+[layout]
+images = "{set:train|test}/fixed_images/{case}.nii.gz"
+labels = "{set}/fixed_labels/{case}.nii.gz"
+[split]
+part = "set"
+values = { train = "train", test = "test" }
+"""
+
+
+def test_real_ultrasound_with_layered_labels(shared_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "us.toml").write_text(ULTRASOUND)
+    root = shared_data / "us_mr_prostate"
+
+    result = RUN.invoke(app, ["catalogs", "check", str(tmp_path / "us.toml"), "--root", str(root), "--json"])
+
+    said = json.loads(result.stdout)
+    assert said["cases"] == {"prostate_us": 7}
+    assert [problem for problem in said["problems"] if problem["level"] == "error"] == []

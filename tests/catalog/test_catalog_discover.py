@@ -125,6 +125,32 @@ def test_one_file_a_class(tmp_path: Path) -> None:
     assert case.labels == (LabelFile("s1/seg/LIV.nii", value=1), LabelFile("s1/seg/SPL.nii", value=2))
 
 
+def test_sparse_labels_lack_files_of_absent_classes(tmp_path: Path) -> None:
+    head = HEAD.replace('name = "liver"', 'name = "liver", file = "LIV"').replace(
+        'n" }', 'n", file = "SPL" }'
+    )
+    body = '[layout]\nimages = "{subject}/ct.nii"\nlabels = "{subject}/{class}.nii"\nsparse = true\n'
+    make(tmp_path, "s1/ct.nii", "s1/SPL.nii", "s2/ct.nii")
+    catalog = catalog_of(body, head)
+
+    first, second = discover(catalog, tmp_path)
+
+    assert first.labels == (LabelFile("s1/SPL.nii", value=2),)
+    assert len(second.labels) == 2
+    assert [problem.case for problem in file_problems(catalog, tmp_path, [first, second])] == ["s2"]
+
+
+def test_one_layer_a_class(tmp_path: Path) -> None:
+    head = HEAD.replace('name = "liver"', 'name = "liver", layer = 0').replace('n" }', 'n", layer = 2 }')
+    make(tmp_path, "i/a.nii")
+
+    [case] = discover(
+        catalog_of('[layout]\nimages = "i/{case}.nii"\nlabels = "l/{case}.nii"\n', head), tmp_path
+    )
+
+    assert case.labels == (LabelFile("l/a.nii", value=1, channel=0), LabelFile("l/a.nii", value=2, channel=2))
+
+
 def test_split_from_the_path(tmp_path: Path) -> None:
     body = """
 [layout]
@@ -223,7 +249,7 @@ case = "{case}_{number}"
 subject = "{case}"
 where = { number = [1, 9] }
 [split]
-train = ["a_1"]
+train = ["a_1", "zz"]
 val = ["a_2"]
 [[renditions]]
 name = "t1"
@@ -245,4 +271,5 @@ image = "second/{case}_{number}.nii"
         ("missing image", "a_2", "rendition 't2' expects second/a_2.nii, which does not exist"),
         ("labels without image", "", "labels/b_1.nii is a label file without an image; images are expected as images/{case}_{number:d}.nii"),
         ("subject in two splits", "a_1", "the subject 'mine/a' is in 2 splits (train: mine/a_1; val: mine/a_2)"),
+        ("unknown name in split", "", "[split] lists 1 names that no case or subject has, the first 'zz'"),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from numpy.typing import NDArray
 
 from fve_pipeline.catalog import discover
@@ -63,14 +64,37 @@ def test_one_file_a_class_and_channels(tmp_path: Path) -> None:
     assert cases[1].labels[1].path == "bert/segmentations/liver.nrrd"
 
 
+def test_classes_that_some_cases_lack(tmp_path: Path) -> None:
+    for case, organs in (("anna", ("liver", "spleen")), ("bert", ("liver",)), ("cora", ("liver", "spleen"))):
+        write(tmp_path / case / "mr.nrrd", np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+        for organ in organs:
+            write(tmp_path / case / "masks" / f"{organ}.nrrd", np.ones((2, 3, 4), np.uint8))
+
+    catalog = from_folder(tmp_path).catalog()
+
+    assert catalog.layout.sparse
+    assert [len(case.labels) for case in discover(catalog, tmp_path)] == [2, 1, 2]
+
+
 def test_instances(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write(tmp_path / f"{name}.mha", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
-        write(tmp_path / f"{name}_mask.mha", np.arange(60, dtype=np.uint16).reshape(3, 4, 5))
+    for name in ("a", "a_mask", "b", "b_mask"):
+        stack = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
 
-    [spec] = from_folder(tmp_path, modality="Microscopy").catalog().classes
+    catalog = from_folder(tmp_path).catalog()
 
-    assert spec.instance
+    assert catalog.modality == "Microscopy"
+    assert catalog.instance
+
+
+def test_a_modality_that_is_given_wins(tmp_path: Path) -> None:
+    write(tmp_path / "a.mha", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    write(tmp_path / "a_mask.mha", np.ones((3, 4, 5), np.uint8))
+
+    draft = from_folder(tmp_path, modality="US")
+
+    assert draft.catalog().modality == "US"
+    assert any(note.startswith("Modality US as given.") for note in draft.notes)
 
 
 def test_challenge_npz(tmp_path: Path) -> None:

@@ -28,6 +28,17 @@ def test_two_folders() -> None:
     )
 
 
+def test_several_folders_of_images() -> None:
+    files = [
+        f"{what}_{kind}/case{n}.nii.gz"
+        for what in ("fixed", "moving")
+        for kind in ("images", "labels")
+        for n in range(3)
+    ]
+
+    assert layout(*files) == (["fixed_images/{case}.nii.gz"], ["fixed_labels/{case}.nii.gz"], 3)
+
+
 def test_channels_by_number() -> None:
     files = [f"imagesTr/p{number}_000{channel}.nii.gz" for number in range(3) for channel in (0, 1)]
     files += [f"labelsTr/p{number}.nii.gz" for number in range(3)]
