@@ -16,7 +16,7 @@ from fve_pipeline.progress import Progress
 from fve_pipeline.roster import read_roster
 from fve_pipeline.sources import Dataset, expand_datasets, find_jobs
 from fve_pipeline.store.commit import next_generation, recover
-from fve_pipeline.store.files import Files, LocalFiles, open_files
+from fve_pipeline.store.files import Files, open_files
 from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store, open_store
@@ -40,7 +40,13 @@ class BuildSummary:
 
 
 def default_work(out: str) -> Path:
-    """The prepared store's folder beside a local store: ``a/slices.zarr`` → ``a/slices.work``."""
+    """The prepared store's folder beside a local store: ``a/slices.zarr`` → ``a/slices.work``.
+
+    Raises BuildError for a store that is not local.
+    """
+    if "://" in out:
+        msg = f"{out} is not on this machine: say with --work DIR where the workers share their prepared cases"
+        raise BuildError(msg)
     path = Path(out)
     return path.with_name(f"{path.name.removesuffix('.zarr')}.work")
 
@@ -62,7 +68,7 @@ def prepare_datasets(
 ) -> Prepared:
     """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock."""
     work.mkdir(parents=True, exist_ok=True)
-    with BuildLock(LocalFiles(work)):
+    with BuildLock(open_files(work)):
         found = expand_datasets(datasets)
         jobs = find_jobs(found, work, settings.intensity_rule, settings.percentiles_over, only)
         committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
@@ -87,10 +93,10 @@ def build_store(
     build is writing into ``out``.
     """
     store = open_files(out)
-    with BuildLock(LocalFiles(out)):
+    with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
         prepared = prepare_datasets(datasets, work, settings, executor, progress, only=only, base=base)
-        return _encode(store, out, work, settings, base, generation, prepared, executor, progress)
+        return _encode(store, out, work, settings, base, generation, prepared, executor, progress, lock)
 
 
 def encode_prepared(
@@ -104,7 +110,7 @@ def encode_prepared(
 ) -> BuildSummary:
     """Stage 2 alone: what `fve prepare` left in ``work`` becomes the store ``out``."""
     store = open_files(out)
-    with BuildLock(LocalFiles(out)):
+    with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
         roster = read_roster(work)
         if roster.rule != settings.intensity_rule:
@@ -116,7 +122,7 @@ def encode_prepared(
         journal = read_journal(work / "journal")
         held = set(base.cases.column("case").to_pylist()) if base else set()
         prepared = Prepared(roster, [case for case in roster.cases if case not in held], journal, 0)
-        return _encode(store, out, work, settings, base, generation, prepared, executor, progress)
+        return _encode(store, out, work, settings, base, generation, prepared, executor, progress, lock)
 
 
 def _base(store: Files, out: str, settings: StoreSettings, overwrite: bool) -> tuple[Store | None, int]:
@@ -150,12 +156,13 @@ def _encode(
     prepared: Prepared,
     executor: Executor[object],
     progress: Progress,
+    lock: BuildLock,
 ) -> BuildSummary:
     if base is not None:
         _refuse_changed_catalogs(base, prepared)
         if not prepared.cases:
             return _summary(out, base, base, prepared)
-    stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation)
+    stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation, lock)
     stage.run(prepared, executor, progress)  # type: ignore[arg-type]
     return _summary(out, open_store(out), base, prepared)
 

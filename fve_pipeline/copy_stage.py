@@ -20,7 +20,7 @@ from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.commit import commit, next_generation, recover
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.files import Files, LocalFiles, open_files
+from fve_pipeline.store.files import Files, open_files
 from fve_pipeline.store.layout import MANIFEST, MASKS, Member, shard_key, staged_shard
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.opened import OpenShards
@@ -69,7 +69,7 @@ def copy_cases(
     settings = _common_settings(stores)
     rows, index = _rows(stores, cases)
     files = open_files(out)
-    with BuildLock(LocalFiles(out)):
+    with BuildLock(open_files(out)):
         recover(files)
         if files.exists(MANIFEST):
             msg = f"{out} is a store already; copy to another place"

@@ -28,6 +28,7 @@ from fve_pipeline.rows import case_rows, class_rows, index_rows
 from fve_pipeline.store.commit import commit
 from fve_pipeline.store.content import EMPTY_CONTENT
 from fve_pipeline.store.files import Files
+from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import FailureEntry, Manifest, SourceEntry, StoreSettings, Versions
@@ -49,13 +50,15 @@ def plan_settings(settings: StoreSettings) -> PlanSettings:
 
 @dataclass(frozen=True, slots=True)
 class EncodeStage:
-    """Writes the prepared cases that ``base`` lacks into ``store``; ``base`` is None for a new store."""
+    """Writes the prepared cases that ``base`` lacks into ``store``; ``base`` is None for a new store. The
+    holder of ``lock`` commits."""
 
     store: Files
     prepared_files: Files
     settings: StoreSettings
     base: Store | None
     generation: int
+    lock: BuildLock
 
     def run(self, prepared: Prepared, executor: Executor[None], progress: Progress) -> Manifest:
         """Encode what has no receipt yet, then commit; return the new manifest.
@@ -130,6 +133,7 @@ class EncodeStage:
             old = self.base.manifest
             sources = [source for source in old.sources if source.dataset not in listed] + sources
             failures = [f for f in old.failures if f.case.split("/")[0] not in listed] + failures
+        self.lock.check()
         return commit(
             self.store,
             str(self.generation),

@@ -23,7 +23,7 @@ from fve_pipeline.progress import Progress
 from fve_pipeline.roster import datasets_of_store
 from fve_pipeline.sources import is_current
 from fve_pipeline.store.commit import restore_shards
-from fve_pipeline.store.files import LocalFiles, open_files
+from fve_pipeline.store.files import open_files
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import ShardEntry
@@ -59,7 +59,7 @@ def repair_shards(
     entries = {entry.shard: entry for entry in store.manifest.shards}
     plans = [shard_of_index(store, entries[shard]) for shard in shards]
     needed = dict.fromkeys(segment.case for plan in plans for segment in plan.segments)
-    with BuildLock(LocalFiles(store.files.url)):
+    with BuildLock(store.files):
         cases = _prepared(store, list(needed), roots, work, executor, progress)
         progress.stage("encode", len(plans), "shards")
         jobs = [

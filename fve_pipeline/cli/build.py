@@ -73,6 +73,9 @@ def build(
     test: Test = 0.0,
     only: Only = None,
     overwrite: Overwrite = False,
+    break_lock: Annotated[
+        bool, typer.Option("--break-lock", help="Remote stores: take over the lock of a build that is gone.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be built, from headers alone.")
     ] = False,
@@ -120,6 +123,11 @@ def build(
 
     from fve_pipeline.build import build_store, default_work
 
+    if break_lock:
+        from fve_pipeline.store.files import open_files
+        from fve_pipeline.store.lock import break_lock as take_over
+
+        take_over(open_files(out))
     folder = (work or default_work(out)).absolute()
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         summary = build_store(
