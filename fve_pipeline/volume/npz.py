@@ -15,7 +15,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
-from fve_pipeline.volume.inflate import INFLATE_ERRORS
+from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size
 from fve_pipeline.volume.orientation import flat_affine
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
@@ -122,6 +122,7 @@ def _describe(
 
 def _inflate(file: IO[bytes], info: zipfile.ZipInfo, name: str) -> bytes:
     """The member's bytes, checked against size and crc32."""
+    check_size(info.compress_size, info.file_size, name, deflated=info.compress_type == zipfile.ZIP_DEFLATED)
     file.seek(info.header_offset)
     local = file.read(30)
     file.seek(

@@ -32,7 +32,7 @@ def read_tiff(path: Path, name: str, *, channel: int | None, voxels: bool) -> Ra
     """
     size = path.stat().st_size
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path, _multifile=False) as file:
             _check_chain(file, size)
             if len(file.series) != 1:
                 found = f"{len(file.series)} image series in one TIFF"
@@ -78,6 +78,9 @@ def _check_chain(file: Any, size: int) -> None:
 def _check_strips(series: Any, size: int) -> None:
     """Every strip must lie in the file: tifffile fills what lies outside with zeros."""
     for page in series.pages:
+        if page is None:
+            msg = "a page that lies in another file, or nowhere"
+            raise ValueError(msg)
         ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
         if max(ends, default=0) > size:
             msg = f"pixels up to byte {max(ends)} of {size}"
