@@ -13,7 +13,7 @@ from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError
 from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
-from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
@@ -114,7 +114,9 @@ def _load(file: LabelFile, root: Path, name: str) -> Raw:
     if file.slices_of is not None:
         return read_pictures(path, root / file.slices_of)
     if is_segmentation(path, name):
-        return read_segmentation(path, name, file.channel)
+        raw = read_segmentation(path, name, file.channel)
+        check_affine(raw.affine, name)
+        return raw
     return load_raw(path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True)
 
 

@@ -33,7 +33,8 @@ def read_nifti(path: Path, name: str, *, channel: int | None, voxels: bool) -> R
         gzipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         header = _parse_header(_header_bytes(file, gzipped, name), name)
-    raw, offset, skip = _describe(header, name, channel, strict=voxels)
+    with np.errstate(all="ignore"):  # what a broken header makes of them is refused further on
+        raw, offset, skip = _describe(header, name, channel, strict=voxels)
     volume = int(np.prod(raw.shape, dtype=np.int64)) * raw.dtype.itemsize
     check_size(path.stat().st_size, offset + raw.channels * volume, name, deflated=gzipped)
     if voxels:
@@ -96,7 +97,10 @@ def _describe(header: Any, name: str, channel: int | None, *, strict: bool) -> t
     affine = _affine(header, name, notes)
     raw = Raw(shape, dtype, affine, slope=slope, intercept=intercept, channels=channels, notes=notes)
     # Both kinds of header may give 0 here; the voxels never start inside the header.
-    offset = max(int(header["vox_offset"]), header.sizeof_hdr + 4)
+    said = float(header["vox_offset"])
+    if not 0 <= said < 2**40:
+        raise refusal(name, f"its voxels start at byte {said:g}", "a place in the file", "Repair the header")
+    offset = max(int(said), header.sizeof_hdr + 4)
     return raw, offset, index * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
 
 
