@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from fve_pipeline.volume.dicom_header import NOT_IMAGES, FileHeader
 from fve_pipeline.volume.refusal import refusal, truncated
 
+# ITK's warnings, which go to stderr, can quote the header.
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
 __all__ = ["check_pixels", "check_whole", "read_pixels"]
 
 _LONG_VR = {b"OB", b"OW", b"UN", b"OF", b"OD"}

@@ -54,18 +54,26 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Hea
     for file in files:
         array, moved = _on_grid(file, Path(root), like, notes)
         resampled |= moved
-        layer = array != 0
         if file.value is not None:
             _note_values(array, file, notes)
-            taken = layer & (out != 0) & (out != file.value)
-            np.copyto(out, np.uint16(file.value), where=layer)
-        else:
-            taken = layer & (out != 0) & (out != array)
-            np.copyto(out, array, where=layer, casting="unsafe")
-        if taken.any():
-            count = int(taken.sum())
+        if count := _lay(out, array, file.value):
             notes.append(f"{file.path}: {count} voxels that an earlier file had labelled were relabelled")
     return Labels(out, resampled, tuple(notes))
+
+
+def _lay(out: NDArray[np.uint16], array: NDArray[Any], value: int | None) -> int:
+    """Lay a file's labels over ``out``; returns how many voxels had another label before.
+
+    Slice by slice: most classes of a hundred files are in few slices, and a slice fits the cache.
+    """
+    taken = 0
+    for under, over in zip(out, array, strict=True):
+        if over.any():
+            layer = over != 0
+            ids = over if value is None else np.uint16(value)
+            taken += int(np.count_nonzero(layer & (under != 0) & (under != ids)))
+            np.copyto(under, ids, where=layer, casting="unsafe")
+    return taken
 
 
 def _on_grid(
@@ -138,7 +146,7 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
                 "whole numbers",
                 "Give the label map, not probabilities; resample labels nearest",
             )
-    low, high = array.min(), array.max()
+    low, high = 0 if array.dtype.kind == "u" else array.min(), array.max()
     if low < 0:
         raise refusal(
             name,
@@ -171,7 +179,7 @@ def _by_index(array: NDArray[Any], located: bool, like: Volume | Header, name: s
 
 def _note_values(array: NDArray[Any], file: LabelFile, notes: list[str]) -> None:
     high = int(array.max())
-    if high and (array[array != 0] != high).any():
+    if high > 1 and any(((plane != 0) & (plane != high)).any() for plane in array):
         notes.append(f"{file.path}: holds several ids; all of them became {file.value}")
 
 

@@ -65,7 +65,7 @@ def test_damage_is_refused_or_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"broken{name[name.index('.') :]}"
     like = read_image(write_nifti(tmp_path / "like.nii", ZYX)).header
     rng = random.Random(name)
-    refused = 0
+    said: list[str] = []
     for _ in range(60):
         path.write_bytes(damaged(data, rng, 1600 if name.endswith("dcm") else 600))
         for read in (
@@ -76,8 +76,7 @@ def test_damage_is_refused_or_read(name: str, tmp_path: Path) -> None:
             try:
                 read()
             except ReadError as error:
-                refused += 1
-                assert str(error).startswith("broken.")
-                for secret in ("Doe", "Jane", "4711"):
-                    assert secret not in str(error)
-    assert refused > 0
+                said.append(str(error))
+    assert said
+    assert all(text.startswith("broken.") for text in said)
+    assert not [text for text in said if "Doe" in text or "Jane" in text or "4711" in text]
