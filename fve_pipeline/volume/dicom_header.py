@@ -16,7 +16,7 @@ import pydicom
 from pydicom.tag import Tag
 
 from fve_pipeline.errors import ReadError
-from fve_pipeline.volume.refusal import refusal
+from fve_pipeline.volume.refusal import machine_fault, refusal
 
 __all__ = ["NOT_IMAGES", "FileHeader", "Frame", "looks_like_dicom", "read_file_header"]
 
@@ -62,6 +62,7 @@ class FileHeader:
     uid: str = field(repr=False)
     modality: str
     syntax: str
+    compressed: bool
     rows: int
     columns: int
     samples: int
@@ -109,9 +110,9 @@ def read_file_header(path: Path, name: str) -> FileHeader:
                 name, "no DICOM header", "a DICOM file", "Remove it from the folder, or name the file"
             )
         return _header(path, name, data, syntax, pixels_at)
-    except ReadError:
-        raise
     except Exception as error:  # pydicom raises whatever its parsing runs into
+        if isinstance(error, ReadError) or machine_fault(error):
+            raise
         raise refusal(
             name, f"damaged DICOM header ({type(error).__name__})", "a whole DICOM file", "Export it again"
         ) from None
@@ -141,6 +142,7 @@ def _header(path: Path, name: str, data: Any, syntax: str, pixels_at: int | None
         uid=str(data.get("SeriesInstanceUID") or ""),
         modality=_CATALOG_NAMES.get(modality, modality),
         syntax=syntax,
+        compressed=pydicom.uid.UID(syntax).is_compressed,
         rows=_int(data, "Rows", 0),
         columns=_int(data, "Columns", 0),
         samples=_int(data, "SamplesPerPixel", 1),

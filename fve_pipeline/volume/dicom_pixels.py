@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from fve_pipeline.volume.dicom_header import NOT_IMAGES, FileHeader
 from fve_pipeline.volume.refusal import refusal, truncated
 
+# ITK's warnings, which go to stderr, can quote the header.
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
 __all__ = ["check_pixels", "check_whole", "read_pixels"]
 
 _LONG_VR = {b"OB", b"OW", b"UN", b"OF", b"OD"}
@@ -53,7 +56,7 @@ def check_whole(header: FileHeader) -> None:
     if header.pixels_at is None:
         found = f"the header promises {header.rows}×{header.columns} pixels, but there is no pixel data"
         raise refusal(name, found, "it at the file's end", "Export or download the file again")
-    if pydicom.uid.UID(header.syntax).is_compressed:
+    if header.compressed:
         with header.path.open("rb") as file:
             file.seek(header.pixels_at)
             _element_length(file, header.syntax)
@@ -72,7 +75,7 @@ def read_pixels(header: FileHeader) -> tuple[NDArray[Any], bool]:
     if header.pixels_at is None:  # a deflated file: only pydicom can tell where its pixels are
         data = pydicom.dcmread(header.path).get("PixelData") or b""
         return _native(io.BytesIO(data), len(data), header, name), False
-    if pydicom.uid.UID(header.syntax).is_compressed:
+    if header.compressed:
         return _decode(header, name), True
     with header.path.open("rb") as file:
         file.seek(header.pixels_at)

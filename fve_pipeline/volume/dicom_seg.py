@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume.dicom_header import looks_like_dicom, read_file_header
-from fve_pipeline.volume.refusal import pick_channel, refusal
+from fve_pipeline.volume.refusal import machine_fault, pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["is_segmentation", "read_segmentation"]
@@ -31,9 +31,9 @@ def read_segmentation(path: Path, name: str, channel: int | None) -> Raw:
     the higher number is kept, and the notes count the voxels."""
     try:
         return _read(pydicom.dcmread(path), name, channel)
-    except ReadError:
-        raise
     except Exception as error:  # pydicom raises whatever a malformed object runs into
+        if isinstance(error, ReadError) or machine_fault(error):
+            raise
         found = f"a damaged or incomplete DICOM segmentation ({type(error).__name__})"
         raise refusal(name, found, "a whole one", "Export it again") from None
 
@@ -66,6 +66,8 @@ def _read(data: Any, name: str, channel: int | None) -> Raw:
 def _planes(data: Any, kind: str, name: str) -> NDArray[Any]:
     frames, rows, columns = int(data.get("NumberOfFrames", 1)), int(data.Rows), int(data.Columns)
     bits = int(data.BitsAllocated)
+    if min(frames, rows, columns) < 1:
+        raise refusal(name, "a DICOM segmentation without pixels", "some", "Export it again")
     expected = (frames * rows * columns * bits + 7) // 8
     if len(data.PixelData) < expected:
         found = f"truncated, {len(data.PixelData)} of {expected} bytes of pixels"

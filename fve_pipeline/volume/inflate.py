@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from fve_pipeline.volume.refusal import refusal, truncated
 
-__all__ = ["INFLATE_ERRORS", "fill_array", "inflate_zlib", "skip"]
+__all__ = ["INFLATE_ERRORS", "check_size", "fill_array", "inflate_zlib", "skip"]
 
 #: What isal raises for a stream that is cut short or damaged.
 INFLATE_ERRORS: Any = (EOFError, igzip.BadGzipFile, isal_zlib.error, zlib.error)
 _PIECE = 1 << 22
+_RATIO = 1040  # deflate's best is 1032:1
+
+
+def check_size(found: int, expected: int, name: str, *, deflated: bool) -> None:
+    """Raise ReadError for a file that can't hold what its header promises, before memory is asked for it."""
+    if found * (_RATIO if deflated else 1) < expected:
+        raise truncated(name, found, expected // _RATIO if deflated else expected)
 
 
 def fill_array(

@@ -35,7 +35,8 @@ _TYPES = {
 def read_itk(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of an NRRD or MetaImage file, or (``voxels`` False) its header only."""
     reader = sitk.ImageFileReader()
-    reader.SetImageIO("NrrdImageIO" if _is_nrrd(path) else "MetaImageIO")
+    nrrd = _is_nrrd(path)
+    reader.SetImageIO("NrrdImageIO" if nrrd else "MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -44,6 +45,8 @@ def read_itk(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw
             name, f"its header can't be read ({_reason(error)})", "NRRD or MetaImage", "Write it again"
         ) from None
     raw = _describe(reader, name, channel, strict=voxels)
+    if nrrd and not reader.HasMetaDataKey("NRRD_space"):
+        raw.notes.append("no space in the header: LPS axes assumed")
     if voxels and raw.channels == 1:
         raw.array = read_plain_voxels(path, raw.shape, raw.dtype, name)
         raw.dtype = raw.dtype if raw.array is None else raw.array.dtype

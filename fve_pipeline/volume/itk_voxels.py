@@ -10,7 +10,7 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.inflate import fill_array, inflate_zlib
+from fve_pipeline.volume.inflate import check_size, fill_array, inflate_zlib
 
 __all__ = ["read_plain_voxels"]
 
@@ -21,7 +21,9 @@ def read_plain_voxels(
     path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str
 ) -> NDArray[Any] | None:
     """The (z,y,x) voxels of type ``dtype``; None for files that SimpleITK must read."""
+    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     with path.open("rb") as file:
+        check_size(path.stat().st_size, expected, name, deflated=True)
         if file.read(4) == b"NRRD":
             return _nrrd(file, shape, dtype, name)
         return _meta(file, shape, dtype, name)

@@ -13,7 +13,7 @@ from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError
 from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
-from fve_pipeline.volume.orientation import plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw
 from fve_pipeline.volume.refusal import refusal
@@ -54,18 +54,26 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Hea
     for file in files:
         array, moved = _on_grid(file, Path(root), like, notes)
         resampled |= moved
-        layer = array != 0
         if file.value is not None:
             _note_values(array, file, notes)
-            taken = layer & (out != 0) & (out != file.value)
-            np.copyto(out, np.uint16(file.value), where=layer)
-        else:
-            taken = layer & (out != 0) & (out != array)
-            np.copyto(out, array, where=layer, casting="unsafe")
-        if taken.any():
-            count = int(taken.sum())
+        if count := _lay(out, array, file.value):
             notes.append(f"{file.path}: {count} voxels that an earlier file had labelled were relabelled")
     return Labels(out, resampled, tuple(notes))
+
+
+def _lay(out: NDArray[np.uint16], array: NDArray[Any], value: int | None) -> int:
+    """Lay a file's labels over ``out``; returns how many voxels had another label before.
+
+    Slice by slice: most classes of a hundred files are in few slices, and a slice fits the cache.
+    """
+    taken = 0
+    for under, over in zip(out, array, strict=True):
+        if over.any():
+            layer = over != 0
+            ids = over if value is None else np.uint16(value)
+            taken += int(np.count_nonzero(layer & (under != 0) & (under != ids)))
+            np.copyto(under, ids, where=layer, casting="unsafe")
+    return taken
 
 
 def _on_grid(
@@ -114,7 +122,9 @@ def _load(file: LabelFile, root: Path, name: str) -> Raw:
     if file.slices_of is not None:
         return read_pictures(path, root / file.slices_of)
     if is_segmentation(path, name):
-        return read_segmentation(path, name, file.channel)
+        raw = read_segmentation(path, name, file.channel)
+        check_affine(raw.affine, name)
+        return raw
     return load_raw(path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True)
 
 
@@ -136,7 +146,7 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
                 "whole numbers",
                 "Give the label map, not probabilities; resample labels nearest",
             )
-    low, high = array.min(), array.max()
+    low, high = 0 if array.dtype.kind == "u" else array.min(), array.max()
     if low < 0:
         raise refusal(
             name,
@@ -169,7 +179,7 @@ def _by_index(array: NDArray[Any], located: bool, like: Volume | Header, name: s
 
 def _note_values(array: NDArray[Any], file: LabelFile, notes: list[str]) -> None:
     high = int(array.max())
-    if high and (array[array != 0] != high).any():
+    if high > 1 and any(((plane != 0) & (plane != high)).any() for plane in array):
         notes.append(f"{file.path}: holds several ids; all of them became {file.value}")
 
 

@@ -16,8 +16,9 @@ from nibabel import Nifti1Header, Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.inflate import INFLATE_ERRORS, fill_array
-from fve_pipeline.volume.refusal import pick_channel, refusal, truncated
+from fve_pipeline.errors import GeometryError
+from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size, fill_array
+from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_nifti"]
@@ -32,9 +33,10 @@ def read_nifti(path: Path, name: str, *, channel: int | None, voxels: bool) -> R
         gzipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         header = _parse_header(_header_bytes(file, gzipped, name), name)
-    raw, offset, skip = _describe(header, name, channel, strict=voxels)
-    if not gzipped:
-        _check_size(path, offset, raw, name)
+    with np.errstate(all="ignore"):  # what a broken header makes of them is refused further on
+        raw, offset, skip = _describe(header, name, channel, strict=voxels)
+    volume = int(np.prod(raw.shape, dtype=np.int64)) * raw.dtype.itemsize
+    check_size(path.stat().st_size, offset + raw.channels * volume, name, deflated=gzipped)
     if voxels:
         with igzip.open(path, "rb") if gzipped else path.open("rb") as stream:
             raw.array = fill_array(stream, offset + skip, raw.shape, raw.dtype, name, gzipped=gzipped)
@@ -47,7 +49,9 @@ def _header_bytes(file: IO[bytes], gzipped: bool, name: str) -> bytes:
     inflate = isal_zlib.decompressobj(31)
     head = b""
     try:
-        while len(head) < 540 and (piece := file.read(1024)):
+        while len(head) < 540 and (piece := inflate.unused_data or file.read(1024)):
+            if inflate.eof:  # a file of several gzip members, as bgzip writes
+                inflate = isal_zlib.decompressobj(31)
             head += inflate.decompress(piece, 540 - len(head))
     except INFLATE_ERRORS as error:
         raise refusal(
@@ -90,10 +94,13 @@ def _describe(header: Any, name: str, channel: int | None, *, strict: bool) -> t
     index = pick_channel(name, channels, channel, text, strict=strict)
     slope, intercept = _scale(header, name)
     notes: list[str] = []
-    affine = _affine(header, notes)
+    affine = _affine(header, name, notes)
     raw = Raw(shape, dtype, affine, slope=slope, intercept=intercept, channels=channels, notes=notes)
     # Both kinds of header may give 0 here; the voxels never start inside the header.
-    offset = max(int(header["vox_offset"]), header.sizeof_hdr + 4)
+    said = float(header["vox_offset"])
+    if not 0 <= said < 2**40:
+        raise refusal(name, f"its voxels start at byte {said:g}", "a place in the file", "Repair the header")
+    offset = max(int(said), header.sizeof_hdr + 4)
     return raw, offset, index * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
 
 
@@ -130,13 +137,18 @@ def _scale(header: Any, name: str) -> tuple[float, float]:
     return (1.0, 0.0) if slope is None else (float(slope), float(intercept or 0.0))
 
 
-def _affine(header: Any, notes: list[str]) -> NDArray[np.float64]:
+def _affine(header: Any, name: str, notes: list[str]) -> NDArray[np.float64]:
     """Array index (k,j,i) to LPS mm."""
     sform, qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
-    ras = np.asarray(header.get_best_affine(), np.float64)
+    try:
+        ras = np.asarray(header.get_best_affine(), np.float64)
+        same = not (sform and qform) or np.allclose(ras, header.get_qform(), rtol=0, atol=1e-2)
+    except (HeaderDataError, ValueError):
+        found = "the quaternion in its header is none"
+        raise refusal(name, found, "a rotation", "Repair the header before building", GeometryError) from None
     if not sform and not qform:
         notes.append("no position or orientation in the header (sform and qform codes 0): LAS axes assumed")
-    elif sform and qform and not np.allclose(ras, header.get_qform(), rtol=0, atol=1e-2):
+    elif not same:
         notes.append("sform and qform differ; the sform was used")
     unit = int(header["xyzt_units"]) % 8
     factor = _MM.get(unit, 1.0)
@@ -145,10 +157,3 @@ def _affine(header: Any, notes: list[str]) -> NDArray[np.float64]:
     lps: NDArray[np.float64] = (_RAS_TO_LPS @ ras)[:, [2, 1, 0, 3]]
     lps[:3] *= factor
     return lps
-
-
-def _check_size(path: Path, offset: int, raw: Raw, name: str) -> None:
-    found = path.stat().st_size
-    expected = offset + raw.channels * int(np.prod(raw.shape, dtype=np.int64)) * raw.dtype.itemsize
-    if found < expected:
-        raise truncated(name, found, expected)

@@ -15,9 +15,9 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
-from fve_pipeline.volume.inflate import INFLATE_ERRORS
+from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size
 from fve_pipeline.volume.orientation import flat_affine
-from fve_pipeline.volume.refusal import pick_channel, refusal
+from fve_pipeline.volume.refusal import machine_fault, pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_npz"]
@@ -39,8 +39,8 @@ def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels:
                 array = array.reshape(shape, order="F" if fortran else "C")
                 raw.array = (array[channel or 0] if len(shape) == 4 else array).reshape(raw.shape)
             return raw
-    except (zipfile.BadZipFile, OSError, *INFLATE_ERRORS) as error:
-        if isinstance(error, FileNotFoundError):
+    except (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS) as error:
+        if machine_fault(error):
             raise
         raise refusal(
             name, f"truncated or damaged npz ({error})", "a whole zip archive", "Download it again"
@@ -122,6 +122,7 @@ def _describe(
 
 def _inflate(file: IO[bytes], info: zipfile.ZipInfo, name: str) -> bytes:
     """The member's bytes, checked against size and crc32."""
+    check_size(info.compress_size, info.file_size, name, deflated=info.compress_type == zipfile.ZIP_DEFLATED)
     file.seek(info.header_offset)
     local = file.read(30)
     file.seek(

@@ -15,6 +15,7 @@ __all__ = [
     "Turn",
     "axis_codes",
     "check_affine",
+    "check_orthogonal",
     "flat_affine",
     "plan_turn",
     "shear",
@@ -26,6 +27,9 @@ __all__ = [
 #: Cosine of the angle between two axes above which they are not called orthogonal: 0.11 degrees, which moves
 #: a slice by 0.6 mm at 300 mm. Header rounding stays a hundred times below it.
 SHEAR_TOLERANCE = 2e-3
+
+#: mm; nothing that is imaged lies further off.
+_FAR = 1e9
 
 Turn = tuple[tuple[int, int, int], tuple[bool, bool, bool]]
 """(order, flips): output axis n is input axis order[n], reversed when flips[n]."""
@@ -54,34 +58,29 @@ def shear(affine: NDArray[np.float64]) -> float:
 
 
 def check_affine(affine: NDArray[np.float64], name: str) -> None:
-    """Raise GeometryError unless the affine is finite, of full rank and orthogonal."""
-    if not np.isfinite(affine).all():
-        raise refusal(
-            name,
-            f"the affine holds {int((~np.isfinite(affine)).sum())} values that are not finite",
-            "12 finite numbers",
-            "Repair the header before building",
-            GeometryError,
-        )
+    """Raise GeometryError unless the affine maps a grid one to one."""
+    advice = "Repair the header before building"
+    wild = int((~(np.abs(affine) < _FAR)).sum())
+    if wild:
+        found = f"the affine holds {wild} values that are no lengths"
+        raise refusal(name, found, "12 finite numbers in mm", advice, GeometryError)
     lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     if (lengths < 1e-9).any():
-        raise refusal(
-            name,
-            "the header gives a spacing of 0 mm along an axis",
-            "positive spacings",
-            "Repair the header before building",
-            GeometryError,
-        )
+        found = "the header gives a spacing of 0 mm along an axis"
+        raise refusal(name, found, "positive spacings", advice, GeometryError)
+    if abs(np.linalg.det(affine[:3, :3] / lengths)) < 0.01:
+        found = "the axes that the header gives lie in one plane"
+        raise refusal(name, found, "three directions", advice, GeometryError)
+
+
+def check_orthogonal(affine: NDArray[np.float64], name: str) -> None:
+    """Raise GeometryError where axes are sheared by more than header rounding."""
     worst = shear(affine)
     if worst > SHEAR_TOLERANCE:
         degrees = float(np.degrees(np.arcsin(min(worst, 1.0))))
-        raise refusal(
-            name,
-            f"the axes are not orthogonal, off by {degrees:.2f} degrees (a tilted gantry?)",
-            "at most 0.11",
-            "Resample it first, or have it resampled on reading (resample_tilt)",
-            GeometryError,
-        )
+        found = f"the axes are not orthogonal, off by {degrees:.2f} degrees (a tilted gantry?)"
+        advice = "Resample it first, or have it resampled on reading (resample_tilt)"
+        raise refusal(name, found, "at most 0.11", advice, GeometryError)
 
 
 def plan_turn(affine: NDArray[np.float64]) -> Turn:

@@ -15,6 +15,7 @@ from fve_pipeline.volume.orientation import (
     SHEAR_TOLERANCE,
     axis_codes,
     check_affine,
+    check_orthogonal,
     plan_turn,
     shear,
     spacing_of,
@@ -95,7 +96,7 @@ def read_image(
         notes.append(
             f"slices sheared by {degrees:.2f} degrees (tilted gantry) were straightened, linear in plane"
         )
-    check_affine(affine, name)
+    check_orthogonal(affine, name)
     if modality is not None and raw.modality is not None and modality.lower() != raw.modality.lower():
         notes.append(f"the file says modality {raw.modality}, the catalog {modality}")
     turn = plan_turn(affine)
@@ -122,7 +123,7 @@ def read_header(
 ) -> Header:
     """What :func:`read_image` would give, from headers alone: no voxel is inflated.
 
-    Geometry is not judged here, and a file of several channels is described without one being named; all else
+    Shear is not judged here, and a file of several channels is described without one being named; all else
     that a header shows to be unreadable raises as :func:`read_image` does.
     """
     path = Path(path)
@@ -149,14 +150,17 @@ def read_header(
 def load_raw(
     path: Path, name: str, *, series: str | None, channel: int | None, member: str, voxels: bool
 ) -> Raw:
-    """The volume as the file holds it, by the file's kind."""
+    """The volume as the file holds it, by the file's kind; its affine can be inverted."""
     kind = kind_of(path, name)
     if kind == "dicom":
-        return read_dicom(path, name, series=series, voxels=voxels)
-    if kind == "nifti":
-        return read_nifti(path, name, channel=channel, voxels=voxels)
-    if kind == "itk":
-        return read_itk(path, name, channel=channel, voxels=voxels)
-    if kind == "tiff":
-        return read_tiff(path, name, channel=channel, voxels=voxels)
-    return read_npz(path, name, member=member, channel=channel, voxels=voxels)
+        raw = read_dicom(path, name, series=series, voxels=voxels)
+    elif kind == "nifti":
+        raw = read_nifti(path, name, channel=channel, voxels=voxels)
+    elif kind == "itk":
+        raw = read_itk(path, name, channel=channel, voxels=voxels)
+    elif kind == "tiff":
+        raw = read_tiff(path, name, channel=channel, voxels=voxels)
+    else:
+        raw = read_npz(path, name, member=member, channel=channel, voxels=voxels)
+    check_affine(raw.affine, name)
+    return raw

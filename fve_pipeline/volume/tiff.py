@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import tifffile
 
 from fve_pipeline.errors import ReadError
 from fve_pipeline.volume.orientation import flat_affine
-from fve_pipeline.volume.refusal import pick_channel, refusal
+from fve_pipeline.volume.refusal import machine_fault, pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_tiff"]
@@ -32,7 +31,7 @@ def read_tiff(path: Path, name: str, *, channel: int | None, voxels: bool) -> Ra
     """
     size = path.stat().st_size
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path, _multifile=False) as file:
             _check_chain(file, size)
             if len(file.series) != 1:
                 found = f"{len(file.series)} image series in one TIFF"
@@ -44,18 +43,9 @@ def read_tiff(path: Path, name: str, *, channel: int | None, voxels: bool) -> Ra
                 array = series.asarray()[select].reshape(raw.shape)
                 raw.array = np.require(array, requirements="W")
             return raw
-    except ReadError:
-        raise
-    # What tifffile and its decoders raise for files that are cut short differs by codec.
-    except (
-        tifffile.TiffFileError,
-        ValueError,
-        OSError,
-        struct.error,
-        IndexError,
-        RuntimeError,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # tifffile and its decoders raise whatever they run into
+        if isinstance(error, ReadError) or machine_fault(error):
+            raise
         found = f"truncated or damaged TIFF ({_reason(error, path)})"
         raise refusal(name, found, "a whole stack", "Download it again") from error
 
@@ -78,6 +68,9 @@ def _check_chain(file: Any, size: int) -> None:
 def _check_strips(series: Any, size: int) -> None:
     """Every strip must lie in the file: tifffile fills what lies outside with zeros."""
     for page in series.pages:
+        if page is None:
+            msg = "a page that lies in another file, or nowhere"
+            raise ValueError(msg)
         ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
         if max(ends, default=0) > size:
             msg = f"pixels up to byte {max(ends)} of {size}"

@@ -86,6 +86,33 @@ def test_big_endian_and_text_nrrd(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(tmp_path / name).array, zyx[:, ::-1, ::-1], err_msg=name)
 
 
+def test_spaces_of_nrrd(tmp_path: Path) -> None:
+    zyx = ramp()
+    plain = write_itk(tmp_path / "x.nrrd", zyx, compress=False).read_bytes()
+    lps = read_image(tmp_path / "x.nrrd")
+    ras_space = plain.replace(b"left-posterior-superior", b"right-anterior-superior")
+    (tmp_path / "ras.nrrd").write_bytes(ras_space)
+    other = read_image(tmp_path / "ras.nrrd")
+    np.testing.assert_array_equal(other.array, zyx)  # its axes run the other way now
+    assert (lps.orientation, other.orientation) == ("RAS", "LPS")
+    lines = [
+        line for line in plain.split(b"\n\n")[0].split(b"\n") if not line.startswith((b"space", b"kinds"))
+    ]
+    bare = b"\n".join([*lines, b"spacings: 1 2 3", b"", zyx.tobytes()])
+    (tmp_path / "bare.nrrd").write_bytes(bare)
+    volume = read_image(tmp_path / "bare.nrrd")
+    np.testing.assert_array_equal(volume.array, zyx)
+    assert volume.spacing == (3.0, 2.0, 1.0)
+    assert volume.notes == ("no space in the header: LPS axes assumed",)
+
+
+def test_an_nrrd_that_promises_the_impossible_takes_no_memory(tmp_path: Path) -> None:
+    plain = write_itk(tmp_path / "x.nrrd", ramp()).read_bytes()
+    (tmp_path / "x.nrrd").write_bytes(plain.replace(b"sizes: 5 6 4", b"sizes: 50000 60000 40000"))
+    with pytest.raises(ReadError, match=r"x\.nrrd: truncated, "):
+        read_image(tmp_path / "x.nrrd")
+
+
 def test_channels_of_an_nrrd(tmp_path: Path) -> None:
     zyx = ramp((4, 6, 5, 3))
     path = write_itk(tmp_path / "x.nrrd", zyx, vector=True)

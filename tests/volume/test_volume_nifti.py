@@ -286,3 +286,43 @@ def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
         "x.nii.gz: no NIfTI header in its first 540 bytes; expected 348 (NIfTI-1) or 540 (NIfTI-2) bytes "
         "that say so. Download or convert it again."
     )
+
+
+def test_gzip_of_several_members(tmp_path: Path) -> None:
+    """As bgzip writes; the first member here ends inside the header."""
+    path = write_nifti(tmp_path / "x.nii", ramp())
+    data = path.read_bytes()
+    parts = (data[:100], data[100:400], data[400:])
+    (tmp_path / "x.nii.gz").write_bytes(b"".join(map(gzip.compress, parts)))
+    np.testing.assert_array_equal(read_image(tmp_path / "x.nii.gz").array, read_image(path).array)
+    assert read_header(tmp_path / "x.nii.gz").shape == (4, 6, 5)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_a_header_that_promises_the_impossible_takes_no_memory(name: str, tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii", ramp())
+    data = bytearray(path.read_bytes())
+    data[42:48] = np.array([32000] * 3, "<i2").tobytes()
+    (tmp_path / name).write_bytes(gzip.compress(bytes(data)) if name.endswith("gz") else bytes(data))
+    for read in (read_image, read_header):
+        with pytest.raises(ReadError, match=rf"{name}: truncated, \d+ of \d{{10,}} bytes"):
+            read(tmp_path / name)
+
+
+def test_a_broken_quaternion_and_a_flat_affine(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(ramp().transpose(), None)
+    image.set_qform(ras(), code=1)
+    image.to_filename(tmp_path / "x.nii")
+    assert read_image(tmp_path / "x.nii").spacing == (3.0, 2.0, 1.0)
+    data = bytearray((tmp_path / "x.nii").read_bytes())
+    data[256:268] = np.array([1, 1, 1], "<f4").tobytes()
+    (tmp_path / "x.nii").write_bytes(bytes(data))
+    with pytest.raises(GeometryError) as caught:
+        read_header(tmp_path / "x.nii")
+    assert str(caught.value) == (
+        "x.nii: the quaternion in its header is none; expected a rotation. Repair the header before building."
+    )
+    flat = ras()
+    flat[:3, 1] = flat[:3, 0]
+    with pytest.raises(GeometryError, match="the axes that the header gives lie in one plane"):
+        read_header(write_nifti(tmp_path / "flat.nii", ramp(), flat))
