@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fve_pipeline.encode_stage import EncodeStage
@@ -11,6 +11,7 @@ from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor
 from fve_pipeline.facts import Failure
 from fve_pipeline.journal import read_journal
+from fve_pipeline.prepare import prepare_settings
 from fve_pipeline.prepare_stage import Prepared, prepare_cases
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import read_roster
@@ -45,7 +46,9 @@ def default_work(out: str) -> Path:
     Raises BuildError for a store that is not local.
     """
     if "://" in out:
-        msg = f"{out} is not on this machine: say with --work DIR where the workers share their prepared cases"
+        msg = (
+            f"{out} is not on this machine: say with --work DIR where the workers share their prepared cases"
+        )
         raise BuildError(msg)
     path = Path(out)
     return path.with_name(f"{path.name.removesuffix('.zarr')}.work")
@@ -64,13 +67,17 @@ def prepare_datasets(
     progress: Progress,
     *,
     only: frozenset[str] | None = None,
+    salt: str | None = None,
     base: Store | None = None,
 ) -> Prepared:
-    """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock."""
+    """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock.
+
+    ``only`` and ``salt`` are those of :func:`find_jobs`.
+    """
     work.mkdir(parents=True, exist_ok=True)
     with BuildLock(open_files(work)):
         found = expand_datasets(datasets)
-        jobs = find_jobs(found, work, settings.intensity_rule, settings.percentiles_over, only)
+        jobs = find_jobs(found, work, prepare_settings(settings), only=only, salt=salt)
         committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
         return prepare_cases(found, jobs, work, settings, committed, executor, progress)
 
@@ -85,6 +92,7 @@ def build_store(
     *,
     overwrite: bool = False,
     only: frozenset[str] | None = None,
+    salt: str | None = None,
 ) -> BuildSummary:
     """Both stages and the commit. What an earlier run finished is not done again.
 
@@ -95,7 +103,9 @@ def build_store(
     store = open_files(out)
     with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
-        prepared = prepare_datasets(datasets, work, settings, executor, progress, only=only, base=base)
+        prepared = prepare_datasets(
+            datasets, work, settings, executor, progress, only=only, salt=salt, base=base
+        )
         return _encode(store, out, work, settings, base, generation, prepared, executor, progress, lock)
 
 
@@ -113,10 +123,10 @@ def encode_prepared(
     with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
         roster = read_roster(work)
-        if roster.rule != settings.intensity_rule:
+        if roster.settings != asdict(prepare_settings(settings)):
             msg = (
-                f"{work} was prepared with the intensity rule {roster.rule!r}, and {settings.intensity_rule!r} is asked "
-                "for. Give the preset that it was prepared with, or prepare again."
+                f"{work} was prepared with {roster.settings}, and {asdict(prepare_settings(settings))} is asked for. "
+                "Give the preset and options that it was prepared with, or prepare again."
             )
             raise BuildError(msg)
         journal = read_journal(work / "journal")

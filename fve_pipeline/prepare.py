@@ -23,24 +23,52 @@ from fve_pipeline.facts import CaseFacts, Failure, SourceStat
 from fve_pipeline.intensity import parse_window, to_uint8
 from fve_pipeline.statistics import class_facts, gradient_energy, quantiles_uint8
 from fve_pipeline.store.files import open_files
+from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.volume import write_volume
-from fve_pipeline.volume import Volume, hash_files, read_header, read_image, read_labels, source_files
+from fve_pipeline.volume import Header, Volume, hash_files, read_header, read_image, read_labels, source_files
 
 __all__ = [
     "PREPARE_VERSION",
     "PrepareJob",
+    "PrepareSettings",
     "checked_labels",
     "fingerprint",
     "hash_sources",
     "job_from_recipe",
     "predicted_bytes",
     "prepare_case",
+    "prepare_settings",
     "recipe",
     "source_stats",
 ]
 
 # Raised whenever the same case and settings would give other prepared bytes.
 PREPARE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSettings:
+    """What a build asks of this stage, the same for all its cases.
+
+    ``rule`` and ``percentiles_over`` are :mod:`fve_pipeline.intensity`'s. ``nonfinite`` replaces NaN and infinite
+    voxels, which are refused when it is None; ``resample_tilt`` straightens a tilted gantry's series, which is
+    refused otherwise.
+    """
+
+    rule: str = "window"
+    percentiles_over: str = "positive"
+    nonfinite: float | None = None
+    resample_tilt: bool = False
+
+
+def prepare_settings(settings: StoreSettings) -> PrepareSettings:
+    """The part of the settings that the prepare stage takes."""
+    return PrepareSettings(
+        rule=settings.intensity_rule,
+        percentiles_over=settings.percentiles_over,
+        nonfinite=settings.nonfinite,
+        resample_tilt=settings.resample_tilt,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +82,7 @@ class PrepareJob:
     case: Case
     root: str
     work: str
-    rule: str
-    percentiles_over: str
+    settings: PrepareSettings
     classes: tuple[tuple[int, tuple[int, ...]], ...]
     declared: tuple[int, ...] | None
     mask_dtype: str
@@ -83,7 +110,7 @@ def predicted_bytes(job: PrepareJob) -> int:
     case then fails before any voxel is read."""
     case = job.case
     try:
-        header = read_header(Path(job.root) / case.image, series=case.series)
+        header = read_header(Path(job.root) / case.image, series=case.series, name=case.image)
     except FveError:
         return 0
     voxels = int(np.prod(header.shape))
@@ -139,7 +166,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     group = f"{case.dataset}/{hashlib.sha256(case.id.encode()).hexdigest()[:16]}-{made[:8]}"
     files = open_files(Path(job.work) / "prepared")
 
-    geometry: Volume | None = None
+    geometry: Header | None = None
     source: tuple[str, int | None] | None = None
     volume: Volume | None = None
     pixels = hashlib.sha256()
@@ -151,7 +178,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         wanted = (rendition.image or case.image, rendition.channel)
         if volume is None or wanted != source:
             volume = None  # let the last one go before the next is read
-            volume = _read(case, rendition, root)
+            volume = _read(job, rendition)
             source = wanted
             notes.extend(note for note in volume.notes if note not in notes)
         geometry = _same_grid(geometry, volume, wanted[0])
@@ -159,9 +186,9 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         image, decision = to_uint8(
             volume.array,
             modality=case.modality,
-            rule=job.rule,
+            rule=job.settings.rule,
             window=window,
-            percentiles_over=job.percentiles_over,
+            percentiles_over=job.settings.percentiles_over,
             scaled=case.scaled,
         )
         decisions.append(f"{rendition.name}: {decision}")
@@ -197,7 +224,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         labels=tuple(label.path for label in case.labels),
         labels_sha256=_label_hashes(case, root),
         stats=stats,
-        shape=_int_triple(geometry.array.shape),
+        shape=_int_triple(geometry.shape),
         spacing=geometry.spacing,
         affine=tuple(_row(row) for row in geometry.affine),
         orientation=geometry.orientation,
@@ -213,19 +240,28 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     )
 
 
-def _read(case: Case, rendition: Rendition, root: Path) -> Volume:
-    path = root / (rendition.image or case.image)
-    return read_image(path, series=case.series, channel=rendition.channel, modality=case.modality)
+def _read(job: PrepareJob, rendition: Rendition) -> Volume:
+    case = job.case
+    path = rendition.image or case.image
+    return read_image(
+        Path(job.root) / path,
+        series=case.series,
+        channel=rendition.channel,
+        modality=case.modality,
+        nonfinite=job.settings.nonfinite,
+        resample_tilt=job.settings.resample_tilt,
+        name=path,
+    )
 
 
-def _same_grid(first: Volume | None, volume: Volume, path: str) -> Volume:
+def _same_grid(first: Header | None, volume: Volume, path: str) -> Header:
     """Renditions of one case share its labels, so they must lie on one grid."""
     if first is None:
-        return volume
-    if first.array.shape != volume.array.shape or not np.allclose(first.affine, volume.affine, atol=1e-3):
+        return volume.header
+    if first.shape != volume.shape or not np.allclose(first.affine, volume.affine, atol=1e-3):
         msg = (
-            f"{path}: shape {volume.array.shape} (z,y,x) with spacing {volume.spacing} mm differs from the first "
-            f"rendition's {first.array.shape} with {first.spacing} mm. Renditions of one case share its labels: "
+            f"{path}: shape {volume.shape} (z,y,x) with spacing {volume.spacing} mm differs from the first "
+            f"rendition's {first.shape} with {first.spacing} mm. Renditions of one case share its labels: "
             "register them to one grid, or make them cases of their own."
         )
         raise GeometryError(msg)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts, Failure
 from fve_pipeline.journal import Journal, read_journal
-from fve_pipeline.prepare import PrepareJob, predicted_bytes, prepare_case
+from fve_pipeline.prepare import PrepareJob, predicted_bytes, prepare_case, prepare_settings
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import Roster, describe_dataset, write_roster
 from fve_pipeline.sources import Dataset, is_current, refuse_changed_sources
@@ -68,8 +68,8 @@ def prepare_cases(
                 raise BuildError(msg)
     done = [job.case.id for job in new if job.case.id not in failures]
     roster = Roster(
-        rule=settings.intensity_rule,
-        percentiles_over=settings.percentiles_over,
+        settings=asdict(prepare_settings(settings)),
+        subject_salt=settings.subject_salt,
         datasets=tuple(describe_dataset(dataset.catalog) for dataset in datasets),
         cases=tuple(job.case.id for job in jobs if job.case.id not in failures),
         failures=tuple(failures[job.case.id] for job in new if job.case.id in failures),

@@ -57,11 +57,11 @@ class RosterDataset(_Frozen):
 
 
 class Roster(_Frozen):
-    """``cases`` are the ids of prepared cases, in catalog order; ``rule`` and ``percentiles_over`` are the intensity
-    settings that they were prepared with."""
+    """``cases`` are the ids of prepared cases, in catalog order; ``settings`` are those of the
+    prepare stage that made them, and ``subject_salt`` is the store's."""
 
-    rule: str
-    percentiles_over: str
+    settings: dict[str, str | float | bool | None]
+    subject_salt: str | None
     datasets: tuple[RosterDataset, ...]
     cases: tuple[str, ...]
     failures: tuple[Failure, ...]

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.execution import Executor, Task, is_environment_fault
 from fve_pipeline.facts import Failure
-from fve_pipeline.prepare import PrepareJob, checked_labels, hash_sources, source_stats
+from fve_pipeline.prepare import PrepareJob, PrepareSettings, checked_labels, hash_sources, source_stats
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import describe_dataset
 from fve_pipeline.rows import class_rows
@@ -70,7 +70,7 @@ def scan_datasets(
         msg = f"{out} is not empty and holds no scan: name another folder"
         raise BuildError(msg)
     found = expand_datasets(datasets)
-    jobs = find_jobs(found, Path(), "window", "positive", None)
+    jobs = find_jobs(found, Path(), PrepareSettings())
     progress.stage("scan", len(jobs), "cases")
     rows: dict[str, dict[str, Any]] = {}
     failures: dict[str, Failure] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fve_pipeline.case import Case
@@ -11,10 +12,10 @@ from fve_pipeline.catalog import Catalog, discover, expand
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts
-from fve_pipeline.prepare import PrepareJob, fingerprint, hash_sources, source_stats
+from fve_pipeline.prepare import PrepareJob, PrepareSettings, fingerprint, hash_sources, source_stats
 from fve_pipeline.progress import Progress
 
-__all__ = ["Dataset", "expand_datasets", "find_jobs", "is_current", "refuse_changed_sources"]
+__all__ = ["Dataset", "expand_datasets", "find_jobs", "is_current", "refuse_changed_sources", "salted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,25 @@ def expand_datasets(datasets: Iterable[Dataset]) -> list[Dataset]:
 
 
 def find_jobs(
-    datasets: Sequence[Dataset], work: Path, rule: str, percentiles_over: str, only: frozenset[str] | None
+    datasets: Sequence[Dataset],
+    work: Path,
+    settings: PrepareSettings,
+    *,
+    only: frozenset[str] | None = None,
+    salt: str | None = None,
 ) -> list[PrepareJob]:
-    """One job a case, in catalog order. ``only`` keeps the cases of a selection.
+    """One job a case, in catalog order. ``only`` keeps the cases of a selection; with a ``salt``, subjects are
+    known by their salted hash.
 
     Raises BuildError when the selection names cases that are not there.
     """
     jobs = [
-        prepare_job(case, dataset, work, rule, percentiles_over)
+        _job(
+            case if salt is None else replace(case, subject=salted(case.subject, salt)),
+            dataset,
+            work,
+            settings,
+        )
         for dataset in datasets
         for case in discover(dataset.catalog, dataset.root)
     ]
@@ -64,14 +76,18 @@ def find_jobs(
     return [job for job in jobs if job.case.id in only]
 
 
-def prepare_job(case: Case, dataset: Dataset, work: Path, rule: str, percentiles_over: str) -> PrepareJob:
+def salted(text: str, salt: str) -> str:
+    """What a subject is called when its name shall not be known: equal names stay equal."""
+    return hashlib.sha256(f"{salt}\0{text}".encode()).hexdigest()[:16]
+
+
+def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings) -> PrepareJob:
     catalog = dataset.catalog
     return PrepareJob(
         case=case,
         root=str(dataset.root),
         work=str(work),
-        rule=rule,
-        percentiles_over=catalog.percentiles_over or percentiles_over,
+        settings=replace(settings, percentiles_over=catalog.percentiles_over or settings.percentiles_over),
         classes=tuple((spec.id, spec.ids) for spec in catalog.classes),
         declared=None if catalog.instance else tuple(sorted(catalog.declared_ids)),
         mask_dtype=catalog.mask_dtype,

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import tiny
 import zarr
 
 import fve_pipeline
 from fve_pipeline.build import BuildSummary, build_store, encode_prepared, prepare_datasets
+from fve_pipeline.catalog import load_catalog
+from fve_pipeline.cohort.make import make_dicom_case
 from fve_pipeline.encoding import encode
 from fve_pipeline.errors import BuildError, StoreLockedError
 from fve_pipeline.execution import Executor, cluster
 from fve_pipeline.progress import Silent
+from fve_pipeline.sources import Dataset, salted
 from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import open_store
@@ -244,6 +248,53 @@ def test_wide_masks_keep_the_content_checkable(cohort: Path, tmp_path: Path, exe
     build(cohort, out, executor, changes={"mask_dtype": "uint16"})  # as beside an instance dataset
     assert open_store(out).masks.dtype == np.uint16
     assert verify(open_store(out), deep=True) == []
+
+
+def test_subjects_are_hashed_with_a_salt_on_request(tmp_path: Path, executor: Run) -> None:
+    root, out = tiny.write_cohort(tmp_path / "c", 2), tmp_path / "slices.zarr"
+    build(root, out, executor, salt="pepper")
+    subjects = set(open_store(out).index.column("subject").to_pylist())
+    assert subjects == {salted("tiny/c00", "pepper"), salted("tiny/c01", "pepper")}
+    assert b"pepper" not in b"".join(tiny.bytes_of(out).values())
+
+
+def test_nothing_of_a_dicom_header_but_the_schema_reaches_store_or_work(
+    tmp_path: Path, executor: Run
+) -> None:
+    make_dicom_case(tmp_path / "root/ct_dicom/one", 0, size=48)
+    secrets = set()
+    for path in (tmp_path / "root/ct_dicom/one/series").iterdir():
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        for element in header:
+            personal = element.keyword.startswith(("Patient", "Referring", "Institution", "Accession"))
+            if (
+                (personal or element.VR == "UI")
+                and element.keyword != "PatientPosition"
+                and len(str(element.value)) > 3
+            ):
+                secrets.add(str(element.value).encode())
+    secrets -= {b"1.2.840.10008.5.1.4.1.1.2"}  # CT Image Storage: a kind of file, nobody's name
+    assert any(b"^" in secret for secret in secrets), "the made series should name a patient"
+    out = tmp_path / "slices.zarr"
+    dataset = Dataset(load_catalog("demo_ct_dicom"), tmp_path / "root")
+    build_store([dataset], str(out), tmp_path / "w", tiny.settings(), executor, Silent())
+    tables = [open_store(out).index, open_store(out).cases, open_store(out).classes]
+    plain = b"".join(str(table.to_pylist()).encode() for table in tables)
+    written = b"".join([*tiny.bytes_of(out).values(), *tiny.bytes_of(tmp_path / "w").values(), plain])
+    assert not [secret for secret in secrets if secret in written]
+
+
+def test_nan_is_refused_or_replaced_on_request(tmp_path: Path, executor: Run) -> None:
+    root = tiny.write_cohort(tmp_path / "c", 2)
+    image, _ = tiny.volume(0)
+    broken = image.astype(np.float32)
+    broken[2, 3, 4] = np.nan
+    tiny.write_nifti(root / "c00_ct.nii.gz", broken)
+    summary = build(root, tmp_path / "a.zarr", executor)
+    assert [failure.case for failure in summary.failures] == ["tiny/c00"]
+    assert not build(root, tmp_path / "b.zarr", executor, changes={"nonfinite": -1000.0}).failures
+    notes = open_store(tmp_path / "b.zarr").cases.column("notes").to_pylist()[0]
+    assert any("1 " in note for note in notes), notes
 
 
 def test_zarr_alone_reads_it(built: Path) -> None:

@@ -15,13 +15,16 @@ from fve_pipeline.cli.options import (
     Catalogs,
     Codec,
     Downsample,
+    HashSubjects,
     Json,
     Memory,
+    Nonfinite,
     Only,
     Order,
     Overwrite,
     Percentiles,
     Preset,
+    ResampleTilt,
     Resize,
     Roots,
     Scheduler,
@@ -37,6 +40,7 @@ from fve_pipeline.cli.options import (
     Workers,
     datasets_of,
     memory_of,
+    salt_mark,
     selected_cases,
     settings_of,
 )
@@ -65,6 +69,9 @@ def build(
     downsample: Downsample = None,
     resize: Resize = None,
     percentiles: Percentiles = None,
+    nonfinite: Nonfinite = None,
+    resample_tilt: ResampleTilt = False,
+    hash_subjects: HashSubjects = None,
     storage: Storage = "encoded",
     codec: Codec = None,
     shard_size: ShardSize = "64MB",
@@ -109,6 +116,9 @@ def build(
         "downsample": downsample,
         "resize": resize,
         "percentiles_over": percentiles,
+        "nonfinite": nonfinite,
+        "resample_tilt": resample_tilt,
+        "subject_salt": salt_mark(hash_subjects),
         "storage": storage,
         "codec": codec,
         "seed": seed,
@@ -131,7 +141,15 @@ def build(
     folder = (work or default_work(out)).absolute()
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         summary = build_store(
-            datasets, out, folder, settings, executor, bars, overwrite=overwrite, only=chosen
+            datasets,
+            out,
+            folder,
+            settings,
+            executor,
+            bars,
+            overwrite=overwrite,
+            only=chosen,
+            salt=hash_subjects,
         )
     finish(summary, started, as_json)
 
@@ -141,10 +159,11 @@ def _forecast(
 ) -> None:
     from fve_pipeline.dry_run import forecast
     from fve_pipeline.encode_stage import plan_settings
+    from fve_pipeline.prepare import prepare_settings
     from fve_pipeline.sources import expand_datasets, find_jobs
 
     found = expand_datasets(datasets)
-    jobs = find_jobs(found, Path(), settings.intensity_rule, settings.percentiles_over, only)
+    jobs = find_jobs(found, Path(), prepare_settings(settings), only=only)
     predicted = forecast(jobs, settings, plan_settings(settings))
     if as_json:
         print_json(dataclasses.asdict(predicted))

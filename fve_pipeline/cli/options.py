@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,13 +21,16 @@ __all__ = [
     "Catalogs",
     "Codec",
     "Downsample",
+    "HashSubjects",
     "Json",
     "Memory",
+    "Nonfinite",
     "Only",
     "Order",
     "Overwrite",
     "Percentiles",
     "Preset",
+    "ResampleTilt",
     "Resize",
     "Roots",
     "Scheduler",
@@ -45,12 +49,14 @@ __all__ = [
     "memory_of",
     "prepared_settings",
     "roots_of",
+    "salt_mark",
     "selected_cases",
     "settings_of",
 ]
 
 _RUN = "How it runs"
 _SLICES = "How slices are made"
+_READING = "How files are read"
 
 Catalogs = Annotated[
     list[str],
@@ -96,6 +102,29 @@ Resize = Annotated[str | None, typer.Option(help="opencv | released.", rich_help
 Percentiles = Annotated[
     str | None,
     typer.Option(help="positive | all: voxels that percentiles are over.", rich_help_panel=_SLICES),
+]
+Nonfinite = Annotated[
+    float | None,
+    typer.Option(
+        "--replace-nonfinite",
+        help="Replace NaN and infinite voxels by this; refused otherwise.",
+        rich_help_panel=_READING,
+    ),
+]
+ResampleTilt = Annotated[
+    bool,
+    typer.Option(
+        "--resample-tilt", help="Straighten tilted CT gantries; refused otherwise.", rich_help_panel=_READING
+    ),
+]
+HashSubjects = Annotated[
+    str | None,
+    typer.Option(
+        "--hash-subjects",
+        metavar="SALT",
+        help="Store salted hashes in place of subject names.",
+        rich_help_panel=_READING,
+    ),
 ]
 Storage = Annotated[
     str,
@@ -205,7 +234,8 @@ def prepared_settings(preset: str, given: Mapping[str, Any], work: Path, shard_s
 
     roster = read_roster(work)
     wide = any(dataset.mask_dtype == "uint16" for dataset in roster.datasets)
-    given = {**given, "percentiles_over": roster.percentiles_over}
+    prepared = {name: roster.settings[name] for name in ("percentiles_over", "nonfinite", "resample_tilt")}
+    given = {**given, **prepared, "subject_salt": roster.subject_salt}
     return _settings(preset, given, "uint16" if wide else "uint8", shard_size)
 
 
@@ -234,6 +264,11 @@ def _settings(preset: str, given: Mapping[str, Any], masks: str, shard_size: str
         name = ".".join(map(str, first["loc"]))
         text = f"{first['msg']} (found {first['input']!r})" if name else first["msg"]
         raise typer.BadParameter(text, param_hint=f"--{option.get(name, name)}" if name else None) from error
+
+
+def salt_mark(salt: str | None) -> str | None:
+    """What a store records of a salt: enough to refuse another one, too little to find it."""
+    return None if salt is None else hashlib.sha256(f"salt\0{salt}".encode()).hexdigest()[:16]
 
 
 def selected_cases(only: Path | None) -> frozenset[str] | None:

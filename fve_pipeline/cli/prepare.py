@@ -10,16 +10,20 @@ import typer
 
 from fve_pipeline.cli.options import (
     Catalogs,
+    HashSubjects,
     Json,
     Memory,
+    Nonfinite,
     Only,
     Percentiles,
     Preset,
+    ResampleTilt,
     Roots,
     Scheduler,
     Workers,
     datasets_of,
     memory_of,
+    salt_mark,
     selected_cases,
     settings_of,
 )
@@ -35,6 +39,9 @@ def prepare(
     work: Annotated[Path, typer.Option(help="Folder of the prepared store.")],
     preset: Preset = "paper",
     percentiles: Percentiles = None,
+    nonfinite: Nonfinite = None,
+    resample_tilt: ResampleTilt = False,
+    hash_subjects: HashSubjects = None,
     only: Only = None,
     workers: Workers = None,
     memory: Memory = None,
@@ -53,10 +60,16 @@ def prepare(
 
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)
-    settings = settings_of(preset, {"percentiles_over": percentiles}, datasets, "64MB")
+    given = {
+        "percentiles_over": percentiles,
+        "nonfinite": nonfinite,
+        "resample_tilt": resample_tilt,
+        "subject_salt": salt_mark(hash_subjects),
+    }
+    settings = settings_of(preset, given, datasets, "64MB")
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         done = prepare_datasets(
-            datasets, work.absolute(), settings, executor, bars, only=selected_cases(only)
+            datasets, work.absolute(), settings, executor, bars, only=selected_cases(only), salt=hash_subjects
         )
     failures = done.roster.failures
     if as_json:

@@ -45,6 +45,8 @@ class StoreSettings(_Model):
     store is encoded when it is read, so there they are what a reader uses unless it is told otherwise.
     ``size`` is S, the side of every slice; ``resize`` names the way there, padding included. ``intensity_rule`` is
     how images whose catalog names a window become uint8, ``percentiles_over`` how the others do.
+    ``nonfinite`` replaced NaN and infinite voxels, where there were any, and ``resample_tilt`` says whether tilted
+    series were straightened. ``subject_salt`` is a hash of the salt under which subjects are hashed, if they are.
     ``shard_samples`` is M, the samples a shard. ``seed`` and the fractions decide the split of a subject.
     """
 
@@ -57,6 +59,9 @@ class StoreSettings(_Model):
     resize: Literal["opencv", "released"] = "opencv"
     intensity_rule: Literal["window", "medsam"] = "window"
     percentiles_over: Literal["positive", "all"] = "positive"
+    nonfinite: float | None = None
+    resample_tilt: bool = False
+    subject_salt: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
     views_rule: Annotated[str, Field(pattern=VIEWS_PATTERN)] = "paper"
     training_views: bool = False
     codec: CodecName = "lz4"
