@@ -30,15 +30,14 @@ def torch_encode(volume: torch.Tensor, order: int) -> torch.Tensor:
     return torch.stack(channels, dim=-1)
 
 
-def opencv_encode(volume: np.ndarray, order: int) -> np.ndarray:
+def opencv_encode(volume: np.ndarray, order: int, out: np.ndarray) -> np.ndarray:
     """cv2.resize with INTER_AREA for the halving (once a slice), strided assignment, cv2.merge."""
-    depth, height, width = volume.shape
+    depth = len(volume)
     chains = sources(depth, order, "repeat", np.arange(depth))
     levels = [list(volume)]
     for _ in range(order - 1):
         h, w = levels[-1][0].shape
         levels.append([cv2.resize(s, (w // 2, h // 2), interpolation=cv2.INTER_AREA) for s in levels[-1]])
-    out = np.empty((depth, height, width, 3), np.uint8)
     for index in range(depth):
         channels = [volume[index]]
         for side in range(2):
