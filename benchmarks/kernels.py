@@ -100,6 +100,7 @@ def intensity(millions: int, rounds: int) -> list[Row]:
         taken = medians(
             {
                 "numpy": lambda v=volume: numpy_window(v),
+                "numpy, single precision": lambda v=volume: numpy_window_single(v),
                 "fve, one thread": lambda v=volume: rescale(v, -160, 240, -160, 240, out=out),
                 "fve, two threads": lambda v=volume: rescale(v, -160, 240, -160, 240, out=out, threads=2),
             },
@@ -120,7 +121,12 @@ def intensity(millions: int, rounds: int) -> list[Row]:
 
 
 def numpy_window(volume: np.ndarray) -> np.ndarray:
-    """As one would write it, in single precision: numpy's faster way."""
+    """As scripts write it; numpy computes integers in double precision then."""
+    return np.floor((np.clip(volume, -160.0, 240.0) + 160.0) / 400.0 * 255.0 + 0.5).astype(np.uint8)
+
+
+def numpy_window_single(volume: np.ndarray) -> np.ndarray:
+    """The same with each step kept in single precision: numpy's fastest."""
     low, span = np.float32(-160), np.float32(400)
     scaled = (np.clip(volume, -160, 240).astype(np.float32) - low) * np.float32(255) / span
     return (scaled + np.float32(0.5)).astype(np.uint8)

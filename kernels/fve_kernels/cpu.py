@@ -104,13 +104,13 @@ def _context(
     level = offset.size - 2
     image = halved[slot[chain[chain.size - 1]], offset[level] : offset[level + 1]]
     while level > 1:
-        m = halved[:, offset[level] : offset[level + 1]]
+        a, b = offset[level], offset[level + 1]
         d = 3 * level - 3
         mixed = scratch[offset[level - 1] : offset[level]]
         _mix(
-            m[slot[chain[d]]],
-            m[slot[chain[d + 1]]],
-            m[slot[chain[d + 2]]],
+            halved[slot[chain[d]], a:b],
+            halved[slot[chain[d + 1]], a:b],
+            halved[slot[chain[d + 2]], a:b],
             image,
             mixed.view(np.uint16),
             height >> level,
