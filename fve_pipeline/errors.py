@@ -17,6 +17,7 @@ __all__ = [
     "IntensityError",
     "PredictionError",
     "ReadError",
+    "ReportError",
     "StoreError",
     "StoreFormatError",
     "StoreLockedError",
@@ -50,6 +51,10 @@ class GeometryError(ReadError):
 
 class IntensityError(FveError, ValueError):
     """Voxels that no rule turns into 0..255: CT without a window, values outside what was declared."""
+
+
+class ReportError(FveError, ImportError):
+    """A picture that cannot be drawn, for want of the library that draws it."""
 
 
 class StoreError(FveError, OSError):

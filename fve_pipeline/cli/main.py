@@ -12,6 +12,7 @@ from fve_pipeline.cli.build import build
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
+from fve_pipeline.cli.explain import explain
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
@@ -41,6 +42,7 @@ app.command()(scan)
 app.add_typer(catalogs.app)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(explain)
 app.add_typer(coreset.app)
 app.command()(train)
 app.add_typer(weights_app, name="weights")

@@ -26,7 +26,7 @@ Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint16]
 Indices = NDArray[np.int64]
 
-STRIP = 16  # rows of the half-size images that are interleaved at a time: 4 × 16 × 2 × 512 bytes fit in L1+L2
+STRIP_BYTES = 1 << 18  # of each context image, mixed before it is interleaved: both stay in the L2 cache
 
 
 @register_jitable
@@ -104,13 +104,13 @@ def _context(
     level = offset.size - 2
     image = halved[slot[chain[chain.size - 1]], offset[level] : offset[level + 1]]
     while level > 1:
-        m = halved[:, offset[level] : offset[level + 1]]
+        a, b = offset[level], offset[level + 1]
         d = 3 * level - 3
         mixed = scratch[offset[level - 1] : offset[level]]
         _mix(
-            m[slot[chain[d]]],
-            m[slot[chain[d + 1]]],
-            m[slot[chain[d + 2]]],
+            halved[slot[chain[d]], a:b],
+            halved[slot[chain[d + 1]], a:b],
+            halved[slot[chain[d + 2]], a:b],
             image,
             mixed.view(np.uint16),
             height >> level,
@@ -160,15 +160,16 @@ def _encode_rows(
     ready = np.zeros(slots, np.int64)
     scratch = np.empty((2, row_bytes), np.uint8)
     w = width >> 1
-    strips = np.empty((2, 4 * STRIP * w), np.uint8)
+    strip = min(height >> 1, max(1, STRIP_BYTES // (4 * w)))
+    strips = np.empty((2, 4 * strip * w), np.uint8)
 
     for row in range(focal.size):
         for side in range(2):
             _halve_chain(volume, height, width, stride, sources[row, side], slot, offset, halved, ready)
         before = _context(height, width, sources[row, 0], slot, offset, halved, scratch[0])
         after = _context(height, width, sources[row, 1], slot, offset, halved, scratch[1])
-        for top in range(0, height >> 1, STRIP):
-            rows = min(STRIP, (height >> 1) - top)
+        for top in range(0, height >> 1, strip):
+            rows = min(strip, (height >> 1) - top)
             a, b = top * w, (top + rows) * w
             for side in range(2):
                 near = sources[row, side]

@@ -1,0 +1,70 @@
+"""fve explain: what the encoding makes of a slice of one's own volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fve_pipeline.cli.options import choice
+from fve_pipeline.cli.progress import console
+
+__all__ = ["explain"]
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(help="A volume: NIfTI, NRRD, MHA, TIFF, npz, or a DICOM folder.")],
+    out: Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")] = Path("explain.png"),
+    index: Annotated[
+        int | None, typer.Option("--slice", help="Slice number along the view. [default: the middle]", min=0)
+    ] = None,
+    order: Annotated[int, typer.Option(help="FVE order k.", min=0, max=6)] = 3,
+    view: Annotated[str, typer.Option(help="axial | coronal | sagittal.")] = "axial",
+    window: Annotated[
+        str | None, typer.Option(help="CT window: a name such as soft_tissue, or width/level in HU.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="CT, MR, … where the file doesn't say.")] = None,
+    boundary: Annotated[str, typer.Option(help="repeat | mirror: past the volume's ends.")] = "repeat",
+    downsample: Annotated[str, typer.Option(help="mean | stride.")] = "mean",
+    series: Annotated[str | None, typer.Option(help="Which series of a DICOM folder.")] = None,
+    channel: Annotated[int | None, typer.Option(help="Which channel of a 4D or multi-channel file.")] = None,
+    member: Annotated[str | None, typer.Option(help="Which array of an npz. [default: imgs]")] = None,
+) -> None:
+    """Draw a slice as it is encoded at orders 1 to K, and what the last of them decodes to.
+
+    [bold]Examples[/bold]
+
+      fve explain ct.nii.gz --window soft_tissue --slice 40 --order 3 --out explain.png
+
+      fve explain series/ --window 1500/-600 --view coronal
+
+      fve explain case.npz --order 4 --boundary mirror
+    """
+    import numpy as np
+
+    from fve_pipeline.encoding import BOUNDARIES, DOWNSAMPLINGS
+    from fve_pipeline.figures import draw_explanation, save_figure
+    from fve_pipeline.intensity import to_uint8
+    from fve_pipeline.views import VIEWS, take_view
+    from fve_pipeline.volume import read_image
+
+    choice("view", view, VIEWS)
+    choice("boundary", boundary, BOUNDARIES)
+    choice("downsample", downsample, DOWNSAMPLINGS)
+    choice("out", out.suffix, (".png", ".svg", ".pdf"))
+    volume = read_image(file, series=series, channel=channel, modality=modality, member=member)
+    slices = take_view(volume.array, view)
+    if index is None:
+        index = len(slices) // 2
+    if index >= len(slices):
+        raise typer.BadParameter(
+            f"{index}: the {view} view has slices 0 to {len(slices) - 1}", param_hint="--slice"
+        )
+    image, decision = to_uint8(slices, modality=volume.modality or "", window=window)
+    figure = draw_explanation(np.asarray(image), index, order, boundary=boundary, downsample=downsample)
+    save_figure(figure, out)
+    for note in volume.notes:
+        console.print(note, style="dim", markup=False, soft_wrap=True)
+    said = f"{decision}\n{view} slice {index} of {len(slices)}, order {order}: {out}"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
