@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fve_kernels.cpu_statistics import label_counts
 from fve_pipeline.encoding import context_depth, encode
 from fve_pipeline.plan import Segment, ShardPlan
 from fve_pipeline.resample import Fit
@@ -189,11 +190,11 @@ def count_classes(
 
     A class without label ids is instance data: every non-zero pixel is its.
     """
-    counts = np.bincount(mask.reshape(-1))
+    counts = label_counts(mask)
     ids, pixels = [], []
     for class_id, members in classes:
         if members:
-            total = sum(int(counts[label]) for label in members if label < len(counts))
+            total = sum(int(counts[label]) for label in members)
         else:
             total = int(counts[1:].sum())
         if total:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.case import Case, Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.execution import is_environment_fault
@@ -207,7 +208,8 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     volume = None
 
     labels = read_labels(case.labels, root, geometry)
-    mask = checked_labels(labels.array, job)
+    found = label_statistics(labels.array)
+    mask = checked_labels(labels.array, found.counts, job)
     notes.extend(note for note in labels.notes if note not in notes)
     write_volume(files, f"{group}/labels", mask)
     return CaseFacts(
@@ -229,7 +231,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         affine=tuple(_row(row) for row in geometry.affine),
         orientation=geometry.orientation,
         renditions=tuple(rendition.name for rendition in case.renditions),
-        classes=class_facts(mask, job.classes, geometry.spacing),
+        classes=class_facts(found, job.classes, geometry.shape, geometry.spacing),
         pixels_sha256=pixels.hexdigest(),
         quantiles=quantiles,
         gradient_energy=round(energy, 4),
@@ -268,12 +270,14 @@ def _same_grid(first: Header | None, volume: Volume, path: str) -> Header:
     return first
 
 
-def checked_labels(labels: npt.NDArray[np.uint16], job: PrepareJob) -> npt.NDArray[Any]:
-    """Refuse label ids that no class names; narrow to the dtype that the catalog implies."""
+def checked_labels(
+    labels: npt.NDArray[np.uint16], counts: npt.NDArray[np.int64], job: PrepareJob
+) -> npt.NDArray[Any]:
+    """Refuse label ids that no class names; narrow to the dtype that the catalog implies.
+
+    ``counts`` are the voxels of each id.
+    """
     if job.declared is not None:
-        counts = np.zeros(65536, dtype=np.int64)
-        for plane in labels:
-            counts += np.bincount(plane.reshape(-1), minlength=65536)
         unnamed = [int(i) for i in np.flatnonzero(counts) if i != 0 and i not in job.declared]
         if unnamed:
             found = ", ".join(f"{i} ({counts[i]:,} voxels)" for i in unnamed[:8])

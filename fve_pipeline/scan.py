@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.execution import Executor, Task, is_environment_fault
 from fve_pipeline.facts import Failure
@@ -134,7 +135,9 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
     first = case.renditions[0].image or case.image
     header = read_header(root / first, series=case.series)
     labels = read_labels(case.labels, root, _place(header))
-    classes = class_facts(checked_labels(labels.array, job), job.classes, header.spacing)
+    found = label_statistics(labels.array)
+    checked_labels(labels.array, found.counts, job)
+    classes = class_facts(found, job.classes, header.shape, header.spacing)
     source, pixels = "", ""
     if hashes:
         source, _ = hash_sources(job)

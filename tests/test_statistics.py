@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fve_kernels.cpu_statistics import histogram_uint8, label_counts, label_statistics, squared_steps
 from fve_pipeline.statistics import QUANTILES, class_facts, gradient_energy, quantiles_uint8
 
+CLASSES = [(1, (1,)), (7, (2, 3)), (9, ())]
 volumes = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=7))
 
 
@@ -22,7 +24,7 @@ def test_quantiles_are_values_of_the_image(image: np.ndarray) -> None:
 @given(hnp.arrays(np.uint16, st.tuples(*[st.integers(2, 6)] * 3), elements=st.integers(0, 4)))
 def test_class_facts_count_unions_and_instances(labels: np.ndarray) -> None:
     spacing = (2.0, 1.0, 0.5)
-    found = {f.class_id: f for f in class_facts(labels, [(1, (1,)), (7, (2, 3)), (9, ())], spacing)}
+    found = {f.class_id: f for f in class_facts(label_statistics(labels), CLASSES, labels.shape, spacing)}
     masks = {1: labels == 1, 7: np.isin(labels, (2, 3)), 9: labels > 0}
     assert set(found) == {key for key, mask in masks.items() if mask.any()}
     for key, facts in found.items():
@@ -39,3 +41,13 @@ def test_gradient_energy_of_flat_and_of_steps() -> None:
     steps[..., 2:] = 10
     assert gradient_energy(steps) == pytest.approx(4 * 100 / 24)
     assert gradient_energy(np.zeros((1, 1, 1), np.uint8)) == 0
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_kernels_count_as_numpy_does(plane: np.ndarray) -> None:
+    assert np.array_equal(histogram_uint8(plane), np.bincount(plane.reshape(-1), minlength=256))
+    assert np.array_equal(label_counts(plane), np.bincount(plane.reshape(-1), minlength=256))
+    steps = [np.diff(plane.astype(int), axis=axis) for axis in (0, 1)]
+    total = sum(int((step**2).sum()) for step in steps)
+    assert squared_steps(plane) == (total, sum(step.size for step in steps))
+    assert squared_steps(plane[::-1, ::2])[1] == squared_steps(np.ascontiguousarray(plane[::-1, ::2]))[1]
