@@ -12,10 +12,11 @@ __all__ = [
     "CheckpointError",
     "CoresetError",
     "EvaluationError",
+    "ExportError",
     "FveError",
     "GeometryError",
-    "LoadingError",
     "IntensityError",
+    "LoadingError",
     "PredictionError",
     "ReadError",
     "StoreError",
@@ -83,3 +84,7 @@ class TrainError(FveError, RuntimeError):
 
 class LoadingError(FveError, ValueError):
     """Samples that cannot be drawn or read as asked: an unknown name, stores that do not mix, a refused option."""
+
+
+class ExportError(FveError, ValueError):
+    """Samples that another format cannot hold: too many instances for 8 bits, a folder that is not empty."""

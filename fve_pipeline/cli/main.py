@@ -12,6 +12,7 @@ from fve_pipeline.cli.build import build
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
+from fve_pipeline.cli.export import export
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
@@ -37,6 +38,7 @@ app.command()(prepare)
 app.command()(encode)
 app.command()(info)
 app.command()(verify)
+app.command()(export)
 app.command()(scan)
 app.add_typer(catalogs.app)
 app.command()(predict)
