@@ -12,9 +12,11 @@ __all__ = [
     "CheckpointError",
     "CoresetError",
     "EvaluationError",
+    "ExportError",
     "FveError",
     "GeometryError",
     "IntensityError",
+    "LoadingError",
     "PredictionError",
     "ReadError",
     "ReportError",
@@ -83,3 +85,11 @@ class PredictionError(FveError, ValueError):
 
 class TrainError(FveError, RuntimeError):
     """Training that cannot start or go on; the message says what to change."""
+
+
+class LoadingError(FveError, ValueError):
+    """Samples that cannot be drawn or read as asked: an unknown name, stores that do not mix, a refused option."""
+
+
+class ExportError(FveError, ValueError):
+    """Samples that another format cannot hold: too many instances for 8 bits, a folder that is not empty."""

@@ -79,6 +79,24 @@ class Fit:
         columns = _way_back(self.padded[1], self.size, self.method)[left : left + width]
         return np.take(np.take(slices, rows, axis=1), columns, axis=2)
 
+    def restore_images(self, slices: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Grey slices (n, size, size) uint8 back to (n, H, W), without padding.
+
+        Enlarged slices are averaged over areas, reduced ones interpolated; unlike masks they do not come back
+        exactly, unless ``size`` is the padded side.
+        """
+        (top, left), (height, width), (rows, columns) = self.offset, self.shape, self.padded
+        mode = cv2.INTER_AREA if self.size > max(self.padded) else cv2.INTER_CUBIC
+        out = np.empty((len(slices), height, width), np.uint8)
+        for source, target in zip(slices, out, strict=True):
+            padded = (
+                source
+                if source.shape == self.padded
+                else cv2.resize(source, (columns, rows), interpolation=mode)
+            )
+            target[:] = padded[top : top + height, left : left + width]
+        return out
+
     def _resize(self, slices: NDArray[Any], mode: int, out: NDArray[Any] | None) -> NDArray[Any]:
         size, (top, left), (height, width) = self.size, self.offset, self.shape
         if slices.shape[1:] != self.shape:

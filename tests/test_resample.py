@@ -128,3 +128,16 @@ def test_what_does_not_fit_is_refused() -> None:
         Fit((20, 30), 48).images(slices)
     with pytest.raises(ValueError, match="uint16"):
         Fit((20, 32), 48).images(slices, np.empty((1, 48, 48), np.uint16))
+
+
+@pytest.mark.parametrize("method", ["opencv", "released"])
+@pytest.mark.parametrize("size", [48, 64, 160])
+def test_images_come_back_where_they_were(method: ResizeMethod, size: int) -> None:
+    y, x = np.indices((40, 64))
+    smooth = (127 + 60 * np.sin(y / 6) + 60 * np.cos(x / 7)).astype(np.uint8)[None]
+    fit = Fit((40, 64), size, method)
+    back = fit.restore_images(fit.images(smooth))
+    assert back.shape == smooth.shape
+    assert np.abs(back.astype(int) - smooth).mean() < 2
+    if size == 64:
+        assert np.array_equal(back, smooth)

@@ -13,6 +13,7 @@ from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.explain import explain
+from fve_pipeline.cli.export import export
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
@@ -38,6 +39,7 @@ app.command()(prepare)
 app.command()(encode)
 app.command()(info)
 app.command()(verify)
+app.command()(export)
 app.command()(scan)
 app.add_typer(catalogs.app)
 app.command()(predict)

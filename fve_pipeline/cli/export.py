@@ -1,0 +1,79 @@
+"""fve export: a store in the formats that other people's programs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fve_pipeline.cli.options import Json, choice
+from fve_pipeline.cli.progress import Bars, console, errors
+from fve_pipeline.cli.running import print_json
+
+__all__ = ["export"]
+
+_FORMATS = ("reference-png", "challenge-npz", "nnunet", "croissant")
+
+
+def export(
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    to: Annotated[str, typer.Option(help=" | ".join(_FORMATS))],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="An empty folder; for croissant a file. Default there: croissant.json in the store."
+        ),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Only this dataset; repeatable. Default: all.")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Only this split; repeatable. Default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a store's samples for another program, or what is in it for a catalogue of datasets.
+
+    reference-png: train/, train_mask/ and train.json a dataset, as BiomedParse's fine-tuning reads them.
+    challenge-npz: imgs, gts and spacing a case, and class_prompts.json. nnunet: Dataset501_NAME and so on.
+    croissant: metadata with licences and checksums, as JSON-LD.
+
+    What a format cannot hold, such as classes that are unions of labels, is left out and said.
+
+    [bold]Examples[/bold]
+
+      fve export slices.zarr --to reference-png --out png
+
+      fve export slices.zarr --to nnunet --dataset amos22_ct --out nnUNet_raw
+
+      fve export slices.zarr --to croissant
+    """
+    from fve_pipeline.export.challenge import export_challenge
+    from fve_pipeline.export.croissant import export_croissant
+    from fve_pipeline.export.nnunet import export_nnunet
+    from fve_pipeline.export.reference_png import export_reference_png
+    from fve_pipeline.store.reader import open_store
+
+    choice("to", to, _FORMATS)
+    opened = open_store(store)
+    notes: list[str] = []
+    if to == "croissant":
+        out = out or Path(store) / "croissant.json"
+        export_croissant(opened, out, Path(store).name.removesuffix(".zarr"))
+    elif out is None:
+        raise typer.BadParameter("give an empty folder", param_hint="--out")
+    else:
+        writers = {
+            "reference-png": export_reference_png,
+            "challenge-npz": export_challenge,
+            "nnunet": export_nnunet,
+        }
+        with Bars(as_json) as bars:
+            notes = writers[to](opened, out, bars, datasets=dataset or (), splits=split or ())
+    if as_json:
+        print_json({"to": to, "out": str(out), "left_out": notes})
+        return
+    for note in notes:
+        errors.print(note, style="yellow", markup=False, highlight=False)
+    console.print(f"{store} written as {to}: {out}", markup=False, highlight=False)

@@ -1,0 +1,1 @@
+"""Stores in the formats that other people's programs read."""

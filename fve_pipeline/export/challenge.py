@@ -1,0 +1,59 @@
+"""A file a case as the CVPR 2025 challenge's data come: npz with imgs, gts and spacing, and the prompt file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fve_pipeline.errors import ExportError
+from fve_pipeline.export.reference_png import class_prompts
+from fve_pipeline.export.volumes import classes_of, empty_folder, primary, stored_runs
+from fve_pipeline.progress import Progress
+from fve_pipeline.store.reader import Store
+
+__all__ = ["export_challenge"]
+
+
+def export_challenge(
+    store: Store,
+    out: Path,
+    progress: Progress,
+    *,
+    datasets: Collection[str] = (),
+    splits: Collection[str] = (),
+) -> list[str]:
+    """Write ``out/SPLIT/DATASET/case.npz`` for every case and rendition, and ``out/class_prompts.json``.
+
+    ``imgs`` and ``gts`` are (z, y, x) uint8 in the volume's own geometry, ``spacing`` is (x, y, z) in mm.
+    Returns what could not be kept. Raises ExportError for a case of more than 255 instances, which uint8 would
+    number wrongly.
+    """
+    empty_folder(out)
+    runs = primary(list(stored_runs(store, datasets, splits)))
+    progress.stage("write npz", len(runs), "volumes")
+    renditions: dict[str, set[str]] = {}
+    for run in runs:
+        renditions.setdefault(run.dataset, set()).add(run.rendition)
+    prompts: dict[str, dict[str, Any]] = {}
+    notes = []
+    for dataset in renditions:
+        prompts[dataset], dropped = class_prompts(classes_of(store, dataset))
+        notes += [f"{dataset}: no label of its own for {name}: left out" for name in dropped]
+    for run in runs:
+        labels = run.labels()
+        if labels.max(initial=0) > 255:
+            msg = f"{run.case}: label id {labels.max()}; the challenge's gts hold 255. Leave it out with --dataset"
+            raise ExportError(msg)
+        folder = out / run.split / run.dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        several = len(renditions[run.dataset]) > 1
+        path = folder / (f"{run.name}_{run.rendition}.npz" if several else f"{run.name}.npz")
+        spacing = np.array(run.spacing[::-1], float)
+        np.savez_compressed(path, imgs=run.image(), gts=labels.astype(np.uint8), spacing=spacing)
+        progress.advance()
+    (out / "class_prompts.json").write_text(json.dumps(prompts, indent=1))
+    return notes

@@ -1,0 +1,104 @@
+"""nnU-Net's raw data format: one dataset folder for each of the store's, renditions as channels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fve_pipeline.export.volumes import (
+    StoredClass,
+    StoredRun,
+    classes_of,
+    empty_folder,
+    primary,
+    stored_runs,
+)
+from fve_pipeline.progress import Progress
+from fve_pipeline.store.reader import Store
+from fve_pipeline.volume import write_labels
+
+__all__ = ["export_nnunet"]
+
+
+def export_nnunet(
+    store: Store,
+    out: Path,
+    progress: Progress,
+    *,
+    datasets: Collection[str] = (),
+    splits: Collection[str] = (),
+    first_number: int = 501,
+) -> list[str]:
+    """Write ``out/Dataset501_NAME/`` and so on: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json, splits.
+
+    Volumes are in their own geometry, as uint8 after windowing; a case's renditions are its channels. Labels are
+    numbered 1, 2, …; instances become one class. Cases of the split "test" go to imagesTs, the split "val" is
+    the one fold of splits_final.json. Returns what could not be kept.
+    """
+    empty_folder(out)
+    runs = primary(list(stored_runs(store, datasets, splits)))
+    progress.stage("write NIfTI", len(runs), "volumes")
+    notes = []
+    for number, dataset in enumerate(dict.fromkeys(run.dataset for run in runs), start=first_number):
+        classes = classes_of(store, dataset)
+        notes += [
+            f"{dataset}: {c.name} is a union, which nnU-Net calls a region: left out"
+            for c in classes
+            if c.label is None
+        ]
+        folder = out / f"Dataset{number:03d}_{dataset}"
+        _write_dataset(folder, [run for run in runs if run.dataset == dataset], classes, progress)
+    return notes
+
+
+def _write_dataset(
+    folder: Path, runs: Sequence[StoredRun], classes: Sequence[StoredClass], progress: Progress
+) -> None:
+    channels = list(dict.fromkeys(run.rendition for run in runs))
+    numbers = {c.label: i for i, c in enumerate((c for c in classes if c.label is not None), start=1)}
+    cases: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        cases.setdefault(run.case, []).append(run)
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True)
+    folds: dict[str, list[str]] = {"train": [], "val": []}
+    for own in cases.values():
+        name, part = own[0].name, "Ts" if own[0].split == "test" else "Tr"
+        labels: NDArray[np.uint8] | None = None
+        for run in own:
+            (folder / f"images{part}").mkdir(exist_ok=True)
+            path = folder / f"images{part}" / f"{name}_{channels.index(run.rendition):04d}.nii.gz"
+            write_labels(path, run.image(), run.affine)  # writes any unsigned volume
+            found = _renumber(run.labels(), numbers, any(c.instance for c in classes))
+            labels = found if labels is None else np.maximum(labels, found)
+            progress.advance()
+        (folder / f"labels{part}").mkdir(exist_ok=True)
+        if labels is not None:
+            write_labels(folder / f"labels{part}" / f"{name}.nii.gz", labels, own[0].affine)
+        if part == "Tr":
+            folds["val" if own[0].split == "val" else "train"].append(name)
+    described: dict[str, Any] = {
+        "channel_names": {str(i): channel for i, channel in enumerate(channels)},
+        "labels": {"background": 0} | {c.name: numbers[c.label] for c in classes if c.label is not None},
+        "numTraining": sum(len(names) for names in folds.values()),
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps(described, indent=1))
+    (folder / "splits_final.json").write_text(json.dumps([folds], indent=1))
+
+
+def _renumber(labels: NDArray[Any], numbers: dict[int | None, int], instance: bool) -> NDArray[np.uint8]:
+    """Labels as nnU-Net numbers them; every instance is 1."""
+    if instance:
+        return (labels > 0).astype(np.uint8)
+    table = np.zeros(int(labels.max(initial=0)) + 1, np.uint8)
+    for label, number in numbers.items():
+        if label is not None and label < len(table):
+            table[label] = number
+    renumbered: NDArray[np.uint8] = table[labels]
+    return renumbered

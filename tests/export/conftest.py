@@ -1,0 +1,40 @@
+"""A store of all that an export must cope with: renditions, unions, instances, three views, padding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fve_pipeline.build import build_store
+from fve_pipeline.catalog import load_catalog
+from fve_pipeline.cohort import make_cohort
+from fve_pipeline.execution import Executor
+from fve_pipeline.presets import PRESETS
+from fve_pipeline.progress import Silent
+from fve_pipeline.sources import Dataset
+from fve_pipeline.store.schema import StoreSettings
+
+CATALOGS = ("demo_ct", "demo_npz", "demo_microscopy")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) -> tuple[Path, Path]:
+    """A store of size 64, larger than every slice, so that masks come back exactly; and its cohort."""
+    root = tmp_path_factory.mktemp("export")
+    make_cohort(root / "cohort", cases_per_kind=2, size=40)
+    settings = {
+        "preset": "paper",
+        **PRESETS["paper"],
+        "size": 64,
+        "shard_samples": 40,
+        "training_views": True,
+        "mask_dtype": "uint16",
+        "val_fraction": 0.4,
+        "seed": 3,
+    }
+    datasets = [Dataset(load_catalog(name), root / "cohort") for name in CATALOGS]
+    validated = StoreSettings.model_validate(settings)
+    build_store(datasets, str(root / "slices.zarr"), root / "work", validated, executor, Silent())
+    return root / "slices.zarr", root / "cohort"
