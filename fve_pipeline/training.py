@@ -110,7 +110,10 @@ class _Run:
         self.model = model.to(ranks.device).train()
         self.model.recompute_activations(config.run.recompute)
         self.optimiser = torch.optim.AdamW(
-            trainable(model), lr=config.optimisation.lr, weight_decay=config.optimisation.weight_decay
+            trainable(model),
+            lr=config.optimisation.lr,
+            weight_decay=config.optimisation.weight_decay,
+            fused=True,
         )
         if config.run.compile:
             self.model.backbone.compile()
