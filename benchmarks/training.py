@@ -73,7 +73,7 @@ def main() -> None:
             "run": {"precision": args.precision, "device": args.device, "recompute": args.recompute},
         }
     )
-    data = StoreTraining([open_store(args.store)])
+    data = StoreTraining([open_store(args.store)], settings.data)
     size = data.settings["size"]
     model, _ = build_model(settings.model, 0)
     ranks = Ranks(0, 1, torch.device(args.device))
@@ -83,7 +83,7 @@ def main() -> None:
     def endless() -> Iterator[Batch]:
         epoch = 0
         while True:
-            yield from data.batches(0, epoch, share, 0)
+            yield from data.batches(epoch, share, 0)
             epoch += 1
 
     watch = Stopwatch()
