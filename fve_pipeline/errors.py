@@ -14,6 +14,7 @@ __all__ = [
     "EvaluationError",
     "FveError",
     "GeometryError",
+    "LoadingError",
     "IntensityError",
     "PredictionError",
     "ReadError",
@@ -78,3 +79,7 @@ class PredictionError(FveError, ValueError):
 
 class TrainError(FveError, RuntimeError):
     """Training that cannot start or go on; the message says what to change."""
+
+
+class LoadingError(FveError, ValueError):
+    """Samples that cannot be drawn or read as asked: an unknown name, stores that do not mix, a refused option."""

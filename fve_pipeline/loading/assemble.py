@@ -1,0 +1,178 @@
+"""Putting a batch together: pixels, masks, prompts and augmentations of some samples."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fve_pipeline.loading.augment import Change, Recipe, draw_change
+from fve_pipeline.loading.batch import LoadedBatch
+from fve_pipeline.loading.buffers import Allocate
+from fve_pipeline.loading.change import change_mask, change_slices
+from fve_pipeline.loading.prompts import ClassEntry, PromptTable, Question, ask, class_mask
+from fve_pipeline.loading.sampler import Ticket
+from fve_pipeline.loading.samples import SampleIndex
+from fve_pipeline.loading.source import Source
+
+__all__ = ["Assembler"]
+
+
+@dataclass(frozen=True)
+class Assembler:
+    """Reads samples by their place in the index. Picklable; safe across threads."""
+
+    sources: Sequence[Source]
+    index: SampleIndex
+    classes: PromptTable
+    prompts: int | None
+    augment: Recipe | None
+    seed: int
+    _local: Any = field(default_factory=threading.local, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.sources, self.index, self.classes, self.prompts, self.augment, self.seed)
+        return Assembler, parts
+
+    @property
+    def mask_type(self) -> torch.dtype:
+        """Of the masks in a batch: torch can do little with uint16."""
+        wide = any(source.store.settings.mask_dtype == "uint16" for source in self.sources)
+        return torch.int32 if wide else torch.uint8
+
+    def read(self, places: Sequence[int], tickets: Sequence[Ticket], allocate: Allocate) -> LoadedBatch:
+        """The samples at ``places`` of the index, drawn with ``tickets``, in memory that ``allocate`` gives."""
+        questions = self._questions(places, tickets)
+        changes = [
+            self._change(*drawn, questions) for drawn in zip(range(len(places)), places, tickets, strict=True)
+        ]
+        size = self.sources[0].size
+        images = allocate((len(places), size, size, 3), torch.uint8)
+        per_sample = () if self.prompts is None else (self.prompts,)
+        masks = allocate((len(places), *per_sample, size, size), self.mask_type)
+        self._read_images(places, changes, images.numpy())
+        for place, change, asked, target in zip(places, changes, questions, masks.numpy(), strict=True):
+            self._read_mask(place, change, asked, target)
+        numbers = [
+            ticket.time * len(self.index) + place for ticket, place in zip(tickets, places, strict=True)
+        ]
+        prompts, classes = self._words(places, questions)
+        return LoadedBatch(images.permute(0, 3, 1, 2), masks, prompts, numbers, classes)
+
+    def feasible(self, place: int) -> tuple[ClassEntry, ...]:
+        """Classes that the sample may be asked for."""
+        store, dataset, rendition = self._origin(place)
+        return self.classes.feasible(store, dataset, rendition)
+
+    def locate(self, place: int) -> tuple[int, int]:
+        """Which store a sample is in, and its row there."""
+        store = int(np.searchsorted(self.index.offsets, place, side="right")) - 1
+        return store, int(place - self.index.offsets[store])
+
+    def _origin(self, place: int) -> tuple[int, str, str]:
+        names = self.index.names
+        dataset = names["dataset"][self.index.dataset[place]]
+        return self.locate(place)[0], dataset, names["rendition"][self.index.rendition[place]]
+
+    def _questions(self, places: Sequence[int], tickets: Sequence[Ticket]) -> list[list[Question]]:
+        if self.prompts is None:
+            return [[] for _ in places]
+        feasible = [self.feasible(place) for place in places]
+        epochs, times = [t.epoch for t in tickets], [t.time for t in tickets]
+        return ask(feasible, self.prompts, self.seed, epochs, places, times)
+
+    def _change(self, i: int, place: int, ticket: Ticket, questions: list[list[Question]]) -> Change:
+        """What happens to sample ``i`` of the batch; its questions change sides when it is mirrored."""
+        if self.augment is None:
+            return _NO_CHANGE
+        change = draw_change(self.augment, self.seed, ticket.epoch, place, ticket.time)
+        if not change.mirrors:
+            return change
+        if self.prompts is None:
+            store, dataset, _ = self._origin(place)
+            return change.unmirrored if self.classes.names_a_side(store, dataset) else change
+        other = [question.mirrored for question in questions[i]]
+        if None in other:
+            return change.unmirrored
+        questions[i] = [question for question in other if question is not None]
+        return change
+
+    def _read_images(self, places: Sequence[int], changes: Sequence[Change], out: NDArray[np.uint8]) -> None:
+        start = 0
+        for i, (place, change) in enumerate(zip(places, changes, strict=True)):
+            if change.within_slices:
+                self._read_plain(places[start:i], out[start:i])
+                self._read_changed(place, change, out[i : i + 1])
+                start = i + 1
+        self._read_plain(places[start:], out[start:])
+        for change, image in zip(changes, out, strict=True):
+            if change.swap:
+                cv2.mixChannels([image.copy()], [image], [0, 0, 1, 2, 2, 1])
+
+    def _read_plain(self, places: Sequence[int], out: NDArray[np.uint8]) -> None:
+        """Samples as they are: each stretch of one store in one piece."""
+        found = [self.locate(place) for place in places]
+        start = 0
+        for i in range(1, len(places) + 1):
+            if i == len(places) or found[i][0] != found[start][0]:
+                source = self.sources[found[start][0]]
+                rows = [row for _, row in found[start:i]]
+                runs = [self._run(place) for place in places[start:i]] if source.lazy else []
+                source.images(rows, runs, out[start:i])
+                start = i
+
+    def _read_changed(self, place: int, change: Change, out: NDArray[np.uint8]) -> None:
+        store, row = self.locate(place)
+        source = self.sources[store]
+        slab, focal = source.slab(row, self._run(place))
+        source.encode(change_slices(slab, change), np.array([focal]), out)
+
+    def _read_mask(
+        self, place: int, change: Change, questions: Sequence[Question], target: NDArray[Any]
+    ) -> None:
+        store, row = self.locate(place)
+        rows = self.sources[store].store.mask_rows
+        if not questions and not change.within_slices and target.dtype == rows.dtype:
+            rows.take([row], target[None])
+            return
+        mask = rows.take([row], self._scratch(rows.shape[1:], rows.dtype)[None])[0]
+        if change.within_slices:
+            mask = change_mask(mask, change)
+        if not questions:
+            np.copyto(target, mask)
+        for question, out in zip(questions, target, strict=False):
+            class_mask(mask, question.entry, out)
+
+    def _scratch(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        held: NDArray[Any] | None = getattr(self._local, "mask", None)
+        if held is None or held.dtype != dtype:
+            held = self._local.mask = np.empty(shape, dtype)
+        return held
+
+    def _run(self, place: int) -> tuple[int, int]:
+        """First row, and row past the last, of the sample's run in its store."""
+        offset = int(self.index.offsets[self.locate(place)[0]])
+        start, stop = self.index.run(place)
+        return start - offset, stop - offset
+
+    def _words(
+        self, places: Sequence[int], questions: Sequence[Sequence[Question]]
+    ) -> tuple[list[list[str]], list[list[str]]]:
+        if self.prompts is None:
+            return [], []
+        prompts = [[question.prompt for question in asked] for asked in questions]
+        datasets = [self._origin(place)[1] for place in places]
+        classes = [
+            [f"{dataset}/{question.entry.name}" for question in asked]
+            for dataset, asked in zip(datasets, questions, strict=True)
+        ]
+        return prompts, classes
+
+
+_NO_CHANGE = Change()

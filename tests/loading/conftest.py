@@ -1,0 +1,47 @@
+"""Small stores of the demo's cohort, built as everyone's are: encoded and lazy, of the same samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fve_pipeline.build import build_store
+from fve_pipeline.catalog import load_catalog
+from fve_pipeline.cohort import make_cohort
+from fve_pipeline.execution import Executor
+from fve_pipeline.presets import PRESETS
+from fve_pipeline.progress import Silent
+from fve_pipeline.sources import Dataset
+from fve_pipeline.store.schema import StoreSettings
+
+CATALOGS = ("demo_ct", "demo_npz", "demo_microscopy")
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) -> dict[str, Path]:
+    """``encoded`` and ``slices`` of order 1, ``third`` encoded with order 3 and mirrored ends; S = 32."""
+    root = tmp_path_factory.mktemp("loading")
+    make_cohort(root / "cohort", cases_per_kind=3, size=32)
+    datasets = [Dataset(load_catalog(name), root / "cohort") for name in CATALOGS]
+    built = {}
+    for name, changes in {
+        "encoded": {"storage": "encoded"},
+        "slices": {"storage": "slices"},
+        "third": {"storage": "encoded", "order": 3, "boundary": "mirror"},
+    }.items():
+        settings = {
+            "preset": "paper",
+            **PRESETS["paper"],
+            "size": 32,
+            "shard_samples": 50,
+            "training_views": True,
+            "mask_dtype": "uint16",
+            "val_fraction": 0.3,
+            **changes,
+        }
+        built[name] = root / f"{name}.zarr"
+        validated = StoreSettings.model_validate(settings)
+        build_store(datasets, str(built[name]), root / "work", validated, executor, Silent())
+    return built
