@@ -104,10 +104,11 @@ def order(args: argparse.Namespace) -> list[dict[str, Any]]:
 def store(args: argparse.Namespace) -> list[dict[str, Any]]:
     """What is reached on the subjects trained on, and on those held out."""
     opened = open_store(args.store)
-    data, held = StoreTraining([opened]), StoreValidation([opened])
+    settings = config(args, 4)
+    data, held = StoreTraining([opened], settings.data), StoreValidation([opened])
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
-        result = train(config(args, 4), data, held, Path(out))
+        result = train(settings, data, held, Path(out))
         seconds = time.perf_counter() - start
         assert result.checkpoint is not None
         model, _ = open_segmenter(result.checkpoint)

@@ -14,7 +14,7 @@ from fve_pipeline.encoding import encode
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.train_data import Batch, CaseSlices, Share
 
-__all__ = ["Cases", "Maker", "rods", "sparse_discs"]
+__all__ = ["Cases", "Held", "Maker", "rods", "sparse_discs"]
 
 SIZE = 64
 Maker = Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int32]]]
@@ -137,17 +137,17 @@ class Cases:
     def case(self, number: int) -> Case:
         return self.found[number]
 
-    def batches(self, seed: int, epoch: int, share: Share, start: int) -> Iterator[Batch]:
-        order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(self))
+    def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
+        order = np.random.Generator(np.random.Philox(key=[0, epoch])).permutation(len(self))
         for step in range(start, len(self) // share.batch):
             for rows in share.pieces(order[step * share.batch : (step + 1) * share.batch].tolist()):
-                yield self._batch(rows, seed, epoch)
+                yield self._batch(rows, epoch)
 
-    def _batch(self, rows: Sequence[int], seed: int, epoch: int) -> Batch:
+    def _batch(self, rows: Sequence[int], epoch: int) -> Batch:
         """All classes of each sample, and the two context channels swapped at random, as the paper trains."""
         images = self.images[list(rows)].copy()
         for i, row in enumerate(rows):
-            if combine_keys(seed, epoch, row) % 2:
+            if combine_keys(0, epoch, row) % 2:
                 images[i, 1:] = images[i, :0:-1]
         masks = torch.from_numpy(self.masks[list(rows)])
         return Batch(torch.from_numpy(images), masks, [self.prompts] * len(rows), list(rows))

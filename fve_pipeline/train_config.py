@@ -76,14 +76,20 @@ class LossSettings(_Section):
 class DataSettings(_Section):
     """What a step is fed.
 
-    ``prompts`` classes are drawn for each image. ``order`` is that of the encoding, where a store of plain
-    slices leaves it open. ``classes_without_positives`` says to go on when a class has no sample that holds
-    it.
+    ``prompts`` classes are drawn for each image. ``augment``: the whole ``recipe`` of the released model,
+    only the ``swap`` of the two context channels, or ``none``. ``sampling``: every sample ``once`` an epoch,
+    datasets by the square root of their size (``tempered``), or classes alike with a fifth of empty slices
+    (``class_balanced``). ``order`` is that of the encoding, where a store of plain slices leaves it open.
+    ``classes_without_positives`` says to go on when a class has no sample that holds it. ``threads`` read
+    ahead of the step.
     """
 
     prompts: Positive = 4
+    augment: Literal["recipe", "swap", "none"] = "recipe"
+    sampling: Literal["once", "tempered", "class_balanced"] = "once"
     order: Annotated[int, Field(ge=0)] | None = None
     classes_without_positives: bool = False
+    threads: Positive = 2
 
 
 class RunSettings(_Section):

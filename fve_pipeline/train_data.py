@@ -49,7 +49,7 @@ class Share:
 
 
 class TrainingData(Protocol):
-    """Samples in an order that is a function of (seed, epoch)."""
+    """Samples in an order that is a function of a seed of its own and the epoch."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -68,7 +68,7 @@ class TrainingData(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, seed: int, epoch: int, share: Share, start: int) -> Iterator[Batch]:
+    def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
         """Pieces of the epoch's global batches from step ``start`` on, an unfilled last batch left out."""
         ...
 

@@ -110,7 +110,10 @@ class _Run:
         self.model = model.to(ranks.device).train()
         self.model.recompute_activations(config.run.recompute)
         self.optimiser = torch.optim.AdamW(
-            trainable(model), lr=config.optimisation.lr, weight_decay=config.optimisation.weight_decay
+            trainable(model),
+            lr=config.optimisation.lr,
+            weight_decay=config.optimisation.weight_decay,
+            fused=True,
         )
         if config.run.compile:
             self.model.backbone.compile()
@@ -132,7 +135,7 @@ class _Run:
     def _epoch(self, log: RunLog) -> None:
         epoch, start = divmod(self.step, self.per_epoch)
         watch = Stopwatch()
-        batches = watch.waiting(self.data.batches(self.config.run.seed, epoch, self.share, start))
+        batches = watch.waiting(self.data.batches(epoch, self.share, start))
         while self.step < (epoch + 1) * self.per_epoch:
             pieces = list(islice(batches, self.share.accumulate))
             values = self._step(pieces, epoch)
@@ -285,7 +288,7 @@ def _require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData,
     for section in ("model", "optimisation", "losses", "data"):
         for key, value in now[section].items():
             before = past["config"][section].get(key)
-            if before != value:
+            if (section, key) != ("data", "threads") and before != value:
                 msg = f"{file}: was trained with [{section}] {key} = {before!r}, now {value!r}; restore it or start anew"
                 raise TrainError(msg)
     for key in ("seed", "precision"):

@@ -25,6 +25,9 @@ def train(
         list[str] | None, typer.Option(help="Stores to validate on: their split 'val'. Default: STORES.")
     ] = None,
     no_validation: Annotated[bool, typer.Option("--no-validation", help="Train without validating.")] = False,
+    coreset: Annotated[
+        Path | None, typer.Option(help="Selection of fve coreset: train on its cases alone.")
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help="finetune or paper, over what the file says.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
@@ -53,6 +56,7 @@ def train(
     import json
     from dataclasses import asdict
 
+    from fve_pipeline.coreset.selection import load_selection
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.train_config import load_config
     from fve_pipeline.train_estimate import estimate
@@ -61,7 +65,8 @@ def train(
 
     settings = load_config(config, **({"protocol": protocol} if protocol else {}))
     order = settings.data.order
-    data = StoreTraining([open_store(s) for s in stores], settings.data.prompts, order=order)
+    chosen = load_selection(coreset).case_ids if coreset else ()
+    data = StoreTraining([open_store(s) for s in stores], settings.data, settings.run.seed, chosen)
     if dry_run:
         import os
 

@@ -177,8 +177,8 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
 class Spoilt(MadeData):
     """Data whose second batch brings a number that ruins the loss."""
 
-    def batches(self, seed: int, epoch: int, share: Share, start: int) -> Iterator[Batch]:
-        for i, batch in enumerate(super().batches(seed, epoch, share, start)):
+    def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
+        for i, batch in enumerate(super().batches(epoch, share, start)):
             images = batch.images.float()
             if i == 1:
                 images[0, 0, 0, 0] = float("inf")

@@ -44,7 +44,8 @@ def made_volume(number: int, depth: int = 8, size: int = 64) -> tuple[np.ndarray
 class MadeData:
     """Training data in memory, in the protocol of ``fve_pipeline.train_data``."""
 
-    def __init__(self, volumes: Sequence[int] = (0, 1), prompts: int = 2) -> None:
+    def __init__(self, volumes: Sequence[int] = (0, 1), prompts: int = 2, seed: int = 0) -> None:
+        self.seed = seed
         parts = [made_volume(number) for number in volumes]
         self.images = np.concatenate([p[0] for p in parts])
         self.masks = np.concatenate([p[1] for p in parts])
@@ -57,16 +58,16 @@ class MadeData:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self, seed: int, epoch: int, share: Share, start: int) -> Iterator[Batch]:
-        order = np.random.default_rng([seed, epoch]).permutation(len(self)).tolist()
+    def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
         for step in range(start, len(self) // share.batch):
             for rows in share.pieces(order[step * share.batch : (step + 1) * share.batch]):
-                yield self._batch(seed, epoch, rows)
+                yield self._batch(epoch, rows)
 
-    def _batch(self, seed: int, epoch: int, rows: Sequence[int]) -> Batch:
+    def _batch(self, epoch: int, rows: Sequence[int]) -> Batch:
         texts, chosen = list(CLASSES.values()), []
         for row in rows:
-            rng = np.random.default_rng(combine_keys(seed, epoch, row))
+            rng = np.random.default_rng(combine_keys(self.seed, epoch, row))
             chosen.append(rng.permutation(2)[: self.prompts].tolist())
         masks = np.stack([self.masks[row][picks] for row, picks in zip(rows, chosen, strict=True)])
         return Batch(
