@@ -36,7 +36,7 @@ precision = "float32"
 """
 
 
-def run(out: Path, *, epochs: int = 12, train_cases: int = 6, test_cases: int = 2) -> dict[str, Any]:
+def run(out: Path, *, epochs: int = 20, train_cases: int = 6, test_cases: int = 2) -> dict[str, Any]:
     """Do it all in ``out`` and return what ``fve evaluate`` prints; the picture is ``out/picture.png``."""
     for number in range(1, train_cases + test_cases + 1):
         part = "train" if number <= train_cases else "test"
@@ -89,7 +89,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("end_to_end"))
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     args = parser.parse_args()
     for row in run(args.out, epochs=args.epochs)["summary"]:
         if row["level"] in ("all", "class"):

@@ -21,7 +21,7 @@ def test_from_files_to_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert spec.loader is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    found = example.run(tmp_path)
+    found = example.run(tmp_path, epochs=12)
     assert found["failures"] == {}
     means = {(row["class_id"], row["metric"]): row["mean"] for row in found["summary"]}
     # Liver and aorta; a few minutes don't teach it to tell the kidneys apart.
