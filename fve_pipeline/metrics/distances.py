@@ -6,11 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from fve_pipeline.metrics.surfels import Surface
 
 __all__ = ["SurfaceDistances", "hd95", "nsd", "surface_distances"]
+
+# When a transform of the box is faster than a tree: elements a voxel above which building one costs as much;
+# pairs of elements a voxel above which searching may, and does if they lie so many voxels apart on average.
+_DENSE = 1 / 8
+_MANY = 32
+_FAR = 8
+_SAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,9 @@ class SurfaceDistances:
 def surface_distances(truth: Surface, pred: Surface, spacing: tuple[float, float, float]) -> SurfaceDistances:
     """Distances between two surfaces whose elements are counted from the same voxel.
 
-    A search tree over the few surface elements does what a distance transform of the whole box would, in a
-    tenth of the time; the distance itself is then taken from the whole-voxel offset, as the transform does,
-    so that a tolerance of exactly n voxels is met exactly.
+    Two surfaces that run side by side are searched with a tree, in a tenth of the time that a distance
+    transform of their box takes; noise, and masks far from each other, with the transform. Either way a
+    distance comes from a whole-voxel offset, so that a tolerance of exactly n voxels is met exactly.
     """
     return SurfaceDistances(
         _nearest(truth.points, pred.points, spacing),
@@ -46,11 +54,33 @@ def _nearest(
 ) -> NDArray[np.float64]:
     if len(points) == 0 or len(others) == 0:
         return np.full(len(points), np.inf)
+    low = np.minimum(points.min(axis=0), others.min(axis=0))
+    box = np.maximum(points.max(axis=0), others.max(axis=0)) - low + 1
+    voxels = int(box.prod())
+    if len(others) > voxels * _DENSE:
+        return _by_transform(points - low, others - low, box, spacing)
     scale = np.asarray(spacing, np.float64)
     tree = cKDTree(others * scale, balanced_tree=False, compact_nodes=False)
+    if len(points) * len(others) > voxels * _MANY:
+        some, _ = tree.query(points[:: len(points) // _SAMPLE + 1] * scale)
+        if some.mean() > _FAR * scale.mean():
+            return _by_transform(points - low, others - low, box, spacing)
     _, index = tree.query(points * scale)
     offset = (points - others[index]) * scale
     distance: NDArray[np.float64] = np.sqrt((offset * offset).sum(axis=1))
+    return distance
+
+
+def _by_transform(
+    points: NDArray[np.int64],
+    others: NDArray[np.int64],
+    box: NDArray[np.int64],
+    spacing: tuple[float, float, float],
+) -> NDArray[np.float64]:
+    away = np.ones(box, np.bool_)
+    away[tuple(others.T)] = False
+    far = ndimage.distance_transform_edt(away, sampling=spacing)
+    distance: NDArray[np.float64] = far[tuple(points.T)]
     return distance
 
 

@@ -79,6 +79,21 @@ def test_a_box_has_the_area_of_a_box_with_trimmed_edges() -> None:
     assert area == pytest.approx(faces + edges + corners)
 
 
+@pytest.mark.parametrize("kind", ["noise", "full", "far"])
+def test_predictions_that_are_far_off(kind: str) -> None:
+    # Large enough that the transform is chosen over the tree.
+    truth = np.zeros((12, 40, 44), np.uint8)
+    truth[2:5, 3:9, 4:9] = 1
+    pred = np.zeros_like(truth)
+    if kind == "noise":
+        pred[np.random.default_rng(0).random(truth.shape) < 0.4] = 1
+    elif kind == "full":
+        pred += 1
+    else:
+        pred[6:, 25:, 25:] = np.random.default_rng(0).random((6, 15, 19)) < 0.5
+    check(truth, pred, (2.5, 0.8, 0.9))
+
+
 def test_a_crop_has_the_surface_of_the_whole() -> None:
     rng = np.random.default_rng(3)
     mask = np.zeros((12, 14, 16), bool)
