@@ -16,6 +16,7 @@ from fve_pipeline.cli.explain import explain
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
+from fve_pipeline.cli.report import report
 from fve_pipeline.cli.scan import scan
 from fve_pipeline.cli.train import train
 from fve_pipeline.cli.verify import verify
@@ -39,6 +40,7 @@ app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.command()(scan)
+app.command()(report)
 app.add_typer(catalogs.app)
 app.command()(predict)
 app.command()(evaluate)
