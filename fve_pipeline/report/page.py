@@ -26,6 +26,7 @@ from fve_pipeline.report.contents import (
     intensity_section,
     overview_section,
 )
+from fve_pipeline.report.panels import PanelFolders
 from fve_pipeline.report.raw import raw_histograms
 from fve_pipeline.report.scores import scores_section
 from fve_pipeline.report.slices import choose_runs, show_run
@@ -42,12 +43,13 @@ def make_report(
     slices: int = 320,
     selection: Selection | None = None,
     scores: pa.Table | None = None,
+    folders: PanelFolders | None = None,
     roots: Mapping[str, Path] | None = None,
 ) -> str:
     """The report as HTML. Equal stores and arguments give equal pages.
 
     ``slices`` are shown at most, about. With ``roots`` (folders by dataset, "" for any) one case's source a
-    dataset is read for its values before windowing.
+    dataset is read for its values before windowing; with ``folders`` the worst and best scored cases are shown.
     """
     table = CaseTable.of(store.cases, store.classes)
     runs = choose_runs(store, slices)
@@ -73,7 +75,7 @@ def make_report(
         sections["coreset"] = ("Coreset", coreset_section(store, selection))
     if scores is not None:
         names = {(key.dataset, key.class_id): key.name for key in table.classes}
-        sections["scores"] = ("Scores", scores_section(scores, names))
+        sections["scores"] = ("Scores", scores_section(scores, names, folders))
     return _assemble(title, sections, shown)
 
 

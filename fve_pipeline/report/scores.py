@@ -12,11 +12,12 @@ from fve_pipeline.errors import EvaluationError
 from fve_pipeline.metrics import bootstrap_mean
 from fve_pipeline.report import html
 from fve_pipeline.report.charts import intervals, violin
+from fve_pipeline.report.panels import PanelFolders, panels
 
 __all__ = ["read_scores", "scores_section"]
 
 _NAMES = {"dsc": "Dice", "nsd": "Surface Dice", "f1": "Instance F1", "dsc_tp": "Dice of matched instances"}
-_WORST, _CLASSES = 12, 400
+_EXTREMES, _PANELS, _CLASSES = 12, 4, 400
 
 
 def read_scores(path: Path) -> pa.Table:
@@ -33,10 +34,13 @@ def read_scores(path: Path) -> pa.Table:
     return table
 
 
-def scores_section(scores: pa.Table, names: dict[tuple[str, int], str]) -> str:
+def scores_section(
+    scores: pa.Table, names: dict[tuple[str, int], str], folders: PanelFolders | None = None
+) -> str:
     """Violins by class, bars by modality with bootstrap intervals, and the worst and best cases.
 
-    ``names`` gives classes their names, by (dataset, class id).
+    ``names`` gives classes their names, by (dataset, class id). With ``folders`` the first of the worst and the
+    best cases are shown.
     """
     rows = scores.to_pylist()
     cases = [row for row in rows if row["class_id"] is None]
@@ -50,7 +54,7 @@ def scores_section(scores: pa.Table, names: dict[tuple[str, int], str]) -> str:
         known = [row for row in classes if _valid(row.get(metric))]
         if known:
             parts.append(f"<h3>{_NAMES[metric]} by class</h3>{_by_class(known, metric, names)}")
-    parts.append(_extremes(cases))
+    parts.append(_extremes(cases, folders))
     return html.section("scores", "Scores", *parts)
 
 
@@ -88,20 +92,21 @@ def _by_class(rows: list[dict[str, Any]], metric: str, names: dict[tuple[str, in
     return html.table(heads, body, caption="Classes, the worst first", raw=(4,), limit=_CLASSES)
 
 
-def _extremes(cases: list[dict[str, Any]]) -> str:
-    def score(row: dict[str, Any]) -> float:
-        value = row["dsc"] if _valid(row["dsc"]) else row.get("f1")
-        return float(value) if value is not None and _valid(value) else 2.0
+def _score(row: dict[str, Any]) -> float | None:
+    """Dice, or F1 of a case of instances; None for a case without either."""
+    return next((float(row[name]) for name in ("dsc", "f1") if _valid(row.get(name))), None)
 
-    ranked = sorted((row for row in cases if score(row) <= 1), key=score)
-    heads = ["case", "dataset", "modality", "score"]
 
-    def listed(rows: list[dict[str, Any]], caption: str) -> str:
-        return html.table(
-            heads, [[r["case"], r["dataset"], r["modality"], score(r)] for r in rows], caption=caption
-        )
-
-    best = list(reversed(ranked[-_WORST:]))
-    return listed(ranked[:_WORST], "The worst cases (Dice, or F1 of instances)") + listed(
-        best, "The best cases"
-    )
+def _extremes(cases: list[dict[str, Any]], folders: PanelFolders | None) -> str:
+    """The worst and the best cases; no case is in both."""
+    ranked = sorted((row for row in cases if _score(row) is not None), key=lambda row: _score(row) or 0.0)
+    n = min(_EXTREMES, len(ranked) // 2)
+    parts = []
+    for caption, rows in (("The worst cases", ranked[:n]), ("The best cases", ranked[::-1][:n])):
+        listed = [[row["case"], row["dataset"], row["modality"], _score(row)] for row in rows]
+        heads = ["case", "dataset", "modality", "score"]
+        parts.append(html.table(heads, listed, caption=f"{caption} (Dice, or F1 of instances)"))
+        if folders is not None:
+            shown = [(row["case"], row["modality"] or "", _score(row) or 0.0) for row in rows[:_PANELS]]
+            parts.append(panels(shown, folders))
+    return "".join(parts)

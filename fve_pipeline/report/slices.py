@@ -14,7 +14,7 @@ from fve_pipeline.encode_rows import encoded_rows
 from fve_pipeline.encoding import decode
 from fve_pipeline.store.reader import Store
 
-__all__ = ["ShownRun", "choose_runs", "show_run", "to_data_url"]
+__all__ = ["ShownRun", "choose_runs", "picture_url", "show_run"]
 
 SIDE = 256
 _THUMB = SIDE // 4
@@ -98,7 +98,7 @@ def show_run(store: Store, run: ShownRun) -> tuple[dict[str, Any], np.ndarray[An
         "length": run.length,
         "places": list(run.places),
         "mm": [round(z_mm[run.start + place].as_py(), 2) for place in run.places],
-        "picture": to_data_url(np.vstack(rows)),
+        "picture": picture_url(np.vstack(rows)),
         "height": rows[0].shape[0],
         "classes": [
             {
@@ -160,7 +160,8 @@ def _outline(mask: np.ndarray[Any, Any], ids: tuple[int, ...]) -> str:
     return "".join(parts)
 
 
-def to_data_url(picture: np.ndarray[Any, np.dtype[np.uint8]], quality: int = 75) -> str:
-    """A grey picture as a WebP inside a URL."""
-    _, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+def picture_url(picture: np.ndarray[Any, np.dtype[np.uint8]], quality: int = 75) -> str:
+    """A grey or RGB picture as a WebP inside a URL."""
+    stored = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    _, data = cv2.imencode(".webp", stored, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()

@@ -52,6 +52,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) ->
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "scores.parquet")
     command = ["report", str(folder / "s.zarr"), "--out", str(folder / "r.html"), "--root", str(root)]
     more = ["--coreset", str(folder / "c.parquet"), "--scores", str(folder / "scores.parquet")]
+    for number in range(12):
+        image, labels = tiny.volume(number)
+        for name, array in (("images", image), ("truth", labels), ("pred", np.roll(labels, number, 2))):
+            if (name, number) != ("pred", 5):
+                tiny.write_nifti(folder / name / f"c{number:02d}.nii.gz", array)
+    more += [text for name in ("pred", "truth", "images") for text in (f"--{name}", str(folder / name))]
     assert CliRunner().invoke(app, [*command, *more], catch_exceptions=False).exit_code == 0
     return folder
 
@@ -90,7 +96,7 @@ class _Outline(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.ids += [value or "" for name, value in attrs if name == "id"]
-        if tag not in ("meta", "link", "input", "br"):
+        if tag not in ("meta", "link", "input", "br", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -124,6 +130,7 @@ def test_says_what_a_reader_asks(text: str, store: Store) -> None:
         "Dice by modality",
         "The worst cases",
         "above the sources",
+        "of 6. Image, truth, prediction.",
     ):
         assert words in text, words
 
