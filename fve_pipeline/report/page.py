@@ -34,6 +34,8 @@ from fve_pipeline.store.reader import Store
 
 __all__ = ["make_report"]
 
+_PICTURES = 11_000_000  # bytes of all pictures together; a page is under 20 MB with a third more for base64
+
 
 def make_report(
     store: Store,
@@ -57,7 +59,7 @@ def make_report(
     shown: list[dict[str, Any]] = []
     pixels: dict[tuple[str, str], list[np.ndarray[Any, np.dtype[np.uint8]]]] = {}
     for run in runs:
-        described, focal = show_run(store, run)
+        described, focal = show_run(store, run, _PICTURES // len(runs))
         shown.append(described)
         pixels.setdefault((run.dataset, run.rendition), []).append(focal)
         progress.advance()

@@ -78,7 +78,9 @@ def _runs(store: Store) -> list[ShownRun]:
     return out
 
 
-def show_run(store: Store, run: ShownRun) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.uint8]]]:
+def show_run(
+    store: Store, run: ShownRun, limit: int
+) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.uint8]]]:
     """What the page needs of one run, and its focal slices (n,S,S) uint8.
 
     The picture is one WebP: a row a slice, with the focal slice, the decoded slices before it and those after
@@ -98,7 +100,7 @@ def show_run(store: Store, run: ShownRun) -> tuple[dict[str, Any], np.ndarray[An
         "length": run.length,
         "places": list(run.places),
         "mm": [round(z_mm[run.start + place].as_py(), 2) for place in run.places],
-        "picture": picture_url(np.vstack(rows)),
+        "picture": picture_url(np.vstack(rows), limit),
         "height": rows[0].shape[0],
         "classes": [
             {
@@ -160,8 +162,11 @@ def _outline(mask: np.ndarray[Any, Any], ids: tuple[int, ...]) -> str:
     return "".join(parts)
 
 
-def picture_url(picture: np.ndarray[Any, np.dtype[np.uint8]], quality: int = 75) -> str:
-    """A grey or RGB picture as a WebP inside a URL."""
+def picture_url(picture: np.ndarray[Any, np.dtype[np.uint8]], limit: int = 1 << 20) -> str:
+    """A grey or RGB picture as a WebP inside a URL; of lower quality where it takes more than ``limit`` bytes."""
     stored = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    _, data = cv2.imencode(".webp", stored, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    for quality in (75, 50, 25, 10):
+        _, data = cv2.imencode(".webp", stored, [cv2.IMWRITE_WEBP_QUALITY, quality])
+        if len(data) <= limit:
+            break
     return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
