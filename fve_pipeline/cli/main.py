@@ -17,6 +17,7 @@ from fve_pipeline.cli.export import export
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
+from fve_pipeline.cli.report import report
 from fve_pipeline.cli.scan import scan
 from fve_pipeline.cli.train import train
 from fve_pipeline.cli.verify import verify
@@ -41,6 +42,7 @@ app.command()(info)
 app.command()(verify)
 app.command()(export)
 app.command()(scan)
+app.command()(report)
 app.add_typer(catalogs.app)
 app.command()(predict)
 app.command()(evaluate)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 
 from fve_pipeline.coreset.selection import filter_index
-from fve_pipeline.encoding import context_depth, encode
+from fve_pipeline.encode_rows import encoded_rows
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.reader import Store
@@ -56,27 +56,10 @@ def backbone_features(
                 runs.setdefault(column["case"], []).append(row)
         for case, run in runs.items():
             places = np.unique(np.linspace(0, len(run) - 1, min(slices, len(run))).round().astype(int))
-            images = _images(store, run[0], len(run), places.tolist())
+            images = encoded_rows(store, run[0], len(run), places.tolist())
             out[place_of[case]] = _mean_feature(model, images)
             progress()
     return _reduce(out)
-
-
-def _images(
-    store: Store, start: int, length: int, places: Sequence[int]
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Encoded images (n,S,S,3) of slices ``places`` of the run that begins at row ``start``."""
-    settings = store.settings
-    if settings.storage == "encoded":
-        return store.pixel_rows.take([start + place for place in places])
-    depth = context_depth(settings.order)
-    out = []
-    for place in places:
-        low, high = max(0, place - depth), min(length, place + depth + 1)
-        slab = store.read_slices(start + low, start + high)
-        focal = np.array([place - low])
-        out.append(encode(slab, settings.order, settings.boundary, settings.downsample, focal=focal)[0])
-    return np.stack(out)
 
 
 @torch.no_grad()

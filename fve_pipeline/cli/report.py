@@ -1,0 +1,73 @@
+"""fve report: a store as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fve_pipeline.cli.options import roots_of
+from fve_pipeline.cli.progress import Bars, console
+
+__all__ = ["report"]
+
+
+def report(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="The store to look at.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    coreset: Annotated[
+        Path | None, typer.Option(help="A selection of fve coreset, shown against the whole.")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option(help="Scores of fve evaluate (Parquet).")] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of the sources, or NAME=DIR: also show values before windowing."),
+    ] = None,
+    pred: Annotated[
+        Path | None, typer.Option(help="Folder of the scored predictions, to show the worst and the best.")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="Folder of their truths; with --pred.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of their images, named alike. Default: --truth (npz).")
+    ] = None,
+    slices: Annotated[int, typer.Option(min=1, help="About how many slices to show.")] = 320,
+    title: Annotated[str | None, typer.Option(help="The page's title. Default: the store's name.")] = None,
+) -> None:
+    """Write one self-contained page about a store: its datasets, slices, classes, and things to look at.
+
+    The page needs no network and no server; open it in a browser.
+
+    [bold]Examples[/bold]
+
+      fve report amos.zarr --out amos.html
+
+      fve report amos.zarr --scores scores.parquet --pred predictions/ --truth labelsTs/ --images imagesTs/
+
+      fve report amos.zarr --coreset coreset.parquet --scores scores.parquet --root /data/amos22
+    """
+    from fve_pipeline.coreset import load_selection
+    from fve_pipeline.report.page import make_report
+    from fve_pipeline.report.panels import PanelFolders
+    from fve_pipeline.report.scores import read_scores
+    from fve_pipeline.store.reader import open_store
+
+    if (pred is None) != (truth is None) or (pred is not None and scores is None):
+        msg = "--pred, --truth and --scores belong together"
+        raise typer.BadParameter(msg)
+    folders = PanelFolders(pred, truth, images or truth) if pred and truth else None
+    opened = open_store(store)
+    with Bars() as bars:
+        page = make_report(
+            opened,
+            title or Path(store).name,
+            bars,
+            slices=slices,
+            selection=load_selection(coreset) if coreset else None,
+            scores=read_scores(scores) if scores else None,
+            folders=folders,
+            roots=roots_of(root) if root else None,
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    console.print(f"{out}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser.", highlight=False)

@@ -1,0 +1,1 @@
+"""`fve report`: a store as one self-contained page."""

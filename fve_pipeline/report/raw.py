@@ -1,0 +1,49 @@
+"""What the sources of a few cases hold before windowing: read again from the raw files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fve_pipeline.prepare import job_from_recipe
+from fve_pipeline.progress import Progress
+from fve_pipeline.report.slices import ShownRun
+from fve_pipeline.store.reader import Store
+from fve_pipeline.volume import read_image
+
+__all__ = ["RawHistogram", "raw_histograms"]
+
+RawHistogram = tuple[np.ndarray[Any, np.dtype[np.int64]], float, float]
+_BINS = 64
+
+
+def raw_histograms(
+    store: Store, runs: Iterable[ShownRun], roots: Mapping[str, Path], progress: Progress
+) -> dict[tuple[str, str], RawHistogram]:
+    """(counts, lowest, highest) of the source values by (dataset, rendition), of one shown case each.
+
+    ``roots`` gives each dataset's folder, "" any. The ends are the 0.05 and 99.95 percentiles, so that a stray
+    voxel does not squeeze the rest. Raises ReadError when a source cannot be read.
+    """
+    recipes = dict(zip(*(store.cases.column(n).to_pylist() for n in ("case", "recipe")), strict=True))
+    first: dict[tuple[str, str], ShownRun] = {}
+    for run in runs:
+        if run.dataset in roots or "" in roots:
+            first.setdefault((run.dataset, run.rendition), run)
+    progress.stage("read sources", len(first), "cases")
+    out = {}
+    for (dataset, rendition), run in first.items():
+        root = roots.get(dataset, roots.get("", Path()))
+        case = job_from_recipe(recipes[run.case], root, Path()).case
+        shown = next(found for found in case.renditions if found.name == rendition)
+        path = root / (shown.image or case.image)
+        values = read_image(path, series=case.series, channel=shown.channel, modality=case.modality).array
+        sample = values.ravel()[:: max(1, values.size // 2_000_000)]
+        low, high = (float(v) for v in np.percentile(sample, [0.05, 99.95]))
+        counts, _ = np.histogram(sample, _BINS, (low, high if high > low else low + 1))
+        out[dataset, rendition] = (counts, low, high)
+        progress.advance()
+    return out
