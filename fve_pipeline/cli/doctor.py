@@ -48,7 +48,8 @@ def doctor(
     if as_json:
         print_json({"problems": problems, "checks": [dataclasses.asdict(check) for check in found]})
     else:
-        console.print(f"\n{problems} problems." if problems else "\nEverything works.", highlight=False)
+        said = f"{problems} problem{'s' * (problems > 1)}." if problems else "Everything works."
+        console.print(f"\n{said}", highlight=False)
     raise typer.Exit(1 if problems else 0)
 
 

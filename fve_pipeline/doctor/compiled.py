@@ -80,4 +80,4 @@ def _codecs() -> Iterator[Check]:
 def _volume() -> np.ndarray:
     """A ramp of (9, 64, 64) uint8 that no two slices share."""
     z, y, x = np.ogrid[:9, :64, :64]
-    return ((17 * z + 2 * y + x) % 256).astype(np.uint8)
+    return np.asarray((17 * z + 2 * y + x) % 256, np.uint8)
