@@ -10,6 +10,7 @@ from fve_pipeline import __version__
 from fve_pipeline.cli import catalogs, coreset
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.demo import demo
+from fve_pipeline.cli.doctor import doctor
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.explain import explain
@@ -21,6 +22,7 @@ from fve_pipeline.cli.report import report
 from fve_pipeline.cli.scan import scan
 from fve_pipeline.cli.train import train
 from fve_pipeline.cli.verify import verify
+from fve_pipeline.cli.view import view
 from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
 
@@ -35,12 +37,14 @@ app = typer.Typer(
 
 
 app.command()(demo)
+app.command()(doctor)
 app.command()(build)
 app.command()(prepare)
 app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.command()(export)
+app.command()(view)
 app.command()(scan)
 app.command()(report)
 app.add_typer(catalogs.app)

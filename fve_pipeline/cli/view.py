@@ -1,0 +1,56 @@
+"""fve view: a store's slices on a local page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from fve_pipeline.cli.progress import console
+
+__all__ = ["view"]
+
+
+def view(
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    case: Annotated[str | None, typer.Option(help="Case to begin with. [default: the first]")] = None,
+    port: Annotated[
+        int, typer.Option(help="Port of this machine; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Look through a store on a local page: any case, any slice, any order, masks and decoded context.
+
+    The page is for this machine only, and for those who have its address: it holds a token. Over ssh, forward
+    the port: ssh -L 8765:127.0.0.1:8765 HOST. Ctrl-C ends it.
+
+    [bold]Examples[/bold]
+
+      fve view slices.zarr
+
+      fve view slices.zarr --port 8765 --case amos22_ct/amos_0001
+    """
+    import webbrowser
+
+    from fve_pipeline.errors import StoreError
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.viewer import StoreSlices, serve
+
+    slices = StoreSlices(open_store(store))
+    if case is not None and case not in slices.store.cases.column("case").to_pylist():
+        msg = f"{store} has no case {case!r}; names are DATASET/NAME, as in its cases.parquet"
+        raise StoreError(msg)
+    try:
+        server = serve(slices, port)
+    except OSError as error:
+        raise typer.BadParameter(f"{port}: {error.strerror}", param_hint="--port") from error
+    with server:
+        url = server.url + (f"#case={quote(case)}" if case else "")
+        console.print(url, soft_wrap=True, highlight=False)
+        if open_browser:
+            webbrowser.open(url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            console.print("Closed.")

@@ -1,0 +1,78 @@
+"""fve doctor: what it finds on a machine that works, and on one that doesn't."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+import fve_kernels
+from fve_pipeline.cli.main import app
+from fve_pipeline.doctor import self_test
+
+SECTIONS = ["versions", "optional", "machine", "kernels", "codecs"]
+
+
+def test_what_is_looked_at() -> None:
+    result = CliRunner().invoke(app, ["doctor", "--no-test", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["problems"] == 0
+    assert list(dict.fromkeys(check["section"] for check in found["checks"])) == SECTIONS
+    assert {check["status"] for check in found["checks"]} <= {"ok", "note"}
+
+
+def test_the_self_test_reads_encodes_writes_and_loads() -> None:
+    found = list(self_test())
+    assert [check.name for check in found] == ["make", "read", "encode", "write", "load"]
+    assert [check.status for check in found] == ["ok"] * 5, found
+
+
+def test_a_machine_without_a_cache_or_a_temporary_folder(tmp_path: Path) -> None:
+    package, blocked = tmp_path / "fve_kernels", tmp_path / "blocked"
+    shutil.copytree(Path(fve_kernels.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (blocked, package / "__pycache__"):  # a file where a folder would have to be
+        file.touch()
+    script = (
+        f"import sys, tempfile; tempfile.tempdir = {str(blocked)!r}\n"
+        "from fve_pipeline.cli.main import app; app(['doctor'])"
+    )
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"},
+        "HOME": str(blocked),
+        "XDG_CACHE_HOME": str(blocked / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "point NUMBA_CACHE_DIR at a folder that can be written" in done.stdout
+    assert "point TMPDIR at a folder that can be written" in done.stdout
+    assert "1 problem." in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_optional_package_is_a_note() -> None:
+    script = (
+        "import sys, importlib.metadata as metadata\n"
+        "found = metadata.version\n"
+        "def version(name):\n"
+        "    if name == 'torch': raise metadata.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "metadata.version = version\n"
+        "from fve_pipeline.doctor import package_checks\n"
+        "[check] = [check for check in package_checks() if check.name == 'torch']\n"
+        "print(check.status, check.advice)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("note for training, prediction")
+    assert "pip install 'fve-pipeline[train]'" in done.stdout
