@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -204,6 +205,12 @@ def test_bytes_that_never_change(settings_: tuple[int, str, str], expected: int)
 def test_images_that_were_not_encoded_are_refused(shape: tuple[int, ...], order: int) -> None:
     with pytest.raises(KernelInputError, match=r"expected \(H, W, 3\) with H and W divisible by"):
         decode(np.zeros(shape, np.uint8), order)
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "fve.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, "docs/fve.md", "exec"), {})
 
 
 def test_the_package_loads_its_names_late() -> None:
