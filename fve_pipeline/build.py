@@ -69,6 +69,7 @@ def prepare_datasets(
     only: frozenset[str] | None = None,
     salt: str | None = None,
     base: Store | None = None,
+    device: str = "cpu",
 ) -> Prepared:
     """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock.
 
@@ -77,7 +78,7 @@ def prepare_datasets(
     work.mkdir(parents=True, exist_ok=True)
     with BuildLock(open_files(work)):
         found = expand_datasets(datasets)
-        jobs = find_jobs(found, work, prepare_settings(settings), only=only, salt=salt)
+        jobs = find_jobs(found, work, prepare_settings(settings), only=only, salt=salt, device=device)
         committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
         return prepare_cases(found, jobs, work, settings, committed, executor, progress)
 
@@ -93,6 +94,7 @@ def build_store(
     overwrite: bool = False,
     only: frozenset[str] | None = None,
     salt: str | None = None,
+    device: str = "cpu",
 ) -> BuildSummary:
     """Both stages and the commit. What an earlier run finished is not done again.
 
@@ -104,9 +106,11 @@ def build_store(
     with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
         prepared = prepare_datasets(
-            datasets, work, settings, executor, progress, only=only, salt=salt, base=base
+            datasets, work, settings, executor, progress, only=only, salt=salt, base=base, device=device
         )
-        return _encode(store, out, work, settings, base, generation, prepared, executor, progress, lock)
+        return _encode(
+            store, out, work, settings, base, generation, prepared, executor, progress, lock, device
+        )
 
 
 def encode_prepared(
@@ -132,7 +136,9 @@ def encode_prepared(
         journal = read_journal(work / "journal")
         held = set(base.cases.column("case").to_pylist()) if base else set()
         prepared = Prepared(roster, [case for case in roster.cases if case not in held], journal, 0)
-        return _encode(store, out, work, settings, base, generation, prepared, executor, progress, lock)
+        return _encode(
+            store, out, work, settings, base, generation, prepared, executor, progress, lock, "cpu"
+        )
 
 
 def _base(store: Files, out: str, settings: StoreSettings, overwrite: bool) -> tuple[Store | None, int]:
@@ -167,12 +173,13 @@ def _encode(
     executor: Executor[object],
     progress: Progress,
     lock: BuildLock,
+    device: str,
 ) -> BuildSummary:
     if base is not None:
         _refuse_changed_catalogs(base, prepared)
         if not prepared.cases:
             return _summary(out, base, base, prepared)
-    stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation, lock)
+    stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation, lock, device)
     stage.run(prepared, executor, progress)  # type: ignore[arg-type]
     return _summary(out, open_store(out), base, prepared)
 

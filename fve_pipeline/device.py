@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fve_pipeline.errors import BuildError
 
-__all__ = ["DEVICES", "choose_device"]
+__all__ = ["DEVICES", "choose_device", "gpu_count"]
 
 DEVICES = ("cpu", "cuda", "auto")
 
@@ -24,6 +24,13 @@ def choose_device(name: str) -> str:
         msg = f"no GPU can be used: {missing}; install fve-pipeline[cuda] where there is one, or use --device cpu"
         raise BuildError(msg)
     return "cuda"
+
+
+def gpu_count() -> int:
+    """How many GPUs this process sees."""
+    from fve_kernels.cuda_arrays import device_count
+
+    return device_count()
 
 
 def _why_none() -> str | None:

@@ -59,6 +59,7 @@ class EncodeStage:
     base: Store | None
     generation: int
     lock: BuildLock
+    device: str = "cpu"
 
     def run(self, prepared: Prepared, executor: Executor[None], progress: Progress) -> Manifest:
         """Encode what has no receipt yet, then commit; return the new manifest.
@@ -109,6 +110,7 @@ class EncodeStage:
                 plan_hash=hashes[shard.shard],
                 settings=self.settings,
                 cases={segment.case: cases[segment.case] for segment in shard.segments},
+                device=self.device,
             )
             yield Task(f"encode shard {shard.shard}", (job,), predicted_bytes(job))
 

@@ -69,6 +69,7 @@ class EncodeJob:
     plan_hash: str
     settings: StoreSettings
     cases: Mapping[str, PreparedCase]
+    device: str = "cpu"
 
 
 def encoding_inputs(settings: StoreSettings) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def encode_shard(job: EncodeJob) -> Receipt:
     masks = list(_committed(job, MASKS))
     for segment in job.shard.segments:
         case = job.cases[segment.case]
-        encoded, focal, labels = segment_samples(job.prepared, settings, segment, case)
+        encoded, focal, labels = segment_samples(job.prepared, settings, segment, case, job.device)
         for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
             images.append(image_codec.encode_chunk(image[None]))
             masks.append(mask_codec.encode_chunk(mask[None]))
@@ -153,7 +154,7 @@ def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:
 
 
 def segment_samples(
-    prepared: Files, settings: StoreSettings, segment: Segment, case: PreparedCase
+    prepared: Files, settings: StoreSettings, segment: Segment, case: PreparedCase, device: str = "cpu"
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[Any]]:
     """Images to store, focal slices, and masks of one segment, all at the stored size."""
     context = context_depth(settings.order) if settings.storage == "encoded" else 0
@@ -172,7 +173,9 @@ def segment_samples(
     if settings.storage == "slices":
         return focal, focal, masks
     rows = np.arange(segment.start - low, segment.stop - low)
-    encoded = encode(slices, settings.order, settings.boundary, settings.downsample, focal=rows)
+    encoded = encode(
+        slices, settings.order, settings.boundary, settings.downsample, focal=rows, device=device
+    )
     return encoded, focal, masks
 
 

@@ -172,11 +172,12 @@ class Executor(Generic[R]):
 
 @contextlib.contextmanager
 def cluster(
-    workers: int | None = None, memory: int | None = None, scheduler: str | None = None
+    workers: int | None = None, memory: int | None = None, scheduler: str | None = None, gpus: int = 0
 ) -> Iterator[Executor[Any]]:
     """A local cluster of one-threaded worker processes, or a running one at ``scheduler``.
 
-    ``memory`` is the budget in bytes over all workers. Raises BuildError when the scheduler does not answer
+    ``memory`` is the budget in bytes over all workers. With ``gpus``, there are as many local workers, and each
+    sees one of them; a running cluster's workers see what they were started with. Raises BuildError when the scheduler does not answer
     or has no workers.
     """
     import dask
@@ -187,7 +188,7 @@ def cluster(
         if scheduler is not None:
             yield from _remote(scheduler, budget)
             return
-        count = workers or os.cpu_count() or 1
+        count = workers or gpus or os.cpu_count() or 1
         with (
             LocalCluster(
                 n_workers=count,
@@ -199,7 +200,14 @@ def cluster(
             ) as local,
             Client(local) as client,
         ):
+            if gpus:
+                client.run(_take_gpu, gpus)
             yield Executor(client, budget)
+
+
+def _take_gpu(gpus: int, dask_worker: Any) -> None:
+    """Leave a worker one GPU to see, before it has looked for any. Dask passes the worker by this name."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(int(dask_worker.name) % gpus)
 
 
 def _remote(scheduler: str, budget: int) -> Iterator[Executor[Any]]:

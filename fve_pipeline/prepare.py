@@ -78,6 +78,7 @@ class PrepareJob:
 
     ``classes`` are (class id, label ids that make it up); ``declared`` are the label ids that the catalog
     names, or None for instance data, where any id is an instance; ``mask_dtype`` follows from the catalog.
+    ``device`` windows on ``cpu`` or ``cuda``, to the same bytes.
     """
 
     case: Case
@@ -87,17 +88,18 @@ class PrepareJob:
     classes: tuple[tuple[int, tuple[int, ...]], ...]
     declared: tuple[int, ...] | None
     mask_dtype: str
+    device: str = "cpu"
 
 
 def fingerprint(job: PrepareJob) -> str:
     """Names everything but the sources' bytes that decides the prepared data; paths of the machine excluded."""
-    described = asdict(job) | {"root": None, "work": None, "version": PREPARE_VERSION}
+    described = asdict(job) | {"root": None, "work": None, "device": None, "version": PREPARE_VERSION}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def recipe(job: PrepareJob) -> str:
     """The job as JSON without paths of this machine: with it, a case can be prepared again from its sources."""
-    return json.dumps(asdict(job) | {"root": "", "work": ""}, sort_keys=True)
+    return json.dumps(asdict(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
 
 
 def job_from_recipe(text: str, root: Path, work: Path) -> PrepareJob:
@@ -191,6 +193,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
             window=window,
             percentiles_over=job.settings.percentiles_over,
             scaled=case.scaled,
+            device=job.device,
         )
         decisions.append(f"{rendition.name}: {decision}")
         pixels.update(repr((image.shape, volume.spacing)).encode())

@@ -48,6 +48,7 @@ def find_jobs(
     *,
     only: frozenset[str] | None = None,
     salt: str | None = None,
+    device: str = "cpu",
 ) -> list[PrepareJob]:
     """One job a case, in catalog order. ``only`` keeps the cases of a selection; with a ``salt``, subjects are
     known by their salted hash.
@@ -60,6 +61,7 @@ def find_jobs(
             dataset,
             work,
             settings,
+            device,
         )
         for dataset in datasets
         for case in discover(dataset.catalog, dataset.root)
@@ -81,7 +83,7 @@ def salted(text: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}\0{text}".encode()).hexdigest()[:16]
 
 
-def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings) -> PrepareJob:
+def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings, device: str) -> PrepareJob:
     catalog = dataset.catalog
     return PrepareJob(
         case=case,
@@ -91,6 +93,7 @@ def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings) ->
         classes=tuple((spec.id, spec.ids) for spec in catalog.classes),
         declared=None if catalog.instance else tuple(sorted(catalog.declared_ids)),
         mask_dtype=catalog.mask_dtype,
+        device=device,
     )
 
 

@@ -86,6 +86,9 @@ def build(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be built, from headers alone.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu | cuda | auto: one GPU a worker.", rich_help_panel="How it runs")
+    ] = "cpu",
     workers: Workers = None,
     memory: Memory = None,
     scheduler: Scheduler = None,
@@ -139,7 +142,11 @@ def build(
 
         take_over(open_files(out))
     folder = (work or default_work(out)).absolute()
-    with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+    from fve_pipeline.device import choose_device, gpu_count
+
+    chosen_device = choose_device(device)
+    gpus = gpu_count() if chosen_device == "cuda" else 0
+    with running(workers, memory_of(memory), scheduler, as_json, gpus) as (executor, bars):
         summary = build_store(
             datasets,
             out,
@@ -150,6 +157,7 @@ def build(
             overwrite=overwrite,
             only=chosen,
             salt=hash_subjects,
+            device=chosen_device,
         )
     finish(summary, started, as_json)
 

@@ -23,13 +23,13 @@ __all__ = ["finish", "print_json", "running"]
 
 @contextlib.contextmanager
 def running(
-    workers: int | None, memory: int | None, scheduler: str | None, quiet: bool
+    workers: int | None, memory: int | None, scheduler: str | None, quiet: bool, gpus: int = 0
 ) -> Iterator[tuple[Executor[Any], Bars]]:
     """A cluster and progress bars. Ctrl-C ends both and exits with 130."""
     from fve_pipeline.execution import cluster
 
     try:
-        with cluster(workers, memory, scheduler) as executor:
+        with cluster(workers, memory, scheduler, gpus) as executor:
             if not quiet:
                 errors.print(f"{executor.workers} workers, dashboard {executor.dashboard}", style="dim")
             with Bars(quiet) as bars:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fve_kernels.geometry import KernelInputError
 
-__all__ = ["address", "grid", "is_available", "is_on_device", "on_device", "send"]
+__all__ = ["address", "grid", "device_count", "is_available", "is_on_device", "on_device", "send"]
 
 THREADS = 256
 
@@ -21,6 +21,11 @@ THREADS = 256
 def is_available() -> bool:
     """Whether there is a device, or numba's simulator of one."""
     return bool(cuda.is_available())
+
+
+def device_count() -> int:
+    """How many devices there are; the simulator has one."""
+    return len(cuda.gpus)
 
 
 def is_on_device(array: Any) -> bool:
