@@ -177,8 +177,8 @@ def cluster(
     """A local cluster of one-threaded worker processes, or a running one at ``scheduler``.
 
     ``memory`` is the budget in bytes over all workers. With ``gpus``, there are as many local workers, and each
-    sees one of them; a running cluster's workers see what they were started with. Raises BuildError when the scheduler does not answer
-    or has no workers.
+    sees one of them; a running cluster's workers see what they were started with. Raises BuildError when the
+    scheduler does not answer or has no workers.
     """
     import dask
     from distributed import Client, LocalCluster

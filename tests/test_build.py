@@ -16,6 +16,7 @@ import fve_pipeline
 from fve_pipeline.build import BuildSummary, build_store, encode_prepared, prepare_datasets
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.cohort.make import make_dicom_case
+from fve_pipeline.convert_stage import convert_store
 from fve_pipeline.encoding import encode
 from fve_pipeline.errors import BuildError, StoreLockedError
 from fve_pipeline.execution import Executor, cluster
@@ -295,6 +296,18 @@ def test_nan_is_refused_or_replaced_on_request(tmp_path: Path, executor: Run) ->
     assert not build(root, tmp_path / "b.zarr", executor, changes={"nonfinite": -1000.0}).failures
     notes = open_store(tmp_path / "b.zarr").cases.column("notes").to_pylist()[0]
     assert any("1 " in note for note in notes), notes
+
+
+def test_a_lazy_store_is_encoded_without_the_sources(cohort: Path, tmp_path: Path, executor: Run) -> None:
+    lazy, direct, made = (tmp_path / f"{name}.zarr" for name in ("lazy", "direct", "made"))
+    build(cohort, lazy, executor, changes={"storage": "slices", "shard_samples": 11})
+    build(cohort, direct, executor, changes={"order": 2})
+    convert_store(open_store(lazy), str(made), tiny.settings(order=2), executor, Silent())
+    assert tiny.bytes_of(made) == tiny.bytes_of(direct)
+    with pytest.raises(BuildError, match="is encoded already"):
+        convert_store(open_store(made), str(tmp_path / "x.zarr"), tiny.settings(), executor, Silent())
+    with pytest.raises(BuildError, match="size is 32, asked for 64"):
+        convert_store(open_store(lazy), str(tmp_path / "x.zarr"), tiny.settings(size=64), executor, Silent())
 
 
 def test_zarr_alone_reads_it(built: Path) -> None:

@@ -35,6 +35,7 @@ from fve_pipeline.cli.options import (
 )
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import finish, print_json, running
+from fve_pipeline.units import parse_bytes
 
 __all__ = ["encode"]
 
@@ -57,6 +58,10 @@ def encode(
     val: Val = 0.1,
     test: Test = 0.0,
     overwrite: Overwrite = False,
+    lazy: Annotated[
+        str | None,
+        typer.Option("--from", help="Encode the slices of this store (built with --storage slices)."),
+    ] = None,
     repair: Annotated[
         str | None, typer.Option(help="Build this store's damaged shards again, and only those.")
     ] = None,
@@ -75,6 +80,8 @@ def encode(
 
       fve encode --work amos.work --out amos_k2.zarr --order 2
 
+      fve encode --from amos_lazy.zarr --out amos_k3.zarr --order 3
+
       fve encode --repair amos.zarr --root /data/amos22
     """
     from fve_pipeline.build import default_work, encode_prepared
@@ -83,8 +90,14 @@ def encode(
     if repair is not None:
         _repair(repair, work, roots or [], workers, memory, scheduler, as_json)
         return
-    if out is None or work is None:
-        raise typer.BadParameter("give --work DIR and --out STORE, or --repair STORE", param_hint="--out")
+    if out is None or (work is None) == (lazy is None):
+        raise typer.BadParameter(
+            "give --work DIR or --from STORE, and --out STORE; or --repair STORE", param_hint="--out"
+        )
+    if lazy is not None:
+        changes = {"order": order, "boundary": boundary, "downsample": downsample, "codec": codec}
+        _from_lazy(lazy, out, changes, shard_size, (workers, memory_of(memory), scheduler), as_json)
+        return
     given = {
         "order": order,
         "size": size,
@@ -104,6 +117,31 @@ def encode(
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         summary = encode_prepared(out, folder, settings, executor, bars, overwrite=overwrite)
     finish(summary, started, as_json)
+
+
+def _from_lazy(
+    name: str,
+    out: str,
+    changes: dict[str, int | str | None],
+    shard_size: str,
+    how: tuple[int | None, int | None, str | None],
+    as_json: bool,
+) -> None:
+    from fve_pipeline.convert_stage import convert_store
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.store.schema import StoreSettings
+
+    source = open_store(name)
+    given = {key: value for key, value in changes.items() if value is not None}
+    samples = max(1, parse_bytes(shard_size) // (source.settings.size**2 * 3))
+    fixed = {"storage": "encoded", "shard_samples": samples}
+    settings = StoreSettings.model_validate({**source.settings.model_dump(), **given, **fixed})
+    with running(*how, as_json) as (executor, bars):
+        manifest = convert_store(source, out, settings, executor, bars)
+    if as_json:
+        print_json({"store": out, "samples": manifest.n_samples, "content_id": manifest.content_id})
+    else:
+        console.print(f"{out}: {manifest.n_samples:,} samples encoded at order {settings.order}.")
 
 
 def _repair(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fve_kernels.geometry import KernelInputError
 
-__all__ = ["address", "grid", "device_count", "is_available", "is_on_device", "on_device", "send"]
+__all__ = ["address", "device_count", "grid", "is_available", "is_on_device", "on_device", "send"]
 
 THREADS = 256
 
