@@ -10,8 +10,8 @@ from fve_pipeline.encode_stage import EncodeStage
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor
 from fve_pipeline.facts import Failure
+from fve_pipeline.jobs import prepare_settings
 from fve_pipeline.journal import read_journal
-from fve_pipeline.prepare import prepare_settings
 from fve_pipeline.prepare_stage import Prepared, prepare_cases
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import read_roster

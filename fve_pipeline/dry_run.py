@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fve_pipeline.errors import FveError
 from fve_pipeline.facts import Failure
+from fve_pipeline.jobs import PrepareJob
 from fve_pipeline.plan import PlanSettings, case_split, case_views
-from fve_pipeline.prepare import PrepareJob
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.views import VIEWS
 from fve_pipeline.volume import read_header

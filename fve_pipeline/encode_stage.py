@@ -19,8 +19,8 @@ from fve_pipeline.encode_store import (
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts
+from fve_pipeline.jobs import PREPARE_VERSION
 from fve_pipeline.plan import PlanSettings, Run, ShardPlan, plan_hash, plan_runs, plan_shards
-from fve_pipeline.prepare import PREPARE_VERSION
 from fve_pipeline.prepare_stage import Prepared
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import Roster, RosterDataset

@@ -6,141 +6,26 @@ A case with bad data fails alone, with its reason on record. What is the machine
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from fve_kernels.cpu_statistics import label_statistics
-from fve_pipeline.case import Case, Rendition
+from fve_pipeline.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.execution import is_environment_fault
-from fve_pipeline.facts import CaseFacts, Failure, SourceStat
+from fve_pipeline.facts import CaseFacts, Failure
 from fve_pipeline.intensity import parse_window, to_uint8
+from fve_pipeline.jobs import PrepareJob, fingerprint, image_files, label_hashes, recipe, source_stats
 from fve_pipeline.statistics import class_facts, gradient_energy, quantiles_uint8
 from fve_pipeline.store.files import open_files
-from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.volume import write_volume
-from fve_pipeline.volume import Header, Volume, hash_files, read_header, read_image, read_labels, source_files
+from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
 
-__all__ = [
-    "PREPARE_VERSION",
-    "PrepareJob",
-    "PrepareSettings",
-    "checked_labels",
-    "fingerprint",
-    "hash_sources",
-    "job_from_recipe",
-    "predicted_bytes",
-    "prepare_case",
-    "prepare_settings",
-    "recipe",
-    "source_stats",
-]
-
-# Raised whenever the same case and settings would give other prepared bytes.
-PREPARE_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareSettings:
-    """What a build asks of this stage, the same for all its cases.
-
-    ``rule`` and ``percentiles_over`` are :mod:`fve_pipeline.intensity`'s. ``nonfinite`` replaces NaN and infinite
-    voxels, which are refused when it is None; ``resample_tilt`` straightens a tilted gantry's series, which is
-    refused otherwise.
-    """
-
-    rule: str = "window"
-    percentiles_over: str = "positive"
-    nonfinite: float | None = None
-    resample_tilt: bool = False
-
-
-def prepare_settings(settings: StoreSettings) -> PrepareSettings:
-    """The part of the settings that the prepare stage takes."""
-    return PrepareSettings(
-        rule=settings.intensity_rule,
-        percentiles_over=settings.percentiles_over,
-        nonfinite=settings.nonfinite,
-        resample_tilt=settings.resample_tilt,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareJob:
-    """All that a worker needs to prepare one case.
-
-    ``classes`` are (class id, label ids that make it up); ``declared`` are the label ids that the catalog
-    names, or None for instance data, where any id is an instance; ``mask_dtype`` follows from the catalog.
-    ``device`` windows on ``cpu`` or ``cuda``, to the same bytes.
-    """
-
-    case: Case
-    root: str
-    work: str
-    settings: PrepareSettings
-    classes: tuple[tuple[int, tuple[int, ...]], ...]
-    declared: tuple[int, ...] | None
-    mask_dtype: str
-    device: str = "cpu"
-
-
-def fingerprint(job: PrepareJob) -> str:
-    """Names everything but the sources' bytes that decides the prepared data; paths of the machine excluded."""
-    described = asdict(job) | {"root": None, "work": None, "device": None, "version": PREPARE_VERSION}
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
-def recipe(job: PrepareJob) -> str:
-    """The job as JSON without paths of this machine: with it, a case can be prepared again from its sources."""
-    return json.dumps(asdict(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
-
-
-def job_from_recipe(text: str, root: Path, work: Path) -> PrepareJob:
-    """The job of a recorded recipe, its sources under ``root``."""
-    job = TypeAdapter(PrepareJob).validate_json(text)
-    return replace(job, root=str(root), work=str(work))
-
-
-def predicted_bytes(job: PrepareJob) -> int:
-    """Peak memory of preparing a case, from headers alone; an unreadable header costs nothing, since the
-    case then fails before any voxel is read."""
-    case = job.case
-    try:
-        header = read_header(Path(job.root) / case.image, series=case.series, name=case.image)
-    except FveError:
-        return 0
-    voxels = int(np.prod(header.shape))
-    # The file's bytes and their oriented copy, uint8 renditions one at a time, labels and their mask.
-    return 2 * header.nbytes + voxels * (1 + 2 + 2) + (256 << 20)
-
-
-def source_stats(job: PrepareJob) -> tuple[SourceStat, ...]:
-    """Size and time of each source file, in a fixed order. Raises FileNotFoundError."""
-    stats = []
-    for path in _all_files(job.case, Path(job.root)):
-        stat = path.stat()
-        stats.append(
-            SourceStat(
-                path=path.relative_to(job.root).as_posix(), size=stat.st_size, mtime_ns=stat.st_mtime_ns
-            )
-        )
-    return tuple(stats)
-
-
-def hash_sources(job: PrepareJob) -> tuple[str, tuple[str, ...]]:
-    """sha256 of the image's files and of each label file; "" for what is not there any more."""
-    root = Path(job.root)
-    try:
-        return hash_files(_image_files(job.case, root)), _label_hashes(job.case, root)
-    except (FileNotFoundError, ReadError):
-        return "", ()
+__all__ = ["checked_labels", "prepare_case"]
 
 
 def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
@@ -224,10 +109,10 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         fingerprint=made,
         group=group,
         source=case.image,
-        source_sha256=hash_files(_image_files(case, root)),
+        source_sha256=hash_files(image_files(case, root)),
         source_bytes=sum(stat.size for stat in stats),
         labels=tuple(label.path for label in case.labels),
-        labels_sha256=_label_hashes(case, root),
+        labels_sha256=label_hashes(case, root),
         stats=stats,
         shape=_int_triple(geometry.shape),
         spacing=geometry.spacing,
@@ -303,20 +188,6 @@ def _ranges(ids: Iterable[int]) -> str:
         else:
             spans.append([i, i])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-def _image_files(case: Case, root: Path) -> list[Path]:
-    names = dict.fromkeys(rendition.image or case.image for rendition in case.renditions)
-    return [file for name in names for file in source_files(root / name, case.series)]
-
-
-def _label_hashes(case: Case, root: Path) -> tuple[str, ...]:
-    return tuple(hash_files(source_files(root / label.path)) for label in case.labels)
-
-
-def _all_files(case: Case, root: Path) -> list[Path]:
-    labels = dict.fromkeys(label.path for label in case.labels)
-    return [*_image_files(case, root), *(file for path in labels for file in source_files(root / path))]
 
 
 def _row(row: Iterable[float]) -> tuple[float, float, float, float]:

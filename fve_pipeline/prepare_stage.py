@@ -9,8 +9,9 @@ from pathlib import Path
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts, Failure
+from fve_pipeline.jobs import PrepareJob, predicted_bytes, prepare_settings
 from fve_pipeline.journal import Journal, read_journal
-from fve_pipeline.prepare import PrepareJob, predicted_bytes, prepare_case, prepare_settings
+from fve_pipeline.prepare import prepare_case
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import Roster, describe_dataset, write_roster
 from fve_pipeline.sources import Dataset, is_current, refuse_changed_sources

@@ -16,9 +16,10 @@ from fve_pipeline.encode_store import predicted_bytes as predicted_shard_bytes
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts, Failure
+from fve_pipeline.jobs import PrepareJob, job_from_recipe, predicted_bytes
 from fve_pipeline.journal import Journal, read_journal
 from fve_pipeline.plan import Segment, ShardPlan
-from fve_pipeline.prepare import PrepareJob, job_from_recipe, predicted_bytes, prepare_case
+from fve_pipeline.prepare import prepare_case
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import datasets_of_store
 from fve_pipeline.sources import is_current

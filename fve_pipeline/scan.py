@@ -20,7 +20,8 @@ from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.execution import Executor, Task, is_environment_fault
 from fve_pipeline.facts import Failure
-from fve_pipeline.prepare import PrepareJob, PrepareSettings, checked_labels, hash_sources, source_stats
+from fve_pipeline.jobs import PrepareJob, PrepareSettings, hash_sources, source_stats
+from fve_pipeline.prepare import checked_labels
 from fve_pipeline.progress import Progress
 from fve_pipeline.roster import describe_dataset
 from fve_pipeline.rows import class_rows

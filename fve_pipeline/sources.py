@@ -12,7 +12,7 @@ from fve_pipeline.catalog import Catalog, discover, expand
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
 from fve_pipeline.facts import CaseFacts
-from fve_pipeline.prepare import PrepareJob, PrepareSettings, fingerprint, hash_sources, source_stats
+from fve_pipeline.jobs import PrepareJob, PrepareSettings, fingerprint, hash_sources, source_stats
 from fve_pipeline.progress import Progress
 
 __all__ = ["Dataset", "expand_datasets", "find_jobs", "is_current", "refuse_changed_sources", "salted"]

@@ -167,7 +167,7 @@ def _forecast(
 ) -> None:
     from fve_pipeline.dry_run import forecast
     from fve_pipeline.encode_stage import plan_settings
-    from fve_pipeline.prepare import prepare_settings
+    from fve_pipeline.jobs import prepare_settings
     from fve_pipeline.sources import expand_datasets, find_jobs
 
     found = expand_datasets(datasets)

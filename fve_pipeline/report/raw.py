@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.prepare import job_from_recipe
+from fve_pipeline.jobs import job_from_recipe
 from fve_pipeline.progress import Progress
 from fve_pipeline.report.slices import ShownRun
 from fve_pipeline.store.reader import Store
