@@ -4,7 +4,7 @@
 FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 \
-    NUMBA_CACHE_DIR=/tmp/numba
+    NUMBA_CACHE_DIR=/var/cache/numba
 WORKDIR /workspace
 
 COPY pyproject.toml constraints.txt README.md LICENSE ./

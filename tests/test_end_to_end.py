@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes on two free cores
 def test_from_files_to_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = (str(ROOT), str(ROOT / "kernels"), str(ROOT / "catalogs"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(parts))

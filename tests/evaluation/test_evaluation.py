@@ -118,6 +118,8 @@ def test_command_writes_table_and_means(
         tmp_path / "t",
         "--out",
         out,
+        "--workers",
+        1,
         "--json",
         "--runtimes",
         tmp_path / "times.csv",
@@ -194,7 +196,7 @@ def test_what_is_wrong_is_named_and_the_rest_scored(
     save_npz(p / "no_truth.npz", segs=pred)
     (p / "damaged.npz").write_bytes((p / "good.npz").read_bytes()[:200])
     save_npz(t / "damaged.npz", gts=truth, spacing=xyz())
-    code = run(monkeypatch, "evaluate", p, t, "--out", tmp_path / "s.parquet")
+    code = run(monkeypatch, "evaluate", p, t, "--out", tmp_path / "s.parquet", "--workers", 1)
     assert code == 1
     report = json.loads((tmp_path / "s.json").read_text())
     assert report["cases"] == 1
@@ -222,7 +224,16 @@ def test_nothing_in_common_is_an_error_with_both_names(
 ) -> None:
     save_npz(tmp_path / "t" / "a.npz", gts=np.zeros((2, 2, 2), np.uint8))
     save_npz(tmp_path / "p" / "b.npz", segs=np.zeros((2, 2, 2), np.uint8))
-    code = run(monkeypatch, "evaluate", tmp_path / "p", tmp_path / "t", "--out", tmp_path / "s.parquet")
+    code = run(
+        monkeypatch,
+        "evaluate",
+        tmp_path / "p",
+        tmp_path / "t",
+        "--out",
+        tmp_path / "s.parquet",
+        "--workers",
+        1,
+    )
     error = capsys.readouterr().err
     assert code == 2
     assert "as a" in error

@@ -16,6 +16,7 @@ import tiny
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.facts import CaseFacts
+from fve_pipeline.jobs import PrepareSettings
 from fve_pipeline.journal import Journal
 from fve_pipeline.prediction.sources import find_sources
 from fve_pipeline.prepare import prepare_case
@@ -98,7 +99,7 @@ def test_a_prepared_store_gives_what_its_files_give(
     root = tiny.write_cohort(tmp_path / "root", 1)
     catalog, work = root / "tiny.toml", tmp_path / "work"
     with Journal(work / "journal") as journal:
-        for job in find_jobs(tiny.datasets(root), work, "window", "positive", None):
+        for job in find_jobs(tiny.datasets(root), work, PrepareSettings()):
             facts = prepare_case(job)
             assert isinstance(facts, CaseFacts)
             journal.add(facts)
