@@ -16,6 +16,10 @@ $(VENV)/.test: $(VENV)/.core
 	$(PIP) -e ".[train,report,test]"
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) -e ".[docs]"
+	touch $@
+
 demo: $(VENV)/.core
 	$(PY) -m fve_pipeline demo --out demo
 
@@ -30,5 +34,8 @@ test: lint
 test-all: lint
 	$(PY) -m pytest
 
+docs: $(VENV)/.docs
+	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html docs site
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site

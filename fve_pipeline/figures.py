@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from fve_pipeline.encoding import context_depth, decode, encode
 from fve_pipeline.errors import ReportError
 
-__all__ = ["allocation", "draw_allocation", "draw_decoded", "draw_explanation", "draw_orders", "save_figure"]
+__all__ = [
+    "allocation",
+    "blank_figure",
+    "draw_allocation",
+    "draw_decoded",
+    "draw_explanation",
+    "draw_orders",
+    "save_figure",
+]
 
 PANEL = 1.9  # inches
 
@@ -25,7 +33,7 @@ def draw_explanation(volume: NDArray[np.uint8], index: int, order: int, **settin
     """
     depth = context_depth(order)
     columns = max(depth, order, 1)
-    figure = _figure(columns, 3 if depth else 1)
+    figure = blank_figure(columns, 3 if depth else 1)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 2)) if depth else (figure, None)
     _orders(upper, volume, index, order, settings)
     if lower is not None:
@@ -35,14 +43,14 @@ def draw_explanation(volume: NDArray[np.uint8], index: int, order: int, **settin
 
 def draw_orders(volume: NDArray[np.uint8], index: int, orders: int, **settings: str) -> Any:
     """One focal slice of a volume (D, H, W) encoded at orders 1…``orders``, as RGB (Fig. 14)."""
-    figure = _figure(max(orders, 1), 1)
+    figure = blank_figure(max(orders, 1), 1)
     _orders(figure, volume, index, orders, settings)
     return figure
 
 
 def draw_decoded(volume: NDArray[np.uint8], index: int, order: int, **settings: str) -> Any:
     """What an image of this order decodes to: every context slice at its own resolution (Fig. 16)."""
-    figure = _figure(context_depth(order), 2)
+    figure = blank_figure(context_depth(order), 2)
     _decoded(figure, _encode_one(volume, index, order, settings), order)
     return figure
 
@@ -61,7 +69,7 @@ def allocation(order: int) -> tuple[NDArray[np.int64], dict[int, Fraction]]:
 
 def draw_allocation(orders: int = 6) -> Any:
     """Super pixels of orders 1…``orders`` coloured by distance, with the share of each distance (Fig. 17)."""
-    figure = _figure(orders, 1, height=2.4)
+    figure = blank_figure(orders, 1, height=2.4)
     pairs = figure.subplots(1, 2 * orders, width_ratios=(4, 1) * orders)
     deepest = max(2, context_depth(orders))
     for order in range(1, orders + 1):
@@ -140,7 +148,8 @@ def _colour(value: float) -> Any:
     return colormaps["viridis"](value)
 
 
-def _figure(columns: int, rows: int, height: float = PANEL + 0.25) -> Any:
+def blank_figure(columns: int, rows: int, height: float = PANEL + 0.25) -> Any:
+    """An empty figure of ``columns`` by ``rows`` panels. Raises ReportError without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

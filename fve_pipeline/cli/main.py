@@ -7,7 +7,7 @@ import sys
 import typer
 
 from fve_pipeline import __version__
-from fve_pipeline.cli import catalogs, coreset
+from fve_pipeline.cli import catalogs, coreset, figure
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.doctor import doctor
@@ -52,6 +52,7 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(explain)
 app.add_typer(coreset.app)
+app.add_typer(figure.app)
 app.command()(train)
 app.add_typer(weights_app, name="weights")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fve_pipeline.contact_sheet import class_colour
 from fve_pipeline.encoding import context_depth, decode, encode
 from fve_pipeline.store.reader import Store
-from fve_pipeline.viewer.runs import Runs
+from fve_pipeline.store.runs import Runs
 
 __all__ = ["PICTURES", "StoreSlices"]
 

@@ -1,0 +1,126 @@
+"""``fve figure``: figures for papers and slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fve_pipeline.cli.options import choice
+from fve_pipeline.cli.progress import console
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="figure",
+    help="Figures for papers and slides: the encoding, its super pixels, a store's views and classes.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+StoreName = Annotated[str, typer.Argument(metavar="STORE", help="A store, such as slices.zarr.")]
+Out = Annotated[Path, typer.Option(help="Picture to write: .svg, .pdf or .png.")]
+
+
+@app.command()
+def encode(
+    store: StoreName,
+    out: Out = Path("encode.svg"),
+    case: Annotated[str | None, typer.Option(help="Case. [default: the first]")] = None,
+    rendition: Annotated[
+        str | None, typer.Option(help="Window or channel. [default: the case's first]")
+    ] = None,
+    view: Annotated[str | None, typer.Option(help="axial | coronal | sagittal. [default: the first]")] = None,
+    index: Annotated[int | None, typer.Option("--slice", help="Slice. [default: the middle]", min=0)] = None,
+    order: Annotated[int, typer.Option(help="FVE order k.", min=0, max=6)] = 3,
+) -> None:
+    """Draw a store's slice as it is encoded at orders 1 to K, and what the last of them decodes to.
+
+    Any order, from either form of storage. For a file that is in no store there is [bold]fve explain[/bold].
+
+    [bold]Examples[/bold]
+
+      fve figure encode slices.zarr --order 4 --out encode.svg
+
+      fve figure encode slices.zarr --case demo_ct/ct_02 --rendition lung --slice 12
+    """
+    from fve_pipeline.errors import StoreError
+    from fve_pipeline.figures import draw_explanation
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.store.runs import Runs
+
+    opened = open_store(store)
+    name = case or opened.index.column("case")[0].as_py()
+    try:
+        runs = Runs(opened.index).of_case(name)
+    except KeyError:
+        msg = f"{store} has no case {name!r}; names are DATASET/NAME, as in its cases.parquet"
+        raise StoreError(msg) from None
+    fitting = [run for run in runs if rendition in (None, run.rendition) and view in (None, run.view)]
+    if not fitting:
+        there = ", ".join(f"{run.rendition} {run.view}" for run in runs)
+        msg = f"{name} has no slices of that rendition and view; it has {there}"
+        raise StoreError(msg)
+    slices = opened.read_slices(fitting[0].start, fitting[0].stop)
+    place = len(slices) // 2 if index is None else index
+    if place >= len(slices):
+        raise typer.BadParameter(f"{place}: there are slices 0 to {len(slices) - 1}", param_hint="--slice")
+    settings = {"boundary": opened.settings.boundary, "downsample": opened.settings.downsample}
+    _save(draw_explanation(slices, place, order, **settings), out)
+
+
+@app.command()
+def allocation(
+    out: Out = Path("allocation.svg"),
+    orders: Annotated[int, typer.Option(help="Highest order drawn.", min=1, max=6)] = 6,
+) -> None:
+    """Draw the super pixels of orders 1 to K: which distance has which pixel, and its share.
+
+    [bold]Examples[/bold]
+
+      fve figure allocation --orders 4 --out allocation.svg
+    """
+    from fve_pipeline.figures import draw_allocation
+
+    _save(draw_allocation(orders), out)
+
+
+@app.command()
+def views(store: StoreName, out: Out = Path("views.svg")) -> None:
+    """Draw a store's samples by dataset and view, and the shapes that the views were chosen from.
+
+    [bold]Examples[/bold]
+
+      fve figure views slices.zarr --out views.svg
+    """
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.store_figures import draw_views
+
+    _save(draw_views(open_store(store)), out)
+
+
+@app.command()
+def classes(
+    store: StoreName,
+    out: Out = Path("classes.svg"),
+    most: Annotated[int, typer.Option(help="Draw the rarest so many classes.", min=1)] = 60,
+) -> None:
+    """Draw how many cases and samples hold each class.
+
+    [bold]Examples[/bold]
+
+      fve figure classes slices.zarr --out classes.svg
+    """
+    from fve_pipeline.store.reader import open_store
+    from fve_pipeline.store_figures import draw_classes
+
+    _save(draw_classes(open_store(store), most), out)
+
+
+def _save(figure: Any, out: Path) -> None:
+    from fve_pipeline.figures import save_figure
+
+    choice("out", out.suffix, (".svg", ".pdf", ".png"))
+    save_figure(figure, out)
+    console.print(str(out), markup=False, highlight=False, soft_wrap=True)
