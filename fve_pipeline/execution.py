@@ -59,8 +59,9 @@ _DASK_CONFIG: dict[str, Any] = {
     "distributed.nanny.pre-spawn-environ": {
         **_SINGLE_THREADED,
         "MALLOC_TRIM_THRESHOLD_": "65536",
+        # A worker's failure is told once, by the driver.
+        "DASK_LOGGING__DISTRIBUTED": "critical",
     },
-    "distributed.logging.distributed": "error",
     # Loading a case can hold the interpreter for a while; that is not news.
     "distributed.admin.tick.limit": "1h",
 }
