@@ -18,7 +18,7 @@ from fve_pipeline.roster import read_roster
 from fve_pipeline.sources import Dataset, expand_datasets, find_jobs
 from fve_pipeline.store.commit import next_generation, recover
 from fve_pipeline.store.files import Files, open_files
-from fve_pipeline.store.layout import MANIFEST
+from fve_pipeline.store.layout import MANIFEST, STAGING
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import StoreSettings
@@ -102,7 +102,7 @@ def build_store(
     ``overwrite``), when nothing can be built, or when the machine is at fault; StoreLockedError when another
     build is writing into ``out``.
     """
-    store = open_files(out)
+    store = _open_target(out)
     with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
         prepared = prepare_datasets(
@@ -123,7 +123,7 @@ def encode_prepared(
     overwrite: bool,
 ) -> BuildSummary:
     """Stage 2 alone: what `fve prepare` left in ``work`` becomes the store ``out``."""
-    store = open_files(out)
+    store = _open_target(out)
     with BuildLock(store) as lock:
         base, generation = _base(store, out, settings, overwrite)
         roster = read_roster(work)
@@ -139,6 +139,20 @@ def encode_prepared(
         return _encode(
             store, out, work, settings, base, generation, prepared, executor, progress, lock, "cpu"
         )
+
+
+def _open_target(out: str) -> Files:
+    """Files of the store to be. Raises BuildError for a folder that holds something else."""
+    folder = Path(out)
+    if "://" not in out and folder.is_dir():
+        names = {path.name for path in folder.iterdir()}
+        if names and not names & {MANIFEST, STAGING}:
+            msg = (
+                f"--out {out} is a folder that is no store: it holds {', '.join(sorted(names)[:3])}. Name a new "
+                "folder, such as slices.zarr"
+            )
+            raise BuildError(msg)
+    return open_files(out)
 
 
 def _base(store: Files, out: str, settings: StoreSettings, overwrite: bool) -> tuple[Store | None, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,7 +77,17 @@ def prepare_cases(
         failures=tuple(failures[job.case.id] for job in new if job.case.id in failures),
     )
     write_roster(work, roster)
+    _sweep(work, known)
     return Prepared(roster, done, known, len(missing) - len(failures))
+
+
+def _sweep(work: Path, known: Mapping[str, CaseFacts]) -> None:
+    """Remove groups that no facts name any more: those of settings or sources that were replaced."""
+    kept = {facts.group for facts in known.values()}
+    for dataset in (work / "prepared").glob("*"):
+        for group in dataset.glob("*"):
+            if f"{dataset.name}/{group.name}" not in kept:
+                shutil.rmtree(group)
 
 
 def _tasks(jobs: Iterable[PrepareJob]) -> Iterable[Task]:

@@ -216,6 +216,21 @@ def test_bad_cases_fail_alone_and_are_on_record(tmp_path: Path, executor: Run) -
     assert len(open_store(out).manifest.failures) == 2
 
 
+def test_a_folder_that_is_no_store_is_left_alone(cohort: Path, tmp_path: Path, executor: Run) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter1.tex").write_text("precious")
+    with pytest.raises(BuildError, match=r"is a folder that is no store: it holds chapter1\.tex"):
+        build(cohort, tmp_path / "thesis", executor)
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
+
+
+def test_groups_of_replaced_settings_are_swept(tmp_path: Path, executor: Run) -> None:
+    root, out = tiny.write_cohort(tmp_path / "c", 2), tmp_path / "slices.zarr"
+    build(root, out, executor)
+    build(root, out, executor, overwrite=True, changes={"intensity_rule": "medsam"})
+    assert len(list((tmp_path / "slices.work/prepared/tiny").iterdir())) == 2
+
+
 def test_nothing_to_build_is_an_error(tmp_path: Path, executor: Run) -> None:
     root = tiny.write_cohort(tmp_path / "c", 1)
     (root / "c00_ct.nii.gz").write_bytes(b"not gzip")
