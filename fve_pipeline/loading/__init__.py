@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from fve_pipeline.loading.batch import LoadedBatch as LoadedBatch
     from fve_pipeline.loading.batch import collate as collate
     from fve_pipeline.loading.dataset import SliceDataset as SliceDataset
-    from fve_pipeline.loading.prefetch import Loader as Loader
-    from fve_pipeline.loading.prefetch import prefetch as prefetch
+    from fve_pipeline.loading.loader import Loader as Loader
+    from fve_pipeline.loading.loader import prefetch as prefetch
     from fve_pipeline.loading.sampler import Batches as Batches
     from fve_pipeline.loading.sampler import Sampler as Sampler
     from fve_pipeline.loading.sampler import SamplerState as SamplerState
@@ -34,7 +34,7 @@ _HOMES = {
     "ClassBalanced": "strategies",
     "Combined": "strategies",
     "LoadedBatch": "batch",
-    "Loader": "prefetch",
+    "Loader": "loader",
     "Once": "strategies",
     "Positives": "strategies",
     "Recipe": "augment",
@@ -48,7 +48,7 @@ _HOMES = {
     "Ticket": "sampler",
     "Views": "strategies",
     "collate": "batch",
-    "prefetch": "prefetch",
+    "prefetch": "loader",
 }
 
 __all__ = [
@@ -78,6 +78,4 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found  # a name may be that of a submodule too: prefetch
-    return found
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -44,28 +44,22 @@ class BufferPool:
     def __init__(self, pinned: bool = False) -> None:
         self._pinned = pinned
         self._lock = threading.Lock()
-        self._owners: dict[int, list[NDArray[np.uint8]]] = {}
+        self._owners: dict[tuple[tuple[int, ...], torch.dtype], list[NDArray[Any]]] = {}
+
+    def __reduce__(self) -> tuple[type[BufferPool], tuple[bool]]:
+        return BufferPool, (self._pinned,)
 
     def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        size = dtype.itemsize * int(np.prod(shape))
         with self._lock:
+            owners = self._owners.setdefault((shape, dtype), [])
+            for i in range(len(owners)):
+                if sys.getrefcount(owners[i]) == _UNUSED:
+                    break
+            else:
+                i = len(owners)
+                owners.append(torch.empty(shape, dtype=dtype, pin_memory=self._pinned).numpy())
             # The view is made while the lock is held: it is what marks its owner as used.
-            flat = self._free(size)[:]
-        return torch.from_numpy(flat).view(dtype).view(shape)
-
-    def _free(self, size: int) -> NDArray[np.uint8]:
-        owners = self._owners.setdefault(size, [])
-        for i in range(len(owners)):
-            if sys.getrefcount(owners[i]) == _UNUSED:
-                return owners[i]
-        owners.append(self._new(size))
-        return owners[-1]
-
-    def _new(self, size: int) -> NDArray[Any]:
-        if not self._pinned:
-            return np.empty(size, np.uint8)
-        pinned: NDArray[Any] = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
-        return pinned
+            return torch.from_numpy(owners[i][:])
 
 
 _probe = [np.empty(0)]

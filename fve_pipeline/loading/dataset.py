@@ -16,7 +16,7 @@ from fve_pipeline.errors import LoadingError
 from fve_pipeline.loading.assemble import Assembler
 from fve_pipeline.loading.augment import Recipe
 from fve_pipeline.loading.batch import LoadedBatch, Samples
-from fve_pipeline.loading.buffers import Allocate, fresh, in_shared_memory
+from fve_pipeline.loading.buffers import Allocate, BufferPool, in_shared_memory
 from fve_pipeline.loading.prompts import PromptTable
 from fve_pipeline.loading.sampler import Sampler, Ticket
 from fve_pipeline.loading.samples import SampleIndex
@@ -87,6 +87,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
             msg = f"no sample of {', '.join(s.files.url for s in opened)} has all of {asked}"
             raise LoadingError(msg)
         self.seed = seed
+        self._memory = BufferPool()
         table = PromptTable.of([store.classes for store in opened])
         self.assembler = Assembler(self.sources, self.index, table, prompts, augment, seed)
 
@@ -117,13 +118,16 @@ class SliceDataset(Dataset[dict[str, Any]]):
         return self.__getitems__([number])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> Samples:
-        return Samples(self.read(numbers, fresh if get_worker_info() is None else in_shared_memory))
+        return Samples(self.read(numbers, None if get_worker_info() is None else in_shared_memory))
 
-    def read(self, numbers: Sequence[int], allocate: Allocate = fresh) -> LoadedBatch:
-        """A batch of samples or tickets, in memory that ``allocate`` gives. Safe across threads."""
+    def read(self, numbers: Sequence[int], allocate: Allocate | None = None) -> LoadedBatch:
+        """A batch of samples or tickets, in memory that ``allocate`` gives. Safe across threads.
+
+        By default that is memory of an earlier batch, if nothing of it is held any more.
+        """
         tickets = [Ticket.of(int(number)) for number in numbers]
         places = self.chosen[[ticket.sample for ticket in tickets]].tolist()
-        return self.assembler.read(places, tickets, allocate)
+        return self.assembler.read(places, tickets, allocate or self._memory)
 
 
 def _require_alike(sources: Sequence[Source]) -> None:

@@ -13,7 +13,7 @@ import torch
 from fve_pipeline.loading.assemble import Assembler
 from fve_pipeline.loading.buffers import BufferPool, fresh
 from fve_pipeline.loading.dataset import SliceDataset
-from fve_pipeline.loading.prefetch import prefetch
+from fve_pipeline.loading.loader import prefetch
 from fve_pipeline.loading.prompts import ClassEntry, class_mask
 from fve_pipeline.loading.sampler import Ticket
 from fve_pipeline.loading.strategies import Once, Strategy
