@@ -48,7 +48,12 @@ def config(args: argparse.Namespace, prompts: int, seed: int = 0, **change: Any)
                 "warmup_steps": 20,
                 "clip": 5.0,
             },
-            "data": {"prompts": prompts, "classes_without_positives": True},
+            "data": {
+                "prompts": prompts,
+                "augment": "swap",
+                "sampling": "class_balanced",
+                "classes_without_positives": True,
+            },
             "run": {
                 "precision": "float32",
                 "device": args.device,

@@ -120,6 +120,25 @@ def test_recomputing_activations_gives_the_same_gradients(tiny_random: Callable[
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
 
 
+# torch's compiler uses deprecated parts of torch, and looks at .grad of features between the two parts.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+def test_backbone_and_pixel_decoder_are_each_one_graph_compiled_once(
+    tiny_random: Callable[..., Segmenter],
+) -> None:
+    from torch._dynamo.testing import CompileCounter
+
+    model = tiny_random(drop_path=0.2).train()
+    counters = [CompileCounter(), CompileCounter()]
+    images = _images(2).float()
+    exact = [model.sem_seg_head.pixel_decoder(model.backbone(images, _keys([s, s + 1])))[0] for s in (0, 4)]
+    model.backbone.compile(backend=counters[0], fullgraph=True)
+    model.sem_seg_head.pixel_decoder.compile(backend=counters[1], fullgraph=True)
+    for step, expected in zip((0, 4), exact, strict=True):
+        got = model.sem_seg_head.pixel_decoder(model.backbone(images, _keys([step, step + 1])))[0]
+        torch.testing.assert_close(got, expected)
+    assert [counter.frame_count for counter in counters] == [1, 1]
+
+
 def test_bfloat16_autocast_stays_near_float32(tiny_random: Callable[..., Segmenter]) -> None:
     model = tiny_random(boltzmann=False)
     with torch.no_grad():

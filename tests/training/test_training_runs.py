@@ -168,6 +168,32 @@ def test_frozen_parts_stay_and_the_others_move(tmp_path: Path) -> None:
         build_model(frozen.model_copy(update={"frozen": everything}), 0)
 
 
+def test_the_backbone_alone_can_be_given(tmp_path: Path) -> None:
+    from fve_pipeline.segmenter.model import Segmenter
+    from fve_pipeline.train_setup import build_model
+
+    other = Segmenter(config().model.config(), seed=5)
+    file = tmp_path / "seem.pt"
+    torch.save({f"model.backbone.{k}": v for k, v in other.backbone.state_dict().items()}, file)
+    model, expected = build_model(config().model.model_copy(update={"backbone": str(file)}), 0)
+    fresh, _ = build_model(config().model, 0)
+    assert expected == {}
+    assert torch.equal(model.backbone.norm2.weight, other.backbone.norm2.weight)
+    assert torch.equal(model.backbone.patch_embed.proj.weight, other.backbone.patch_embed.proj.weight)
+    head = "sem_seg_head.pixel_decoder.input_proj.weight"
+    assert torch.equal(model.get_parameter(head), fresh.get_parameter(head))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+# torch's compiler uses deprecated parts of torch, and looks at .grad of features between the two parts.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+def test_compiled_parts_give_the_same_losses(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    train(config({"compile": True}), MadeData(), None, tmp_path)
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(whole[0]), rtol=1e-3)
+    assert open_segmenter(tmp_path / "checkpoints" / "step-00000008.pt")
+
+
 def test_bfloat16_trains(tmp_path: Path) -> None:
     settings = config({"precision": "bf16"}, epochs=1)
     result = train(settings, MadeData(), None, tmp_path)
