@@ -15,7 +15,11 @@ import tiny
 
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
+from fve_pipeline.facts import CaseFacts
+from fve_pipeline.journal import Journal
 from fve_pipeline.prediction.sources import find_sources
+from fve_pipeline.prepare import prepare_case
+from fve_pipeline.sources import find_jobs
 from fve_pipeline.volume import read_image
 
 ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")
@@ -93,8 +97,11 @@ def test_a_prepared_store_gives_what_its_files_give(
 ) -> None:
     root = tiny.write_cohort(tmp_path / "root", 1)
     catalog, work = root / "tiny.toml", tmp_path / "work"
-    prepare = ("prepare", catalog, "--root", root, "--work", work, "--workers", 1)
-    assert run(monkeypatch, *prepare) == 0
+    with Journal(work / "journal") as journal:
+        for job in find_jobs(tiny.datasets(root), work, "window", "positive", None):
+            facts = prepare_case(job)
+            assert isinstance(facts, CaseFacts)
+            journal.add(facts)
     ask = ("--catalog", catalog, "--rendition", "soft_tissue", "--weights", weights)
     assert run(monkeypatch, "predict", work, "--out", tmp_path / "a", *ask) == 0
     assert run(monkeypatch, "predict", root / "c00_ct.nii.gz", "--out", tmp_path / "b", *ask) == 0
