@@ -47,6 +47,12 @@ def evaluate(
         Path | None,
         typer.Option(help="Parquet or CSV with columns case, dataset, modality (a store's cases.parquet)."),
     ] = None,
+    pred_pattern: Annotated[
+        str, typer.Option(help="Which part of a prediction's name is the case, such as {case}/image.")
+    ] = "{case}",
+    truth_pattern: Annotated[
+        str, typer.Option(help="Which part of a truth's name is the case, such as {case}/labels.")
+    ] = "{case}",
     allow_pickle: Annotated[
         bool,
         typer.Option(
@@ -79,7 +85,9 @@ def evaluate(
     times = ev.read_runtimes(runtimes) if runtimes is not None else None
     if scheduler is not None:  # whose workers may run elsewhere
         pred, truth = pred.absolute(), truth.absolute()
-    pairs, missing = ev.match_folders(pred, truth, table)
+    pairs, missing = ev.match_folders(
+        pred, truth, table, pred_pattern=pred_pattern, truth_pattern=truth_pattern
+    )
     settings = ev.Settings(spacing.value, instances, tolerance, allow_pickle)
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):

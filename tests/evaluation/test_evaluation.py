@@ -235,6 +235,20 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         ev.match_folders(tmp_path, tmp_path)
 
 
+def test_a_pattern_says_which_part_of_a_name_is_the_case(tmp_path: Path) -> None:
+    for name in ("p/ct/01/image.npz", "p/ct/02/image.npz", "t/ct/01/labels.npz", "t/ct/01/image.npz"):
+        save_npz(tmp_path / name, gts=np.zeros((2, 2, 2), np.uint8))
+    patterns = {"pred_pattern": "{case}/image", "truth_pattern": "{case}/labels"}
+    pairs, missing = ev.match_folders(tmp_path / "p", tmp_path / "t", **patterns)
+    assert [(pair.case, pair.truth.name, pair.pred.name) for pair in pairs] == [
+        ("ct/01", "labels.npz", "image.npz")
+    ]
+    assert [one.case for one in missing] == ["ct/02"]
+    for wrong in ("labels", "{case}{case}"):
+        with pytest.raises(EvaluationError, match=r"expected \{case\}"):
+            ev.match_folders(tmp_path / "p", tmp_path / "t", truth_pattern=wrong)
+
+
 def test_folders_are_datasets_and_a_table_wins(tmp_path: Path) -> None:
     save_npz(tmp_path / "t" / "amos" / "0001.npz", gts=np.zeros((2, 2, 2), np.uint8))
     pairs, _ = ev.match_folders(tmp_path / "t", tmp_path / "t")

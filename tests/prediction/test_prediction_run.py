@@ -105,6 +105,9 @@ def test_a_prepared_store_gives_what_its_files_give(
     ask = ("--catalog", catalog, "--rendition", "soft_tissue", "--weights", weights)
     assert run(monkeypatch, "predict", work, "--out", tmp_path / "a", *ask) == 0
     assert run(monkeypatch, "predict", root / "c00_ct.nii.gz", "--out", tmp_path / "b", *ask) == 0
+    assert run(monkeypatch, "predict", root, "--out", tmp_path / "whole", *ask) == 0
+    # The catalog tells images from label maps.
+    assert [path.name for path in (tmp_path / "whole").glob("*.nii.gz")] == ["c00_ct.nii.gz"]
     prepared = read_image(tmp_path / "a" / "tiny" / "c00.nii.gz")
     file = read_image(tmp_path / "b" / "c00_ct.nii.gz")
     np.testing.assert_array_equal(prepared.array, file.array)
