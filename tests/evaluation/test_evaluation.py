@@ -165,6 +165,8 @@ def test_asked_classes_limit_what_is_scored(tmp_path: Path, labels: tuple[np.nda
     pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t")
     rows = ev.evaluate(pairs, ev.Settings("challenge", allow_pickle=True)).rows
     assert [row["class_id"] for row in rows] == [2, None]
+    rows = ev.evaluate(pairs, ev.Settings(class_ids=(1, 3))).rows
+    assert [row["class_id"] for row in rows] == [1, 3, None]
 
 
 def test_what_is_wrong_is_named_and_the_rest_scored(
