@@ -130,7 +130,13 @@ def predict(
         _views(views),
         instances or instance_class,
     )
-    sources = find_sources(inputs, described)
+    made = out.resolve()
+    for path in inputs:
+        if path.resolve().is_relative_to(made):
+            msg = f"{path} lies in it; label maps would be written over volumes. Give a folder of its own"
+            raise typer.BadParameter(msg, param_hint="--out")
+    # Label maps of an earlier run are not volumes to predict.
+    sources = [one for one in find_sources(inputs, described) if not one.path.resolve().is_relative_to(made)]
     predictor = Predictor(weights, device or _best_device())
     with Bars(as_json) as bars:
         reports, failures = predict_all(predictor, sources, request, out, bars, batch)

@@ -13,9 +13,6 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTIONS = {"FROM", "ENV", "WORKDIR", "COPY", "RUN", "ARG", "CMD"}
 
-# The weights come from whoever builds the image, the constraints from the last release's environment.
-MADE_LATER = {"weights.ckpt", "constraints.txt"}
-
 
 def test_predict_sh_reads_inputs_and_writes_outputs(tmp_path: Path, image: np.ndarray, weights: Path) -> None:
     (tmp_path / "inputs").mkdir()
@@ -44,5 +41,5 @@ def test_dockerfile_names_known_instructions_and_files_that_exist() -> None:
             for source in line[1:-1]:
                 name = source.replace("${WEIGHTS}", "weights.ckpt")
                 assert name in allowed
-                assert name in MADE_LATER or (ROOT / name).exists(), name
+                assert name == "weights.ckpt" or (ROOT / name).exists(), name
     assert lines[-1] == ["CMD", '["sh",', '"predict.sh"]']

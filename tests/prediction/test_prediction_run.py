@@ -125,7 +125,7 @@ def test_again_does_what_is_missing_and_bad_inputs_are_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    inputs, out = tmp_path / "in", tmp_path / "out"
+    inputs, out = tmp_path / "in", tmp_path / "in" / "out"
     for name in ("a", "b"):
         save_npz(inputs / f"{name}.npz", image)
     (inputs / "bad.nii.gz").write_bytes(save_nifti(tmp_path / "x.nii.gz", image).read_bytes()[:500])
@@ -195,6 +195,20 @@ def test_what_is_lacking_is_said(
     assert not list((tmp_path / "out").glob("scan*"))
 
 
+def test_results_never_go_where_the_volumes_are(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = save_npz(tmp_path / "a.npz", image).read_bytes()
+    for source in (tmp_path, tmp_path / "a.npz"):
+        assert run(monkeypatch, "predict", source, "--weights", weights, "--out", tmp_path, *ASK) == 2
+        assert "written over" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert (tmp_path / "a.npz").read_bytes() == before
+
+
 def test_two_volumes_of_one_name_and_none(tmp_path: Path, image: np.ndarray) -> None:
     save_npz(tmp_path / "a.npz", image)
     save_nifti(tmp_path / "a.nii", image)
@@ -218,7 +232,14 @@ def test_weights_that_do_not_say_how_slices_were_made(
     save_weights(tmp_path / "bare.pt", model, {"order": 1, "size": 64})
     save_npz(tmp_path / "a.npz", image)
     code = run(
-        monkeypatch, "predict", tmp_path / "a.npz", "--weights", tmp_path / "bare.pt", "--out", tmp_path, *ASK
+        monkeypatch,
+        "predict",
+        tmp_path / "a.npz",
+        "--weights",
+        tmp_path / "bare.pt",
+        "--out",
+        tmp_path / "o",
+        *ASK,
     )
     assert code == 2
     assert "does not record boundary, resize" in " ".join(capsys.readouterr().err.split())
