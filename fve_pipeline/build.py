@@ -45,7 +45,9 @@ def default_work(out: str) -> Path:
     Raises BuildError for a store that is not local.
     """
     if "://" in out:
-        msg = f"{out} is not on this machine: say with --work DIR where the workers share their prepared cases"
+        msg = (
+            f"{out} is not on this machine: say with --work DIR where the workers share their prepared cases"
+        )
         raise BuildError(msg)
     path = Path(out)
     return path.with_name(f"{path.name.removesuffix('.zarr')}.work")

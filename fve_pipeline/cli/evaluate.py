@@ -47,6 +47,15 @@ def evaluate(
         Path | None,
         typer.Option(help="Parquet or CSV with columns case, dataset, modality (a store's cases.parquet)."),
     ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Ids to score, such as 1,2,5. [default: all that occur]")
+    ] = None,
+    pred_pattern: Annotated[
+        str, typer.Option(help="Which part of a prediction's name is the case, such as {case}/image.")
+    ] = "{case}",
+    truth_pattern: Annotated[
+        str, typer.Option(help="Which part of a truth's name is the case, such as {case}/labels.")
+    ] = "{case}",
     allow_pickle: Annotated[
         bool,
         typer.Option(
@@ -79,8 +88,10 @@ def evaluate(
     times = ev.read_runtimes(runtimes) if runtimes is not None else None
     if scheduler is not None:  # whose workers may run elsewhere
         pred, truth = pred.absolute(), truth.absolute()
-    pairs, missing = ev.match_folders(pred, truth, table)
-    settings = ev.Settings(spacing.value, instances, tolerance, allow_pickle)
+    pairs, missing = ev.match_folders(
+        pred, truth, table, pred_pattern=pred_pattern, truth_pattern=truth_pattern
+    )
+    settings = ev.Settings(spacing.value, instances, tolerance, allow_pickle, _ids(classes))
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
         with Bars(as_json) as bars:
@@ -98,6 +109,15 @@ def evaluate(
         typer.echo(f"fve: {failure.case}: {failure.what}", err=True)
     scored = any(row["class_id"] is None for row in result.rows)
     raise typer.Exit(2 if not scored else 1 if result.failures else 0)
+
+
+def _ids(classes: str | None) -> tuple[int, ...] | None:
+    if classes is None:
+        return None
+    try:
+        return tuple(int(text) for text in classes.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{classes!r}; expected ids such as 1,2,5", param_hint="--classes") from None
 
 
 def _print(summary: Sequence[dict[str, Any]]) -> None:

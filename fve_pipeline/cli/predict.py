@@ -13,6 +13,7 @@ from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
 
 if TYPE_CHECKING:
+    from fve_pipeline.catalog import Catalog
     from fve_pipeline.prediction.prompts import Target
     from fve_pipeline.prediction.sources import Intensity
 
@@ -42,7 +43,7 @@ def predict(
     catalog: Annotated[
         str | None,
         typer.Option(
-            help="A catalog's classes, ids, prompts, modality and window; --prompts picks classes of it.",
+            help="A catalog's images, classes, ids, modality and window; --prompts picks classes of it.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -114,11 +115,13 @@ def predict(
 
       fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
     """
+    from fve_pipeline.catalog import load_catalog
     from fve_pipeline.prediction.network import Averaging
     from fve_pipeline.prediction.run import Predictor, Request, predict_all
     from fve_pipeline.prediction.sources import find_sources
 
-    targets, intensity, instance_class = _asked(prompts or [], catalog, rendition, allow_pickle)
+    described = load_catalog(catalog) if catalog is not None else None
+    targets, intensity, instance_class = _asked(prompts or [], described, rendition, allow_pickle)
     intensity = _replaced(intensity, modality, window, channel)
     request = Request(
         targets,
@@ -127,7 +130,13 @@ def predict(
         _views(views),
         instances or instance_class,
     )
-    sources = find_sources(inputs)
+    made = out.resolve()
+    for path in inputs:
+        if path.resolve().is_relative_to(made):
+            msg = f"{path} lies in it; label maps would be written over volumes. Give a folder of its own"
+            raise typer.BadParameter(msg, param_hint="--out")
+    # Label maps of an earlier run are not volumes to predict.
+    sources = [one for one in find_sources(inputs, described) if not one.path.resolve().is_relative_to(made)]
     predictor = Predictor(weights, device or _best_device())
     with Bars(as_json) as bars:
         reports, failures = predict_all(predictor, sources, request, out, bars, batch)
@@ -146,21 +155,19 @@ def predict(
 
 
 def _asked(
-    prompts: list[str], catalog: str | None, rendition: str | None, allow_pickle: bool
+    prompts: list[str], described: Catalog | None, rendition: str | None, allow_pickle: bool
 ) -> tuple[tuple[Target, ...] | None, Intensity, bool]:
     """Targets, what the catalog says of grey values, and whether its labels are instances."""
-    from fve_pipeline.catalog import load_catalog
     from fve_pipeline.prediction.prompts import targets_from_catalog, targets_from_prompts
     from fve_pipeline.prediction.sources import Intensity
 
-    if catalog is None:
+    if described is None:
         if not prompts and allow_pickle:
             return None, Intensity(), False
         if not prompts:
             msg = "say what to look for: --prompts, --catalog, or --allow-pickle for the challenge's files"
             raise typer.BadParameter(msg)
         return targets_from_prompts(prompts), Intensity(rendition=rendition), False
-    described = load_catalog(catalog)
     by_name = {one.name: one for one in described.renditions}
     if rendition is not None and rendition not in by_name:
         msg = f"{rendition!r} is none of {', '.join(by_name) or 'this catalog, which has no renditions'}"

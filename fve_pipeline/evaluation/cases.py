@@ -38,6 +38,7 @@ class Settings:
     instances: bool = False
     tolerance: float = 2.0
     allow_pickle: bool = False
+    class_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def score_case(pair: Pair, settings: Settings) -> CaseScores:
         truth_labels,
         pred_labels,
         truth.spacing,
-        class_ids=prompts.sentences if prompts else None,
+        class_ids=prompts.sentences if prompts else settings.class_ids,
         convention=settings.convention,
         tolerance=settings.tolerance,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,17 @@ class Missing:
 
 
 def match_folders(
-    pred: Path, truth: Path, table: CaseTable | None = None
+    pred: Path,
+    truth: Path,
+    table: CaseTable | None = None,
+    *,
+    pred_pattern: str = "{case}",
+    truth_pattern: str = "{case}",
 ) -> tuple[list[Pair], list[Missing]]:
     """Match label maps of two folders (searched all the way down), or two files, by name without ending.
+
+    A pattern says which part of a name, folders included, is the case: ``{case}/labels`` takes ``ct/01`` from
+    ``ct/01/labels.nii.gz``, and leaves out what it does not fit.
 
     Dataset and modality come from ``table`` if given; else the dataset is the folder that a file lies in, or
     the first two words of a name that begins with a modality, as in the challenge (``CT_AMOS_0018``).
@@ -55,12 +64,13 @@ def match_folders(
     if pred.is_file() and truth.is_file():
         case = _stem(truth)
         return [Pair(case, *_origin(case, table), truth, pred)], []
-    preds, truths = _label_maps(pred), _label_maps(truth)
+    preds, truths = _label_maps(pred, pred_pattern), _label_maps(truth, truth_pattern)
     both = sorted(preds.keys() & truths.keys())
     if not both:
         msg = (
             f"no label map in {pred} has the name of one in {truth} "
-            f"({_some(preds)} against {_some(truths)}); name each prediction as its truth."
+            f"({_some(preds)} against {_some(truths)}); name each prediction as its truth, or say with "
+            "--pred-pattern and --truth-pattern which part of a name is the case."
         )
         raise EvaluationError(msg)
     missing = [Missing(case, f"no prediction in {pred}") for case in truths.keys() - preds.keys()]
@@ -91,15 +101,22 @@ def read_case_table(path: Path) -> CaseTable:
     return {str(case): (str(dataset), str(modality)) for case, dataset, modality in rows}
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
+def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
     if not folder.is_dir():
         msg = f"{folder}: no such folder; expected predictions and truths as two folders, or as two files."
         raise EvaluationError(msg)
+    if pattern.count("{case}") != 1:
+        msg = f"pattern {pattern!r}: expected {{case}} in it once, as in '{{case}}/labels'"
+        raise EvaluationError(msg)
+    fits = re.compile(re.escape(pattern).replace(re.escape("{case}"), "(.+)"))
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
             continue
-        case = (path.parent.relative_to(folder) / _stem(path)).as_posix()
+        fit = fits.fullmatch((path.parent.relative_to(folder) / _stem(path)).as_posix())
+        if fit is None:
+            continue
+        case = fit[1]
         if case in found:
             msg = f"{found[case]} and {path} are one case by name; keep one of them."
             raise EvaluationError(msg)

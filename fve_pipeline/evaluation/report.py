@@ -156,13 +156,14 @@ def _summary(rows: Sequence[Row], seed: int) -> Iterable[Row]:
     cases = [row for row in rows if row["class_id"] is None]
     groups: dict[tuple[str, str, int | None], list[Row]] = {("all", "", None): cases}
     for row in cases:
-        groups.setdefault(("modality", row["modality"], None), []).append(row)
-        groups.setdefault(("dataset", row["dataset"], None), []).append(row)
+        for level in ("modality", "dataset"):
+            if row[level]:
+                groups.setdefault((level, row[level], None), []).append(row)
     for row in rows:
         if row["class_id"] is not None:
             groups.setdefault(("class", row["dataset"], row["class_id"]), []).append(row)
-    level = {"all": 0, "modality": 1, "dataset": 2, "class": 3}
-    for key in sorted(groups, key=lambda k: (level[k[0]], k[1], k[2] or 0)):
+    order = ("all", "modality", "dataset", "class")
+    for key in sorted(groups, key=lambda k: (order.index(k[0]), k[1], k[2] or 0)):
         for metric in METRICS:
             values = [row[metric] for row in groups[key] if row[metric] is not None]
             if values:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.catalog import Catalog
 from fve_pipeline.errors import PredictionError, ReadError
 from fve_pipeline.facts import CaseFacts
 from fve_pipeline.intensity import parse_window, to_uint8
@@ -76,8 +77,10 @@ class Picture:
     decision: str
 
 
-def find_sources(paths: Iterable[Path]) -> list[Source]:
+def find_sources(paths: Iterable[Path], catalog: Catalog | None = None) -> list[Source]:
     """The volumes in files, folders of files, DICOM folders and prepared stores, in a stable order.
+
+    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
     """
     sources: dict[str, Source] = {}
     for path in paths:
-        found = list(_inside(path))
+        found = list(_inside(path, catalog))
         if not found:
             msg = f"{path}: no volume here; expected NIfTI, NRRD, MHA, TIFF, npz, DICOM or a prepared store"
             raise PredictionError(msg)
@@ -98,30 +101,39 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
     return list(sources.values())
 
 
-def _inside(path: Path) -> Iterator[Source]:
+def _inside(path: Path, catalog: Catalog | None) -> Iterator[Source]:
     if not path.is_dir():
-        ending = _ending(path)
-        if ending is None:  # a name that says nothing: a DICOM file, or an error that names the first bytes
-            kind_of(path, path.name)
-        stem = path.name.removesuffix(ending or path.suffix)
-        yield Source(stem, path, _ENDINGS.get(ending or "", ".nii.gz"))
+        yield _file(path, path.parent)
         return
     if (path / "journal").is_dir() and (path / "prepared").is_dir():
         facts = read_journal(path / "journal")
         for case in sorted(facts):
             yield Source(case, path, ".nii.gz", facts=facts[case])
         return
+    if images := catalog.find_images(path) if catalog is not None else []:
+        for image, _ in images:
+            own = path / image
+            yield from _files_of(own, path) if own.is_dir() else (_file(own, path),)
+        return
     for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))}):
         yield from _files_of(folder, path)
+
+
+def _file(path: Path, root: Path) -> Source:
+    ending = _ending(path)
+    if ending is None:  # a name that says nothing: a DICOM file, or an error that names the first bytes
+        kind_of(path, path.name)
+    stem = path.name.removesuffix(ending or path.suffix)
+    name = (path.parent.relative_to(root) / stem).as_posix()
+    return Source(name, path, _ENDINGS.get((ending or "").lower(), ".nii.gz"))
 
 
 def _files_of(folder: Path, root: Path) -> Iterator[Source]:
     below = folder.relative_to(root)
     files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     for file in files:
-        if (ending := _ending(file)) is not None:
-            name = (below / file.name.removesuffix(ending)).as_posix()
-            yield Source(name, file, _ENDINGS[ending])
+        if _ending(file) is not None:
+            yield _file(file, root)
     rest = [file for file in files if _ending(file) is None]
     if not any(_is_dicom(file) for file in rest):
         return

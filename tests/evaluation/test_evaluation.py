@@ -165,6 +165,8 @@ def test_asked_classes_limit_what_is_scored(tmp_path: Path, labels: tuple[np.nda
     pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t")
     rows = ev.evaluate(pairs, ev.Settings("challenge", allow_pickle=True)).rows
     assert [row["class_id"] for row in rows] == [2, None]
+    rows = ev.evaluate(pairs, ev.Settings(class_ids=(1, 3))).rows
+    assert [row["class_id"] for row in rows] == [1, 3, None]
 
 
 def test_what_is_wrong_is_named_and_the_rest_scored(
@@ -233,6 +235,20 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(EvaluationError, match="one case by name"):
         ev.match_folders(tmp_path, tmp_path)
+
+
+def test_a_pattern_says_which_part_of_a_name_is_the_case(tmp_path: Path) -> None:
+    for name in ("p/ct/01/image.npz", "p/ct/02/image.npz", "t/ct/01/labels.npz", "t/ct/01/image.npz"):
+        save_npz(tmp_path / name, gts=np.zeros((2, 2, 2), np.uint8))
+    patterns = {"pred_pattern": "{case}/image", "truth_pattern": "{case}/labels"}
+    pairs, missing = ev.match_folders(tmp_path / "p", tmp_path / "t", **patterns)
+    assert [(pair.case, pair.truth.name, pair.pred.name) for pair in pairs] == [
+        ("ct/01", "labels.npz", "image.npz")
+    ]
+    assert [one.case for one in missing] == ["ct/02"]
+    for wrong in ("labels", "{case}{case}"):
+        with pytest.raises(EvaluationError, match=r"expected \{case\}"):
+            ev.match_folders(tmp_path / "p", tmp_path / "t", truth_pattern=wrong)
 
 
 def test_folders_are_datasets_and_a_table_wins(tmp_path: Path) -> None:

@@ -15,7 +15,11 @@ import tiny
 
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
+from fve_pipeline.facts import CaseFacts
+from fve_pipeline.journal import Journal
 from fve_pipeline.prediction.sources import find_sources
+from fve_pipeline.prepare import prepare_case
+from fve_pipeline.sources import find_jobs
 from fve_pipeline.volume import read_image
 
 ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")
@@ -93,11 +97,17 @@ def test_a_prepared_store_gives_what_its_files_give(
 ) -> None:
     root = tiny.write_cohort(tmp_path / "root", 1)
     catalog, work = root / "tiny.toml", tmp_path / "work"
-    prepare = ("prepare", catalog, "--root", root, "--work", work, "--workers", 1)
-    assert run(monkeypatch, *prepare) == 0
+    with Journal(work / "journal") as journal:
+        for job in find_jobs(tiny.datasets(root), work, "window", "positive", None):
+            facts = prepare_case(job)
+            assert isinstance(facts, CaseFacts)
+            journal.add(facts)
     ask = ("--catalog", catalog, "--rendition", "soft_tissue", "--weights", weights)
     assert run(monkeypatch, "predict", work, "--out", tmp_path / "a", *ask) == 0
     assert run(monkeypatch, "predict", root / "c00_ct.nii.gz", "--out", tmp_path / "b", *ask) == 0
+    assert run(monkeypatch, "predict", root, "--out", tmp_path / "whole", *ask) == 0
+    # The catalog tells images from label maps.
+    assert [path.name for path in (tmp_path / "whole").glob("*.nii.gz")] == ["c00_ct.nii.gz"]
     prepared = read_image(tmp_path / "a" / "tiny" / "c00.nii.gz")
     file = read_image(tmp_path / "b" / "c00_ct.nii.gz")
     np.testing.assert_array_equal(prepared.array, file.array)
@@ -115,7 +125,7 @@ def test_again_does_what_is_missing_and_bad_inputs_are_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    inputs, out = tmp_path / "in", tmp_path / "out"
+    inputs, out = tmp_path / "in", tmp_path / "in" / "out"
     for name in ("a", "b"):
         save_npz(inputs / f"{name}.npz", image)
     (inputs / "bad.nii.gz").write_bytes(save_nifti(tmp_path / "x.nii.gz", image).read_bytes()[:500])
@@ -185,6 +195,20 @@ def test_what_is_lacking_is_said(
     assert not list((tmp_path / "out").glob("scan*"))
 
 
+def test_results_never_go_where_the_volumes_are(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = save_npz(tmp_path / "a.npz", image).read_bytes()
+    for source in (tmp_path, tmp_path / "a.npz"):
+        assert run(monkeypatch, "predict", source, "--weights", weights, "--out", tmp_path, *ASK) == 2
+        assert "written over" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert (tmp_path / "a.npz").read_bytes() == before
+
+
 def test_two_volumes_of_one_name_and_none(tmp_path: Path, image: np.ndarray) -> None:
     save_npz(tmp_path / "a.npz", image)
     save_nifti(tmp_path / "a.nii", image)
@@ -208,7 +232,14 @@ def test_weights_that_do_not_say_how_slices_were_made(
     save_weights(tmp_path / "bare.pt", model, {"order": 1, "size": 64})
     save_npz(tmp_path / "a.npz", image)
     code = run(
-        monkeypatch, "predict", tmp_path / "a.npz", "--weights", tmp_path / "bare.pt", "--out", tmp_path, *ASK
+        monkeypatch,
+        "predict",
+        tmp_path / "a.npz",
+        "--weights",
+        tmp_path / "bare.pt",
+        "--out",
+        tmp_path / "o",
+        *ASK,
     )
     assert code == 2
     assert "does not record boundary, resize" in " ".join(capsys.readouterr().err.split())
