@@ -7,6 +7,7 @@ builtin that a caller would catch.
 from __future__ import annotations
 
 __all__ = [
+    "Bio2VolError",
     "BuildError",
     "CatalogError",
     "CheckpointError",
@@ -14,8 +15,8 @@ __all__ = [
     "EvaluationError",
     "FveError",
     "GeometryError",
-    "LoadingError",
     "IntensityError",
+    "LoadingError",
     "PredictionError",
     "ReadError",
     "StoreError",
@@ -83,3 +84,7 @@ class TrainError(FveError, RuntimeError):
 
 class LoadingError(FveError, ValueError):
     """Samples that cannot be drawn or read as asked: an unknown name, stores that do not mix, a refused option."""
+
+
+class Bio2VolError(FveError, ValueError):
+    """An adaptation to volumes that the model or the data do not allow."""

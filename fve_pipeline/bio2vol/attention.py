@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fve_pipeline.errors import Bio2VolError
 from fve_pipeline.segmenter.decoder import BoltzmannDecoder
 from fve_pipeline.segmenter.layers import Attention
 from fve_pipeline.segmenter.model import Segmenter
@@ -94,15 +95,15 @@ def adapt(model: Segmenter, heads: int = 1, offset: int = 2) -> SliceOrder:
 
     Raises
     ------
-    ValueError
+    Bio2VolError
         If the model has fewer heads, or ``offset`` is 0.
     """
     if not 0 <= heads <= model.config.heads:
-        msg = f"{heads} cross-slice heads; the model has {model.config.heads}"
-        raise ValueError(msg)
+        msg = f"[bio2vol] heads = {heads}: expected 0 to {model.config.heads}, the heads that the model has"
+        raise Bio2VolError(msg)
     if offset == 0:
         msg = "a slice offset of 0 reads the slice itself; expected another number"
-        raise ValueError(msg)
+        raise Bio2VolError(msg)
     order = SliceOrder(heads, offset)
     for parent, name, module in list(_standard_attention(model)):
         setattr(parent, name, CrossSliceAttention(module, order) if heads else _plain(module))

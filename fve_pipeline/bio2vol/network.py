@@ -49,7 +49,7 @@ class Layout:
 
     @classmethod
     def of(cls, places: Sequence[Sequence[int]], settings: Bio2VolSettings) -> Self:
-        """From each sub-volume's ``places``: its d slices, counted within its own."""
+        """From each sub-volume's ``places`` (:class:`~fve_pipeline.bio2vol.sampling.SubVolume`)."""
         image, sub, path, owner, lengths = (list[int]() for _ in range(5))
         for number, own in enumerate(places):
             first = len(owner)
@@ -67,15 +67,10 @@ class Layout:
         return self.image == tuple(range(len(self.owner)))
 
     def averaging(self) -> Tensor:
-        """(N,M): the mean over all images of a slice; a row of zeros for a slice in no path."""
+        """(N,M): the mean over all images of a slice."""
         weights = torch.zeros(len(self.owner), len(self.image))
         weights[list(self.image), range(len(self.image))] = 1
-        return weights / weights.sum(1, keepdim=True).clamp(min=1)
-
-    def covered(self) -> list[bool]:
-        """(N,): which slices are in a path."""
-        seen = set(self.image)
-        return [n in seen for n in range(len(self.owner))]
+        return weights / weights.sum(1, keepdim=True)
 
     def randomness(
         self, seed: int, samples: Sequence[int], prompts: Sequence[Sequence[int]], epoch: int = 0
@@ -98,7 +93,7 @@ class Volumes(nn.Module):
 
     Raises
     ------
-    ValueError
+    Bio2VolError
         If the model has fewer heads than are to cross slices.
     """
 
@@ -116,8 +111,7 @@ class Volumes(nn.Module):
     ) -> VolumePrediction:
         """Segment slices ``images`` (N,3,H,W); ``text`` holds B·P prompts, sub-volume by sub-volume.
 
-        A slice's logits are the mean over the paths' images of it. Slices that no path covers get zeros;
-        :meth:`Layout.covered` tells them.
+        A slice's logits are the mean over the paths' images of it.
         """
         features = self.model.encode_text(text) if isinstance(text, Tokens) else text
         device = images.device
@@ -131,7 +125,8 @@ class Volumes(nn.Module):
         asked = TextFeatures(features.tokens[rows], features.lengths[rows], features.sentence[rows])
         found = self.model.summarise(self.model.answer(mask_features, levels, asked, randomness))
 
-        with torch.autocast(device.type, enabled=False):
+        # The meta device, on which memory is estimated, knows no autocast.
+        with torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False):
             weights = layout.averaging().to(device)
             masks, edges, existence = (
                 (weights @ part.float().flatten(1)).view(len(weights), *part.shape[1:])
@@ -142,6 +137,14 @@ class Volumes(nn.Module):
                 lengths = [len(path) for path in paths(self.settings)]
                 alignment = alignment_loss(mask_features.float(), lengths, features.sentence.float())
         return VolumePrediction(masks, edges, existence, alignment)
+
+    def predict(
+        self, images: Tensor, layout: Layout, text: TextFeatures, randomness: CounterRandomness
+    ) -> Prediction:
+        """The logits alone, float32; the model then stands for single images again."""
+        found: VolumePrediction = self(images, layout, text, randomness)
+        self.order.alone()
+        return Prediction(found.masks, found.edges, found.existence)
 
 
 def _rows(layout: Layout, texts: int, device: torch.device) -> Tensor:

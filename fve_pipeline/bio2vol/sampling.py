@@ -36,19 +36,22 @@ def paths(settings: Bio2VolSettings) -> tuple[range, ...]:
 
 @dataclass(frozen=True)
 class SubVolume:
-    """``rows`` are the samples of a run that a sub-volume covers, ``places`` (depth,) which of them each of
-    its slices is: past the run's ends, the first or last again."""
+    """``rows`` are the samples of a run that the paths read, ascending; ``places`` (depth,) says which of them
+    each slice of the sub-volume is: past the run's ends the first or last again, −1 for one that no path reads.
+    """
 
-    rows: range
+    rows: tuple[int, ...]
     places: tuple[int, ...]
 
 
-def sub_volume(centre: int, run: tuple[int, int], depth: int) -> SubVolume:
-    """The sub-volume of ``depth`` slices around sample ``centre`` of the run [first, past the last)."""
-    start = centre - depth // 2
-    inside = [min(max(start + i, run[0]), run[1] - 1) for i in range(depth)]
-    rows = range(inside[0], inside[-1] + 1)
-    return SubVolume(rows, tuple(row - rows.start for row in inside))
+def sub_volume(start: int, run: tuple[int, int], settings: Bio2VolSettings) -> SubVolume:
+    """The sub-volume that begins at sample ``start``, which may lie outside, of the run [first, past the last)."""
+    read = sorted({place for path in paths(settings) for place in path})
+    rows = {place: min(max(start + place, run[0]), run[1] - 1) for place in read}
+    ascending = sorted(set(rows.values()))
+    number = {row: i for i, row in enumerate(ascending)}
+    places = tuple(number[rows[i]] if i in rows else -1 for i in range(settings.depth))
+    return SubVolume(tuple(ascending), places)
 
 
 def window_starts(depth: int, settings: Bio2VolSettings) -> Iterator[int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fve_pipeline.bio2vol.attention import CrossSliceAttention, SliceOrder, adapt, source_slices
+from fve_pipeline.errors import Bio2VolError
 from fve_pipeline.segmenter.checkpoint import load_checkpoint, save_weights
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.layers import Attention
@@ -192,7 +193,7 @@ def test_gradients_flow_across_slices_also_when_recomputed() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="the model has 4"):
+    with pytest.raises(Bio2VolError, match="expected 0 to 4"):
         adapt(small(), 5)
-    with pytest.raises(ValueError, match="offset of 0"):
+    with pytest.raises(Bio2VolError, match="offset of 0"):
         adapt(small(), 1, 0)

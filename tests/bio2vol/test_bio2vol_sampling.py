@@ -58,7 +58,7 @@ def test_a_sub_volume_stays_in_its_run_and_repeats_its_ends(
 ) -> None:
     run = (first, first + length)
     centre = min(max(centre, run[0]), run[1] - 1)
-    found = sub_volume(centre, run, depth)
+    found = sub_volume(centre - depth // 2, run, Bio2VolSettings(depth=depth))
     rows = [found.rows[place] for place in found.places]
     assert len(rows) == depth
     assert centre in rows
@@ -69,6 +69,12 @@ def test_a_sub_volume_stays_in_its_run_and_repeats_its_ends(
     assert set(steps.tolist()) <= {0, 1}
     for i in np.flatnonzero(steps == 0):  # only past an end is a slice seen again
         assert rows[i] in (run[0], run[1] - 1)
+
+
+def test_slices_that_no_path_reads_are_left_out() -> None:
+    found = sub_volume(4, (3, 10), Bio2VolSettings(depth=8, dense_rate=2, sparse_rate=3))
+    assert found.rows == (4, 6, 7, 8, 9)  # places 0, 2, 3, 4 and 6, which is past the end
+    assert found.places == (0, -1, 1, 2, 3, -1, 4, -1)
 
 
 @given(
@@ -89,8 +95,7 @@ def test_windows_predict_every_slice(depth: int, d: int, dense: int, sparse: int
     seen = set()
     for start in starts:
         assert 0 <= start < depth
-        for path in paths(settings):
-            seen |= {min(start + i, depth - 1) for i in path}
+        seen |= set(sub_volume(start, (0, depth), settings).rows)
     assert seen == set(range(depth))
     if dense == 1 and depth > d:
         assert starts[-1] + d == depth
