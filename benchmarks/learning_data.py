@@ -96,6 +96,10 @@ class Case:
     def subject(self) -> str:
         return self.name
 
+    @property
+    def depth(self) -> int:
+        return len(self.images)
+
     def slices(self, count: int) -> Iterator[CaseSlices]:
         for first in range(0, len(self.images), count):
             part = slice(first, first + count)

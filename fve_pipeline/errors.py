@@ -7,6 +7,7 @@ builtin that a caller would catch.
 from __future__ import annotations
 
 __all__ = [
+    "Bio2VolError",
     "BuildError",
     "CatalogError",
     "CheckpointError",
@@ -93,3 +94,7 @@ class LoadingError(FveError, ValueError):
 
 class ExportError(FveError, ValueError):
     """Samples that another format cannot hold: too many instances for 8 bits, a folder that is not empty."""
+
+
+class Bio2VolError(FveError, ValueError):
+    """An adaptation to volumes that the model or the data do not allow."""

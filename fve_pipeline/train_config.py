@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fve_pipeline.bio2vol.settings import PAPER, Bio2VolSettings
 from fve_pipeline.errors import TrainError
 from fve_pipeline.segmenter.config import PRESETS, SegmenterConfig, preset
 
@@ -115,7 +116,11 @@ class RunSettings(_Section):
 
 
 class TrainConfig(_Section):
-    """A whole run. ``protocol`` fills what [optimisation] leaves out."""
+    """A whole run. ``protocol`` fills what [optimisation] leaves out.
+
+    A table ``bio2vol``, which may be empty, adapts the model to volumes; what [model], [optimisation] and [data]
+    leave out is then filled from that paper, whatever the protocol.
+    """
 
     protocol: Literal["finetune", "paper"] = "finetune"
     model: ModelSettings = ModelSettings()
@@ -123,12 +128,16 @@ class TrainConfig(_Section):
     losses: LossSettings = LossSettings()
     data: DataSettings = DataSettings()
     run: RunSettings = RunSettings()
+    bio2vol: Bio2VolSettings | None = None
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> TrainConfig:
         """From a TOML document's tables; pydantic's ValidationError says what is wrong."""
-        defaults = PROTOCOLS.get(str(raw.get("protocol", "finetune")), {})
-        return cls.model_validate({**raw, "optimisation": {**defaults, **raw.get("optimisation", {})}})
+        defaults = {"optimisation": PROTOCOLS.get(str(raw.get("protocol", "finetune")), {})}
+        if raw.get("bio2vol") is not None:
+            defaults = PAPER
+        tables = {name: {**table, **raw.get(name, {})} for name, table in defaults.items()}
+        return cls.model_validate({**raw, **tables})
 
 
 # The fine-tuning configuration of the released model, and the paper's own training (section 5.2, table 7;
@@ -145,8 +154,10 @@ def _first(error: ValidationError) -> str:
     return f"{where}: {problem['msg']} (found {problem.get('input')!r})"
 
 
-def load_config(path: Path | None, **overrides: Any) -> TrainConfig:
+def load_config(path: Path | None, adapt: str | None = None, **overrides: Any) -> TrainConfig:
     """The configuration in ``path`` (none: the default protocol), ``overrides`` of its top level on top.
+
+    ``adapt`` names an adaptation, ``bio2vol``, whose table may then be left out.
 
     Raises
     ------
@@ -163,6 +174,11 @@ def load_config(path: Path | None, **overrides: Any) -> TrainConfig:
         except tomllib.TOMLDecodeError as error:
             msg = f"{path}: not TOML: {error}"
             raise TrainError(msg) from error
+    if adapt not in (None, "bio2vol"):
+        msg = f"--adapt {adapt}: unknown; known: bio2vol"
+        raise TrainError(msg)
+    if adapt is not None:
+        raw = {adapt: {}, **raw}
     try:
         return TrainConfig.of({**raw, **overrides})
     except ValidationError as error:

@@ -101,6 +101,11 @@ class ValidationCase(Protocol):
         """P prompts."""
         ...
 
+    @property
+    def depth(self) -> int:
+        """How many slices it has."""
+        ...
+
     def slices(self, count: int) -> Iterator[CaseSlices]:
         """All slices in order, at most ``count`` at a time."""
         ...

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.sampling import sub_volume
+from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.losses import segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
@@ -39,8 +42,12 @@ class Estimate:
         return self.weights + self.gradients + self.optimiser + self.activations
 
 
-def activation_bytes(model: Segmenter, images: int, prompts: int, size: int) -> int:
+def activation_bytes(
+    model: Segmenter, images: int, prompts: int, size: int, bio2vol: Bio2VolSettings | None = None
+) -> int:
     """Bytes that a forward pass keeps for going back, in float32, parameters left out.
+
+    With ``bio2vol``, ``images`` counts sub-volumes.
 
     Counted on the meta device, where nothing is computed: what autograd saves is weighed by its storage.
     """
@@ -58,13 +65,22 @@ def activation_bytes(model: Segmenter, images: int, prompts: int, size: int) -> 
         torch.zeros(rows, _WORDS, dtype=torch.int64, device="meta"),
         torch.full((rows,), _WORDS, dtype=torch.int64, device="meta"),
     )
+    layout, slices, read = None, images, images
+    if bio2vol is not None:
+        cut = sub_volume(0, (0, bio2vol.depth), bio2vol)
+        layout = Layout.of([cut.places] * images, bio2vol)
+        slices, read = len(layout.owner), len(layout.image)
     draws = CounterRandomness(
-        torch.zeros(images, dtype=torch.int64, device="meta"),
-        torch.zeros(images, prompts, dtype=torch.int64, device="meta"),
+        torch.zeros(slices, dtype=torch.int64, device="meta"),
+        torch.zeros(read, prompts, dtype=torch.int64, device="meta"),
     )
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        prediction = model(torch.zeros(images, 3, size, size, device="meta"), tokens, draws)
-        labels = torch.zeros(images, prompts, size, size, dtype=torch.int64, device="meta")
+        pixels = torch.zeros(slices, 3, size, size, device="meta")
+        if bio2vol is not None and layout is not None:
+            prediction = Volumes(model, bio2vol)(pixels, layout, tokens, draws)
+        else:
+            prediction = model(pixels, tokens, draws)
+        labels = torch.zeros(slices, prompts, size, size, dtype=torch.int64, device="meta")
         losses = segmentation_losses(prediction, labels)
     del losses
     return sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
@@ -100,5 +116,5 @@ def estimate(config: TrainConfig, samples: int, size: int, world: int = 1) -> Es
         weights=4 * every,
         gradients=4 * trained,
         optimiser=8 * trained,
-        activations=int(width * activation_bytes(model, micro, config.data.prompts, size)),
+        activations=int(width * activation_bytes(model, micro, config.data.prompts, size, config.bio2vol)),
     )

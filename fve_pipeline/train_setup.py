@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.train_config import ModelSettings, TrainConfig
 from fve_pipeline.train_data import TrainingData, ValidationData
 
-__all__ = ["build_model", "check_batch", "check_data", "part_of", "trainable"]
+__all__ = ["build_model", "check_batch", "check_data", "part_of", "require_same", "trainable"]
 
 # In the released checkpoint, and read by nothing: they never get a gradient.
 _IDLE = ("sem_seg_head.predictor.class_embed", "sem_seg_head.predictor.language_encoder.logit_scale")
@@ -88,9 +89,11 @@ def check_data(
             "of the catalog, add cases, or set [data] classes_without_positives = true to train on them as absent"
         )
         raise TrainError(msg)
+    # Bio2Vol feeds plain slices to weights that were trained on encoded ones.
+    keys = ("order", "boundary", "resize") if config.bio2vol is None else ("resize",)
     differ = [
         f"{key}: store {data.settings.get(key)}, weights {expected[key]}"
-        for key in ("order", "boundary", "resize")
+        for key in keys
         if key in expected and data.settings.get(key) != expected[key]
     ]
     if differ and not config.model.any_store:
@@ -98,4 +101,23 @@ def check_data(
             f"the store is not made as the weights in {config.model.init} expect ({'; '.join(differ)}). Build one "
             "with the same settings (--preset released for the released weights), or set [model] any_store = true"
         )
+        raise TrainError(msg)
+
+
+def require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, file: Path) -> None:
+    """What the curve depends on must be as it was; how the run is carried out may change."""
+    now = config.model_dump(mode="json")
+    for section in ("model", "optimisation", "losses", "data", "bio2vol"):
+        then = past["config"].get(section) or {}
+        for key, value in (now[section] or {"heads": None}).items():
+            before = then.get(key)
+            if (section, key) != ("data", "threads") and before != value:
+                msg = f"{file}: was trained with [{section}] {key} = {before!r}, now {value!r}; restore it or start anew"
+                raise TrainError(msg)
+    for key in ("seed", "precision"):
+        if past["config"]["run"][key] != now["run"][key]:
+            msg = f"{file}: was trained with [run] {key} = {past['config']['run'][key]!r}, now {now['run'][key]!r}"
+            raise TrainError(msg)
+    if past["content_id"] != data.content_id:
+        msg = f"{file}: was trained on other data (content {past['content_id'][:12]}, now {data.content_id[:12]})"
         raise TrainError(msg)

@@ -22,9 +22,9 @@ from fve_pipeline.store.reader import Store
 from fve_pipeline.train_config import DataSettings
 from fve_pipeline.train_data import Batch, CaseSlices, Share
 
-__all__ = ["StoreCase", "StoreTraining", "StoreValidation"]
+__all__ = ["STRATEGIES", "StoreCase", "StoreTraining", "StoreValidation"]
 
-_STRATEGIES: dict[str, Strategy] = {
+STRATEGIES: dict[str, Strategy] = {
     "once": Once(),
     "tempered": Tempered(0.5),
     "class_balanced": ClassBalanced(0.2),
@@ -50,7 +50,7 @@ class StoreTraining:
             cases=cases,
             seed=seed,
         )
-        self.sampler = self.dataset.sampler(_STRATEGIES[settings.sampling])
+        self.sampler = self.dataset.sampler(STRATEGIES[settings.sampling])
         self.threads = settings.threads
         first = self.dataset.sources[0]
         self.settings: Mapping[str, Any] = {
@@ -111,6 +111,10 @@ class StoreCase:
     @property
     def prompts(self) -> list[str]:
         return [entry.prompts[0] for entry in self.entries]
+
+    @property
+    def depth(self) -> int:
+        return len(self.rows)
 
     def slices(self, count: int) -> Iterator[CaseSlices]:
         run = (self.rows.start, self.rows.stop)

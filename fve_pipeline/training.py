@@ -10,6 +10,7 @@ often the run was killed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from fve_pipeline.bio2vol.network import Volumes
+from fve_pipeline.bio2vol.objective import SubVolumes, aligned
 from fve_pipeline.errors import TrainError
 from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
 from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
@@ -30,12 +33,13 @@ from fve_pipeline.train_config import TrainConfig
 from fve_pipeline.train_data import Batch, Share, TrainingData, ValidationData
 from fve_pipeline.train_log import RunLog, Stopwatch
 from fve_pipeline.train_ranks import Ranks, join_ranks
-from fve_pipeline.train_setup import build_model, check_batch, check_data, trainable
+from fve_pipeline.train_setup import build_model, check_batch, check_data, require_same, trainable
 from fve_pipeline.validation import mean_dice, validate
 
 __all__ = ["TrainResult", "learning_rate", "train"]
 
 _LOSSES = ("total", "dice", "bce", "edge", "classification")
+_MASKED = ("dice", "bce", "edge")  # counted where the object is
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,11 @@ class _Run:
         if config.run.compile:
             self.model.backbone.compile()
             self.model.sem_seg_head.pixel_decoder.compile()
-        self.parallel: nn.Module = DistributedDataParallel(self.model) if ranks.world > 1 else self.model
+        # Bio2Vol adapts the model in place; what is run then takes sub-volumes in place of slices.
+        self.volumes = Volumes(self.model, config.bio2vol) if config.bio2vol else None
+        run = self.volumes or self.model
+        self.parallel: nn.Module = DistributedDataParallel(run) if ranks.world > 1 else run
+        self.losses = (*_LOSSES, "alignment") if self.volumes else _LOSSES
 
         self.step, self.best, self.loss = 0, -1.0, math.nan
         self.scores: dict[str, dict[str, float | int | None]] = {}
@@ -159,7 +167,7 @@ class _Run:
         rows = self.ranks.sum(
             torch.tensor(float(sum(b.masks.shape[0] * b.masks.shape[1] for b in pieces)), device=device)
         )
-        sums = torch.zeros(len(_LOSSES) + 1, device=device)
+        sums = torch.zeros(len(self.losses) + 1, device=device)
         try:
             for i, batch in enumerate(pieces):
                 last = i == len(pieces) - 1
@@ -168,7 +176,7 @@ class _Run:
                     losses = self._losses(batch, epoch)
                     # DDP averages gradients over ranks; times the ranks, the sum over the global batch is left.
                     (losses.total.sum() * self.ranks.world / rows).backward()  # type: ignore[no-untyped-call]
-                sums += _sums(losses)
+                sums += _sums(losses, self.losses)
         except torch.OutOfMemoryError as error:
             msg = (
                 f"out of memory at step {self.step + 1} with {self.share.micro} images at once. Raise [run] "
@@ -184,19 +192,28 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
 
         positives = max(1.0, float(totals[-1]))
-        by_rows = {"total": float(rows), "classification": float(rows)}
-        values = {k: float(v) / by_rows.get(k, positives) for k, v in zip(_LOSSES, totals, strict=False)}
+        values = {
+            k: float(v) / (positives if k in _MASKED else float(rows))
+            for k, v in zip(self.losses, totals, strict=False)
+        }
         self.loss = values.pop("total")
         return {"loss": self.loss, **values, "lr": rate, "grad_norm": float(norm), "epoch": epoch}
 
     def _losses(self, batch: Batch, epoch: int) -> Losses:
-        device = self.ranks.device
-        count = batch.masks.shape[1]
+        device, seed = self.ranks.device, self.config.run.seed
+        images, masks = (x.to(device, non_blocking=True) for x in (batch.images, batch.masks))
+        count = masks.shape[1]
         tokens = self.model.tokenize([prompt for prompts in batch.prompts for prompt in prompts])
-        draws = CounterRandomness.of(self.config.run.seed, batch.samples, [range(count)] * len(batch), epoch)
+        if self.volumes is not None and isinstance(batch, SubVolumes):
+            draws = batch.randomness(seed, epoch).to(device)
+            with self._autocast():
+                prediction = self.parallel(images, batch.layout, tokens, draws)
+            losses = segmentation_losses(prediction, masks, self.weights)
+            return aligned(losses, prediction, batch.layout, self.volumes.settings)
+        draws = CounterRandomness.of(seed, batch.samples, [range(count)] * len(batch), epoch)
         with self._autocast():
-            prediction = self.parallel(batch.images.to(device, non_blocking=True), tokens, draws.to(device))
-        return segmentation_losses(prediction, batch.masks.to(device, non_blocking=True), self.weights)
+            prediction = self.parallel(images, tokens, draws.to(device))
+        return segmentation_losses(prediction, masks, self.weights)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.ranks.device.type, dtype=torch.bfloat16, enabled=self.half)
@@ -224,6 +241,7 @@ class _Run:
             settings.seed,
             settings.validation_images,
             self._autocast(),
+            self.volumes,
         )
         dice = mean_dice(self.scores)
         log.write("validation", self.step, {"dice": dice, "classes": self.scores})
@@ -269,32 +287,14 @@ class _Run:
             raise TrainError(msg)
         state = read_checkpoint(newest).content
         past = state["training"]
-        _require_same(self.config, past, self.data, newest)
+        require_same(self.config, past, self.data, newest)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(past["optimiser"])
         self.step, self.best, self.saved = past["step"], past["best"], newest
 
 
-def _sums(losses: Losses) -> Tensor:
-    """Sums over rows in the order of ``_LOSSES``, those of masks over positives only, and the positives."""
-    rows = {k: getattr(losses, k).detach() for k in (*_LOSSES, "exists")}
-    masked = {k: v * losses.exists if k in ("dice", "bce", "edge") else v for k, v in rows.items()}
+def _sums(losses: Losses, names: Sequence[str]) -> Tensor:
+    """Sums over rows in the order of ``names``, those of masks over positives only, and the positives."""
+    rows = {k: getattr(losses, k).detach() for k in (*names, "exists")}
+    masked = {k: v * losses.exists if k in _MASKED else v for k, v in rows.items()}
     return torch.stack([v.sum() for v in masked.values()])
-
-
-def _require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, file: Path) -> None:
-    """What the curve depends on must be as it was; how the run is carried out may change."""
-    now = config.model_dump(mode="json")
-    for section in ("model", "optimisation", "losses", "data"):
-        for key, value in now[section].items():
-            before = past["config"][section].get(key)
-            if (section, key) != ("data", "threads") and before != value:
-                msg = f"{file}: was trained with [{section}] {key} = {before!r}, now {value!r}; restore it or start anew"
-                raise TrainError(msg)
-    for key in ("seed", "precision"):
-        if past["config"]["run"][key] != now["run"][key]:
-            msg = f"{file}: was trained with [run] {key} = {past['config']['run'][key]!r}, now {now['run'][key]!r}"
-            raise TrainError(msg)
-    if past["content_id"] != data.content_id:
-        msg = f"{file}: was trained on other data (content {past['content_id'][:12]}, now {data.content_id[:12]})"
-        raise TrainError(msg)

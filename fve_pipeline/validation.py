@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.sampling import SubVolume
+from fve_pipeline.bio2vol.sliding import slide
 from fve_pipeline.segmenter.losses import upsample_logits
-from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness, prompt_key
-from fve_pipeline.train_data import ValidationCase, ValidationData
+from fve_pipeline.segmenter.text import TextFeatures
+from fve_pipeline.train_data import CaseSlices, ValidationCase, ValidationData
 from fve_pipeline.train_ranks import Ranks
 
 __all__ = ["CaseTally", "score", "tally_case", "validate"]
@@ -51,25 +55,26 @@ def tally_case(
     seed: int,
     picture: bool = False,
     autocast: AbstractContextManager[Any] | None = None,
+    volumes: Volumes | None = None,
 ) -> CaseTally:
-    """Predict every slice of ``case`` and count.
+    """Predict every slice of ``case``, in sub-volumes of ``volumes`` if given, and count.
 
     Each class is judged by itself, as a single prompt is: mask above one half where existence is. The draws
     depend on (seed, case, slice, prompt), so validating twice gives the same numbers.
     """
-    device = model.pixel_mean.device
     count = len(case.classes)
     sums = {name: np.zeros(count, np.int64) for name in _COUNTS}
-    keys = [prompt_key(prompt) for prompt in case.prompts]
-    name = zlib.crc32(case.name.encode())
     best, drawn = -1, None
     with autocast or nullcontext():
         text = model.encode_text(model.tokenize(case.prompts))
-    for part in case.slices(max(1, _ROWS // count)):
-        ids = [name + ((part.first + i) << 32) for i in range(len(part.images))]
-        draws = CounterRandomness.of(seed, ids, [keys] * len(ids)).to(device)
+    draws = _Draws(seed, zlib.crc32(case.name.encode()), [prompt_key(prompt) for prompt in case.prompts])
+    parts = _slices(model, case, text, draws) if volumes is None else _sliding(volumes, case, text, draws)
+    while True:
         with autocast or nullcontext():
-            got = model(part.images.to(device), text.shared_by(len(ids)), draws)
+            found = next(parts, None)
+        if found is None:
+            return CaseTally(case.subject, list(case.classes), **sums, picture=drawn)
+        part, got = found
         size = (part.masks.shape[-2], part.masks.shape[-1])
         raw = upsample_logits(got.masks, size).cpu() > 0
         exists = got.existence.float().cpu() > 0
@@ -80,7 +85,55 @@ def tally_case(
         if picture and int(area.max()) > best:
             best, at = int(area.max()), int(area.argmax())
             drawn = draw(part.images[at, 0], truth[at], final[at])
-    return CaseTally(case.subject, list(case.classes), **sums, picture=drawn)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Keys of a case's random numbers."""
+
+    seed: int
+    case: int
+    prompts: Sequence[int]
+
+    def slices(self, numbers: Iterable[int]) -> list[int]:
+        return [self.case + (number << 32) for number in numbers]
+
+
+def _slices(
+    model: Segmenter, case: ValidationCase, text: TextFeatures, draws: _Draws
+) -> Iterator[tuple[CaseSlices, Prediction]]:
+    """Slice by slice, several at a time."""
+    device = model.pixel_mean.device
+    for part in case.slices(max(1, _ROWS // len(case.classes))):
+        ids = draws.slices(range(part.first, part.first + len(part.images)))
+        keys = CounterRandomness.of(draws.seed, ids, [draws.prompts] * len(ids)).to(device)
+        yield part, model(part.images.to(device), text.shared_by(len(ids)), keys)
+
+
+def _sliding(
+    volumes: Volumes, case: ValidationCase, text: TextFeatures, draws: _Draws
+) -> Iterator[tuple[CaseSlices, Prediction]]:
+    """Sub-volume by sub-volume; slices are kept until no later one reads them."""
+    device = volumes.model.pixel_mean.device
+    held: dict[int, tuple[Tensor, Tensor]] = {}
+    read = (
+        (part.first + i, s)
+        for part in case.slices(4)
+        for i, s in enumerate(zip(part.images, part.masks, strict=True))
+    )
+
+    def predict(cut: SubVolume) -> Prediction:
+        while cut.rows[-1] not in held:
+            number, slices = next(read)
+            held[number] = slices
+        images = torch.stack([held[row][0] for row in cut.rows]).to(device)
+        layout = Layout.of([cut.places], volumes.settings)
+        keys = layout.randomness(draws.seed, draws.slices(cut.rows), [draws.prompts])
+        return volumes.predict(images, layout, text, keys.to(device))
+
+    for rows, got in slide(predict, case.depth, volumes.settings):
+        own = [held.pop(row) for row in rows]
+        yield CaseSlices(torch.stack([i for i, _ in own]), torch.stack([m for _, m in own]), rows.start), got
 
 
 _COUNTS = ("overlap", "predicted", "truth", "raw_overlap", "raw_predicted", "found", "claimed", "present")
@@ -159,12 +212,16 @@ def validate(
     seed: int,
     pictures: int = 0,
     autocast: AbstractContextManager[Any] | None = None,
+    volumes: Volumes | None = None,
 ) -> tuple[dict[str, dict[str, float | int | None]], list[NDArray[np.uint8]]]:
-    """Scores by class over all cases, each rank taking every world-th, and pictures of the first cases."""
+    """Scores by class over all cases, each rank taking every world-th, and pictures of the first cases.
+
+    ``volumes``: the adaptation of ``model``, if it is one that reads across slices.
+    """
     training = model.training
     model.eval()
     mine = [
-        (number, tally_case(model, data.case(number), seed, number < pictures, autocast))
+        (number, tally_case(model, data.case(number), seed, number < pictures, autocast, volumes))
         for number in range(ranks.rank, len(data), ranks.world)
     ]
     model.train(training)

@@ -92,11 +92,23 @@ def predict(
         ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Seed of the draws.", rich_help_panel=_MEAN)] = 0,
+    adapt: Annotated[
+        str | None,
+        typer.Option(
+            help="bio2vol reads across slices, none does not. [default: as the weights were trained]",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda. [default: cuda if there is one]", rich_help_panel=_RUN)
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Slices at a time. [default: what fits]", rich_help_panel=_RUN)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Slices at a time, but for bio2vol, which takes a sub-volume. [default: what fits]",
+            rich_help_panel=_RUN,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -113,6 +125,8 @@ def predict(
 
       fve predict scans/ --catalog amos22_ct --weights model.pt --out predictions/ --flips x --draws 4
 
+      fve predict scans/ --catalog amos22_ct --weights volumes.pt --out predictions/ --adapt bio2vol
+
       fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
     """
     from fve_pipeline.catalog import load_catalog
@@ -120,6 +134,8 @@ def predict(
     from fve_pipeline.prediction.run import Predictor, Request, predict_all
     from fve_pipeline.prediction.sources import find_sources
 
+    if adapt not in (None, "bio2vol", "none"):
+        raise typer.BadParameter(f"{adapt!r}; expected bio2vol or none", param_hint="--adapt")
     described = load_catalog(catalog) if catalog is not None else None
     targets, intensity, instance_class = _asked(prompts or [], described, rendition, allow_pickle)
     intensity = _replaced(intensity, modality, window, channel)
@@ -137,7 +153,7 @@ def predict(
             raise typer.BadParameter(msg, param_hint="--out")
     # Label maps of an earlier run are not volumes to predict.
     sources = [one for one in find_sources(inputs, described) if not one.path.resolve().is_relative_to(made)]
-    predictor = Predictor(weights, device or _best_device())
+    predictor = Predictor(weights, device or _best_device(), adapt)
     with Bars(as_json) as bars:
         reports, failures = predict_all(predictor, sources, request, out, bars, batch)
     if as_json:

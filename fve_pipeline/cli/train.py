@@ -29,6 +29,7 @@ def train(
         Path | None, typer.Option(help="Selection of fve coreset: train on its cases alone.")
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="finetune or paper, over what the file says.")] = None,
+    adapt: Annotated[str | None, typer.Option(help="bio2vol: adapt the model to volumes.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
     ] = False,
@@ -41,6 +42,7 @@ def train(
 
     Two protocols: [bold]finetune[/bold] (batch 8, 10 epochs, clip 5; the default) and [bold]paper[/bold]
     (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key. For
+    [bold]--adapt bio2vol[/bold] trains on sub-volumes by the paper's settings; docs/bio2vol.md has its switches. For
     several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
 
     [bold]Examples[/bold]
@@ -51,11 +53,14 @@ def train(
 
       fve train slices.zarr --out runs/liver --config train.toml --resume
 
+      fve train slices.zarr --out runs/volumes --config train.toml --adapt bio2vol
+
       torchrun --nproc-per-node 4 --no-python fve train a.zarr b.zarr --out runs/both --protocol paper
     """
     import json
     from dataclasses import asdict
 
+    from fve_pipeline.bio2vol.store_data import SubVolumeTraining
     from fve_pipeline.coreset.selection import load_selection
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.train_config import load_config
@@ -63,10 +68,14 @@ def train(
     from fve_pipeline.train_store import StoreTraining, StoreValidation
     from fve_pipeline.training import train as run
 
-    settings = load_config(config, **({"protocol": protocol} if protocol else {}))
+    settings = load_config(config, adapt, **({"protocol": protocol} if protocol else {}))
     order = settings.data.order
     chosen = load_selection(coreset).case_ids if coreset else ()
-    data = StoreTraining([open_store(s) for s in stores], settings.data, settings.run.seed, chosen)
+    opened = [open_store(s) for s in stores]
+    if settings.bio2vol is None:
+        data = StoreTraining(opened, settings.data, settings.run.seed, chosen)
+    else:
+        data = SubVolumeTraining(opened, settings.data, settings.bio2vol, settings.run.seed, chosen)
     if dry_run:
         import os
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
@@ -15,19 +16,21 @@ from fve_pipeline.loading.sampler import Sampler, SamplerState
 
 __all__ = ["Loader", "prefetch"]
 
+T = TypeVar("T")
+
 
 def prefetch(
-    read: Callable[[Sequence[int]], LoadedBatch],
+    read: Callable[[Sequence[int]], T],
     batches: Iterable[Sequence[int]],
     threads: int = 2,
     ahead: int = 2,
-) -> Iterator[LoadedBatch]:
+) -> Iterator[T]:
     """Read batches in order, up to ``threads`` at once and ``ahead`` more waiting.
 
     Decoding and encoding release the interpreter lock, so the threads run beside the training loop. An error in
     a batch is raised when that batch's turn comes. Closing the iterator drops what was not yet begun.
     """
-    waiting: deque[Future[LoadedBatch]] = deque()
+    waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fve-prefetch")
     try:
         for numbers in batches:

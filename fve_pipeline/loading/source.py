@@ -25,6 +25,8 @@ class Source:
     A lazy store (``slices``) is encoded while it is read, bit for bit as the encoded store would be. Picklable;
     safe across threads and forks. Keeps one slab of 2·context + 1 slices a thread.
 
+    Order 0, the focal slice alone, is in every store: an encoded image's first channel.
+
     Raises LoadingError when an encoded store is asked for another order or boundary rule.
     """
 
@@ -35,7 +37,11 @@ class Source:
         self.order = settings.order if order is None else order
         self.boundary = settings.boundary if boundary is None else boundary
         self.size = settings.size
-        if not self.lazy and (self.order, self.boundary) != (settings.order, settings.boundary):
+        if (
+            not self.lazy
+            and self.order
+            and (self.order, self.boundary) != (settings.order, settings.boundary)
+        ):
             msg = (
                 f"{store.files.url} holds images encoded with order {settings.order}, boundary "
                 f"{settings.boundary!r}; {self.order}, {self.boundary!r} was asked for. Build with --storage slices "
@@ -54,6 +60,8 @@ class Source:
         """Encoded images of ``rows`` into ``out`` (n, S, S, 3). ``runs`` are those of the rows."""
         if not self.lazy:
             self.store.pixel_rows.take(rows, out)
+            if self.order == 0:
+                out[..., 1:] = out[..., :1]
             return
         for start, stop in _blocks(rows, runs):
             slab, first = self._slab(rows[start], rows[stop - 1], runs[start])

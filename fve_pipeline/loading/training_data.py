@@ -109,6 +109,11 @@ class StoreValidationCase:
         """P prompts: the first that each class has."""
         return [entry.prompts[0] for entry in self.entries]
 
+    @property
+    def depth(self) -> int:
+        """How many slices it has."""
+        return len(self.places)
+
     def slices(self, count: int) -> Iterator[CaseSlices]:
         """All slices in order, at most ``count`` at a time."""
         for start in range(0, len(self.places), count):

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.sliding import slide
 from fve_pipeline.encoding import context_depth, encode
 from fve_pipeline.prediction.prompts import mirrored
 from fve_pipeline.prediction.settings import SliceSettings
@@ -69,6 +71,7 @@ def predict_slices(
     edges: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    volumes: Volumes | None = None,
 ) -> ViewMaps:
     """Segment all slices (D,S,S) uint8 of the view along LPS ``axis``.
 
@@ -76,7 +79,8 @@ def predict_slices(
     on a slice the more present one stays, and each pixel goes to its likeliest prompt.
 
     ``batch`` is the number of slices decoded at a time; None finds one that fits the device. ``advance`` is
-    told of slices that are done.
+    told of slices that are done. ``volumes`` is the adaptation of ``model`` that reads across slices: it slides
+    over the view, one sub-volume at a time, and averages the logits where sub-volumes overlap.
     """
     depth, size = len(slices), settings.size
     maps = ViewMaps(
@@ -87,8 +91,12 @@ def predict_slices(
         edges=np.zeros((depth, size, size), np.bool_) if edges else None,
     )
     with torch.inference_mode():
-        passes = _Passes(model, slices, axis, prompts, settings, averaging)
-        for rows, found in _batches(passes, depth, batch or first_batch(model, len(prompts), size)):
+        passes = _Passes(model, slices, axis, prompts, settings, averaging, volumes)
+        if volumes is None:
+            parts = _batches(passes, depth, batch or first_batch(model, len(prompts), size))
+        else:
+            parts = slide(lambda cut: passes.run(cut.rows, cut.places), depth, volumes.settings)
+        for rows, found in parts:
             _resolve(found, rows, size, maps)
             advance(len(rows))
     return maps
@@ -128,7 +136,9 @@ class _Passes:
         prompts: Sequence[str],
         settings: SliceSettings,
         averaging: Averaging,
+        volumes: Volumes | None = None,
     ) -> None:
+        self._volumes = volumes
         self._model, self._slices, self._axis = model, slices, axis
         self._settings, self._averaging = settings, averaging
         self._flips = (None, *averaging.flips)
@@ -138,32 +148,42 @@ class _Passes:
         swapped = model.encode_text(model.tokenize(said[2])) if 2 in said else plain
         self._text = {flip: swapped if flip == 2 else plain for flip in self._flips}
 
-    def run(self, rows: range) -> Prediction:
-        """Mean logits of ``rows``: masks and edges (n,P,S/4,S/4), presence (n,P)."""
+    def run(self, rows: Sequence[int], places: tuple[int, ...] = ()) -> Prediction:
+        """Mean logits of ``rows``: masks and edges (n,P,S/4,S/4), presence (n,P).
+
+        ``places`` are those of the rows in a sub-volume, for a model that reads across slices.
+        """
         total: Prediction | None = None
         for flip in self._flips:
             images = self._images(rows, flip)
             for draw in range(self._averaging.draws):
-                found = _unflip(self._once(images, rows, flip, draw), self._plane_axis(flip))
+                found = _unflip(self._once(images, rows, places, flip, draw), self._plane_axis(flip))
                 total = found if total is None else _added(total, found)
         assert total is not None
         passes = len(self._flips) * self._averaging.draws
         return Prediction(total.masks / passes, total.edges / passes, total.existence / passes)
 
-    def _once(self, images: Tensor, rows: range, flip: int | None, draw: int) -> Prediction:
+    def _once(
+        self, images: Tensor, rows: Sequence[int], places: tuple[int, ...], flip: int | None, draw: int
+    ) -> Prediction:
         place = 0 if flip is None else flip + 1
         samples = [combine_keys(self._axis, place, z) for z in rows]
+        if self._volumes is not None:
+            # Turned round, a sub-volume is read from its other end.
+            layout = Layout.of([places[::-1] if flip == self._axis else places], self._volumes.settings)
+            keys = layout.randomness(self._averaging.seed, samples, [self._keys[flip]], epoch=draw)
+            return self._volumes.predict(images, layout, self._text[flip], keys.to(images.device))
         draws = CounterRandomness.of(
             self._averaging.seed, samples, [self._keys[flip]] * len(rows), epoch=draw
         ).to(images.device)
         found: Prediction = self._model(images, self._text[flip].shared_by(len(rows)), draws)
         return Prediction(found.masks.float(), found.edges.float(), found.existence.float())
 
-    def _images(self, rows: range, flip: int | None) -> Tensor:
+    def _images(self, rows: Sequence[int], flip: int | None) -> Tensor:
         """Encoded slices (n,3,S,S) on the model's device."""
         settings = self._settings
         context = context_depth(settings.order)
-        low, high = max(0, rows.start - context), min(len(self._slices), rows.stop + context)
+        low, high = max(0, rows[0] - context), min(len(self._slices), rows[-1] + 1 + context)
         slab = self._slices[low:high]
         plane_axis = self._plane_axis(flip)
         if plane_axis is not None:
@@ -173,7 +193,7 @@ class _Passes:
             settings.order,
             settings.boundary,
             settings.downsample,
-            focal=np.arange(rows.start - low, rows.stop - low),
+            focal=np.array(rows) - low,
             layout="chw",
         )
         if flip == self._axis:  # the stack turned round: what came before comes after

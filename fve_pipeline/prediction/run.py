@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fve_pipeline.bio2vol.network import Volumes
+from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.challenge_npz import read_text_prompts
 from fve_pipeline.errors import FveError, PredictionError
 from fve_pipeline.execution import is_environment_fault
@@ -67,13 +69,21 @@ class Failed:
 
 
 class Predictor:
-    """A model with the settings that its checkpoint records, on a device."""
+    """A model with the settings that its checkpoint records, on a device.
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    ``adapt``: ``bio2vol`` reads across slices, with the checkpoint's settings or else the paper's; ``none``
+    does not; None is as the checkpoint was trained.
+    """
+
+    def __init__(self, weights: Path, device: str = "cpu", adapt: str | None = None) -> None:
         self.model: Segmenter
         self.model, checkpoint = open_segmenter(weights)
         self.model.to(device)
         self.settings = SliceSettings.recorded(checkpoint.settings, str(weights))
+        recorded = checkpoint.settings.get("bio2vol")
+        self.volumes: Volumes | None = None
+        if adapt == "bio2vol" or (adapt is None and recorded is not None):
+            self.volumes = Volumes(self.model, Bio2VolSettings.model_validate(recorded or {})).eval()
         with weights.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -97,6 +107,8 @@ class Predictor:
             "request": {key: value for key, value in asdict(request).items() if key != "targets"},
             "source_sha256": source_sha256(source),
         }
+        if self.volumes is not None:
+            described["bio2vol"] = self.volumes.settings.model_dump()
         fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         earlier = finished(source, out, fingerprint)
         if earlier is not None:
@@ -118,6 +130,7 @@ class Predictor:
             instances=instances,
             batch=batch,
             advance=progress.advance,
+            volumes=self.volumes,
         )
         report_path(source, out).unlink(missing_ok=True)  # a report never speaks for another label map
         labels = write_result(source, picture, found.labels, out)

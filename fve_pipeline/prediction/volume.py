@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.network import Averaging, ViewMaps, predict_slices
 from fve_pipeline.prediction.prompts import Target
@@ -40,6 +41,7 @@ def predict_volume(
     instances: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    volumes: Volumes | None = None,
 ) -> Segmentation:
     """Segment a volume (z,y,x) uint8 in LPS along one view, or along several that vote.
 
@@ -47,7 +49,7 @@ def predict_volume(
     the class that it finds likeliest there (so no view's probabilities of all prompts need be kept).
 
     With ``instances``, of one target: its mask without predicted edges falls into 6-connected parts, which
-    grow back over all of the mask that they touch.
+    grow back over all of the mask that they touch. ``volumes``: the adaptation of ``model``, if there is one.
 
     Raises
     ------
@@ -73,6 +75,7 @@ def predict_volume(
             edges=instances,
             batch=batch,
             advance=advance,
+            volumes=volumes,
         )
         del slices
         presence[view] = maps.presence

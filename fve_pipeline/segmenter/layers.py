@@ -26,6 +26,10 @@ class Attention(nn.Module):
         """(B,N,C) -> (B,heads,N,C/heads)."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
+    def _read(self, x: Tensor) -> Tensor:
+        """What the queries look up, of keys or values (B,heads,K,C/heads): their own batch entry's."""
+        return x
+
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, opened: Tensor | None = None, causal: bool = False
     ) -> Tensor:
@@ -35,8 +39,8 @@ class Attention(nn.Module):
         """
         weight, bias = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q = self._split(F.linear(query, weight[0], bias[0]))
-        k = self._split(F.linear(key, weight[1], bias[1]))
-        v = self._split(F.linear(value, weight[2], bias[2]))
+        k = self._read(self._split(F.linear(key, weight[1], bias[1])))
+        v = self._read(self._split(F.linear(value, weight[2], bias[2])))
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=opened, is_causal=causal)
         result: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return result

@@ -95,9 +95,21 @@ class Segmenter(nn.Module):
 
     def decode(self, images: Tensor, text: TextFeatures, randomness: Randomness | None = None) -> Decoded:
         """All queries' masks (B,P,Q,H/4,W/4); :meth:`forward` before its means over queries."""
-        x = (images.float() - self.pixel_mean) / self.pixel_std
-        mask_features, levels = self.sem_seg_head.pixel_decoder(self.backbone(x, randomness))
-        count = len(images)
+        mask_features, levels = self.sem_seg_head.pixel_decoder(self.look(images, randomness))
+        return self.answer(mask_features, levels, text, randomness)
+
+    def look(self, images: Tensor, randomness: Randomness | None = None) -> list[Tensor]:
+        """The backbone's features [res2 … res5] of ``images`` (B,3,H,W)."""
+        features: list[Tensor] = self.backbone(
+            (images.float() - self.pixel_mean) / self.pixel_std, randomness
+        )
+        return features
+
+    def answer(
+        self, mask_features: Tensor, levels: list[Tensor], text: TextFeatures, randomness: Randomness | None
+    ) -> Decoded:
+        """The mask decoder on what the pixel decoder gave of B images, and B·P prompts."""
+        count = len(mask_features)
         tokens = text.tokens.view(count, -1, *text.tokens.shape[1:])
         lengths = text.lengths.view(count, -1, 1)
         if self.config.text_padding == "reference":

@@ -100,6 +100,10 @@ class MadeCase:
     def prompts(self) -> Sequence[str]:
         return list(CLASSES.values())
 
+    @property
+    def depth(self) -> int:
+        return 8
+
     def slices(self, count: int) -> Iterator[CaseSlices]:
         images, masks = made_volume(self.number)
         for first in range(0, len(images), count):
