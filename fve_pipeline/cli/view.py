@@ -45,12 +45,12 @@ def view(
         server = serve(slices, port)
     except OSError as error:
         raise typer.BadParameter(f"{port}: {error.strerror}", param_hint="--port") from error
+    url = server.url + (f"#case={quote(case)}" if case else "")
     with server:
-        url = server.url + (f"#case={quote(case)}" if case else "")
-        console.print(url, soft_wrap=True, highlight=False)
-        if open_browser:
-            webbrowser.open(url)
         try:
+            console.print(url, soft_wrap=True, highlight=False)
+            if open_browser:
+                webbrowser.open(url)
             server.serve_forever()
         except KeyboardInterrupt:
             console.print("Closed.")

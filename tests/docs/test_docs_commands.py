@@ -22,7 +22,7 @@ from fve_pipeline.sources import Dataset
 from fve_pipeline.store.schema import StoreSettings
 
 # Pages with builds, training or the whole demo take longer than half a minute together.
-FAST = {"views", "splits", "two-maps", "differences", "challenge", "s3", "external-trainer", "look"}
+FAST = {"views", "splits", "two-maps", "differences", "challenge", "s3", "look"}
 DEMO_ITSELF = "first-store"
 
 
