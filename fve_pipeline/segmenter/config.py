@@ -87,8 +87,9 @@ PRESETS: dict[str, SegmenterConfig] = {
         decoder_ffn=128,
     ),
     # For training from random weights on a CPU, slices of 64 to 128 pixels. Layer scale starts at 1, since
-    # 1e-4 suits a pretrained backbone and leaves a fresh one idle for thousands of steps. Six decoder layers:
-    # sampling gets sharper with depth, and after three the existence query sees too little to learn from.
+    # 1e-4 suits a pretrained backbone and leaves a fresh one idle for thousands of steps. Six decoder layers
+    # and a larger share of draws: sampling gets sharper with depth, small levels have few tokens to draw from,
+    # and with three layers or a tenth the existence query saw too little to learn from (benchmarks/learning.py).
     "small": SegmenterConfig(
         embed_dim=24,
         depths=(1, 1, 2, 1),
@@ -104,6 +105,7 @@ PRESETS: dict[str, SegmenterConfig] = {
         decoder_ffn=128,
         queries=8,
         edge_queries=2,
+        sample_ratio=0.3,
         text_padding="masked",
     ),
     # The next size up: one small GPU, 256-pixel slices.
