@@ -92,9 +92,9 @@ def pretrain(args: argparse.Namespace, seed: int, out: Path) -> Path:
 def variant(args: argparse.Namespace, seed: int, base: Path, change: dict[str, Any]) -> dict[str, float]:
     """Fine-tune ``base`` with a variant's settings and judge it."""
     data = RodSubVolumes(range(args.volumes), Bio2VolSettings(**change))
-    steps = len(data) // 5 * args.epochs
+    steps = len(data) // args.batch * args.epochs
     optimisation = {
-        "batch": 5,
+        "batch": args.batch,
         "epochs": args.epochs,
         "lr": args.lr,
         "schedule": "cosine",
@@ -255,6 +255,7 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=6)
     parser.add_argument("--pretrain", type=int, default=12, help="epochs of the plain segmenter")
     parser.add_argument("--epochs", type=int, default=30, help="epochs of each variant")
+    parser.add_argument("--batch", type=int, default=5, help="sub-volumes a step")
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
