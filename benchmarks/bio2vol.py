@@ -1,7 +1,7 @@
 """Bio2Vol's ablations at small scale (its tables 3 and 4, and figure 4), and what the adaptation costs.
 
 A plain segmenter is trained from random weights on single slices of made volumes in which plates, short rods
-and long rods look alike in a slice. From it, each variant is fine-tuned on sub-volumes for the same number of
+and long rods look alike in a slice and follow one another. From it, each variant is fine-tuned on sub-volumes for the same number of
 steps, its backbone frozen, and judged on whole held-out volumes. All see plain slices (order 0), so nothing
 but the cross-slice heads brings what the neighbours know.
 
@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from bio2vol_data import PROMPTS, SPACING, RodSubVolumes, held_out
-from learning_data import SIZE, Cases, rods
+from bio2vol_data import PROMPTS, SPACING, RodSubVolumes, held_out, towers
+from learning_data import SIZE, Cases
 
 from fve_pipeline.bio2vol.network import Layout, Volumes
 from fve_pipeline.bio2vol.sampling import sub_volume
@@ -82,7 +82,7 @@ def config(args: argparse.Namespace, seed: int, model: dict[str, Any], **tables:
 
 def pretrain(args: argparse.Namespace, seed: int, out: Path) -> Path:
     """The plain segmenter, trained on single slices."""
-    data = Cases(rods, range(args.volumes), PROMPTS, order=0)
+    data = Cases(towers, range(args.volumes), PROMPTS, order=0)
     optimisation = {"batch": 8, "epochs": args.pretrain, "lr": 1e-3, "warmup_steps": 20, "clip": 5.0}
     found = train(config(args, seed, {}, optimisation=optimisation), data, None, out)
     assert found.checkpoint is not None
@@ -187,7 +187,7 @@ def cost(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def one_pass(model: Segmenter, volumes: Volumes | None, layout: Layout, device: str) -> Callable[[], Any]:
     """Seven slices and three prompts through the plain model, or through its adaptation."""
-    images = torch.from_numpy(rods(0)[0][:7])[:, None].expand(-1, 3, -1, -1).to(device)
+    images = torch.from_numpy(towers(0)[0][:7])[:, None].expand(-1, 3, -1, -1).to(device)
     alone = CounterRandomness.of(0, range(7), [range(3)] * 7).to(device)
     if volumes is None:
         return lambda: model(images, model.encode_text(model.tokenize(PROMPTS)).shared_by(7), alone)
@@ -251,7 +251,7 @@ def main() -> None:
     )
     parser.add_argument("what", nargs="+", choices=(*TABLES, "cost"))
     parser.add_argument("--out", type=Path, required=True, help="folder of tables, plot and results.json")
-    parser.add_argument("--volumes", type=int, default=24)
+    parser.add_argument("--volumes", type=int, default=16)
     parser.add_argument("--held", type=int, default=6)
     parser.add_argument("--pretrain", type=int, default=12, help="epochs of the plain segmenter")
     parser.add_argument("--epochs", type=int, default=30, help="epochs of each variant")

@@ -1,4 +1,4 @@
-"""Made volumes as sub-volumes: plates, short rods and long rods, which a plain slice does not tell apart."""
+"""Made volumes: plates, short rods and long rods, which a plain slice does not tell apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from learning_data import SIZE, rods
+from learning_data import SIZE
+from numpy.typing import NDArray
 
 from fve_pipeline.bio2vol.network import Layout
 from fve_pipeline.bio2vol.objective import SubVolumes
@@ -16,10 +17,36 @@ from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.train_data import Batch, Share
 
-__all__ = ["PROMPTS", "SPACING", "RodSubVolumes", "held_out"]
+__all__ = ["PROMPTS", "SPACING", "RodSubVolumes", "held_out", "towers"]
 
 PROMPTS = ("a plate", "a short rod", "a long rod")
 SPACING = (1.0, 1.0, 1.0)
+
+_LENGTHS = (1, 5, 14)  # slices of each class's objects
+_COUNTS = (5, 3, 1)
+_GAP = 4  # empty slices between objects
+
+
+def towers(number: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Volume (74,S,S) and masks (74,3,S,S) of discs of one size and brightness, one object after the other.
+
+    A slice holds one disc or none. What kind it is of, only its neighbours tell: 2 slices on there is nothing
+    after a plate, and 4 slices on after most of a short rod.
+    """
+    rng = np.random.default_rng([3, number])
+    depth = sum(n * (length + _GAP) for n, length in zip(_COUNTS, _LENGTHS, strict=True)) + _GAP
+    coarse = rng.normal(0, 18, (depth, SIZE // 8, SIZE // 8)).repeat(8, axis=1).repeat(8, axis=2)
+    volume = 100 + coarse + rng.normal(0, 8, (depth, SIZE, SIZE))
+    masks = np.zeros((depth, len(_LENGTHS), SIZE, SIZE), np.int32)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    z = _GAP
+    for kind in rng.permutation(np.repeat(np.arange(len(_LENGTHS)), _COUNTS)).tolist():
+        cy, cx = rng.uniform(12, SIZE - 12, 2)
+        disc, span = np.hypot(y - cy, x - cx) <= 9, slice(z, z + _LENGTHS[kind])
+        volume[span][:, disc] = 200
+        masks[span, kind][:, disc] = 1
+        z = span.stop + _GAP
+    return (volume + rng.normal(0, 4, volume.shape)).clip(0, 255).astype(np.uint8), masks
 
 
 class RodSubVolumes:
@@ -29,7 +56,7 @@ class RodSubVolumes:
     """
 
     def __init__(self, numbers: Sequence[int], bio2vol: Bio2VolSettings) -> None:
-        made = [rods(number) for number in numbers]
+        made = [towers(number) for number in numbers]
         self.bio2vol, self.depth = bio2vol, len(made[0][0])
         self.volume = np.concatenate([volume for volume, _ in made])
         self.masks = np.concatenate([masks for _, masks in made])
@@ -41,7 +68,7 @@ class RodSubVolumes:
             "size": SIZE,
             "bio2vol": bio2vol.model_dump(),
         }
-        self.content_id = f"rods {list(numbers)}"
+        self.content_id = f"towers {list(numbers)}"
         self.positives: Mapping[str, int] = {
             f"made/{p}": int(self.masks[:, i].any((1, 2)).sum()) for i, p in enumerate(PROMPTS)
         }
@@ -81,7 +108,7 @@ def held_out(numbers: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Volumes (z,y,x) uint8 and label maps uint16: class i + 1 is prompt i."""
     found = []
     for number in numbers:
-        volume, masks = rods(number)
+        volume, masks = towers(number)
         labels = (masks * np.arange(1, len(PROMPTS) + 1)[None, :, None, None]).max(1)
         found.append((volume, labels.astype(np.uint16)))
     return found
