@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pages
@@ -19,10 +25,11 @@ from fve_pipeline.execution import Executor
 from fve_pipeline.presets import PRESETS
 from fve_pipeline.progress import Silent
 from fve_pipeline.sources import Dataset
+from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.schema import StoreSettings
 
 # Pages with builds, training or the whole demo take longer than half a minute together.
-FAST = {"views", "splits", "two-maps", "differences", "challenge", "s3", "look"}
+FAST = {"views", "splits", "two-maps", "differences", "challenge", "look"}
 DEMO_ITSELF = "first-store"
 
 
@@ -49,6 +56,25 @@ def small_demo(tmp_path_factory: pytest.TempPathFactory, executor: Executor[obje
     return root
 
 
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """``s3://bucket``, as this process and the workers it starts see it."""
+    pytest.importorskip("moto.server", reason="the S3 endpoint of these tests is moto's")
+    from s3_server import S3Server
+
+    with S3Server() as server:
+        urllib.request.urlopen(urllib.request.Request(f"{server.endpoint}/bucket", method="PUT"))
+        for name, value in {
+            "AWS_ENDPOINT_URL": server.endpoint,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
 def _marked(page: Path) -> object:
     name = page.relative_to(pages.DOCS).with_suffix("").as_posix()
     return pytest.param(page, id=name, marks=() if page.stem in FAST else pytest.mark.slow)
@@ -64,6 +90,8 @@ def test_page(
         and page.stem != DEMO_ITSELF
     ):
         shutil.copytree(request.getfixturevalue("small_demo"), tmp_path, dirs_exist_ok=True)
+    if page.stem == "s3":
+        request.getfixturevalue("bucket")
     monkeypatch.chdir(tmp_path)
     for block in blocks:
         if block.kind == "toml" and (name := re.match(r"# (\S+\.toml)\n", block.text)):
@@ -84,3 +112,41 @@ def test_every_sh_block_holds_commands_that_run() -> None:
             if block.kind == "sh":
                 lines = [line for line in block.text.splitlines() if line.strip()]
                 assert len(list(pages.commands(block.text))) == len(lines), f"{page}: {block.text}"
+
+
+@pytest.mark.slow
+def test_the_slurm_job_runs(small_demo: Path, tmp_path: Path) -> None:
+    """The page's script as it stands, but for names and sizes; srun starts one worker, here."""
+    [script] = [
+        block.text for block in pages.blocks(pages.DOCS / "how-to" / "cluster.md") if "#SBATCH" in block.text
+    ]
+    for there, here in {
+        "amos22_ct --root /shared/amos22 --out /shared/amos.zarr": "demo_npz --root cohort --out npz.zarr --size 32",
+        "--memory 200GB": "--memory 2GB",
+    }.items():
+        assert there in script
+        script = script.replace(there, here)
+    shutil.copytree(small_demo / "demo" / "cohort", tmp_path / "cohort")
+    programs = {"fve": "-m fve_pipeline", "dask": "-m dask", "python": ""}
+    (tmp_path / "bin").mkdir()
+    for name, arguments in programs.items():
+        _program(tmp_path / "bin" / name, f'exec {sys.executable} {arguments} "$@"')
+    _program(tmp_path / "bin" / "srun", 'exec "$@"')
+    environment = os.environ | {
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "SLURM_JOB_ID": "17",
+    }
+    with subprocess.Popen(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env=environment, start_new_session=True
+    ) as process:
+        try:
+            assert process.wait(300) == 0
+        finally:  # what SLURM does at a job's end
+            os.killpg(process.pid, signal.SIGKILL)
+    assert open_store(tmp_path / "npz.zarr").manifest.n_cases == 4
+
+
+def _program(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
