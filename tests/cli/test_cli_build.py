@@ -74,7 +74,9 @@ def test_dry_run_names_unreadable_headers(tmp_path: Path) -> None:
     assert "tiny/c01" in done.output
 
 
-def test_from_files_to_a_repaired_store(build: Any, tmp_path: Path, executor: Executor[Any]) -> None:
+def test_from_files_to_a_repaired_store(
+    build: Any, root: Path, tmp_path: Path, executor: Executor[Any]
+) -> None:
     out = tmp_path / "slices.zarr"
     built = build(out, "--json")
     assert built.exit_code == 0, built.output
