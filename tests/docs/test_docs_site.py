@@ -57,6 +57,16 @@ def test_commands_and_options_exist(page: str) -> None:
         assert not (getattr(command, "commands", None) and rest), f"{page}: {' '.join(words)}"
 
 
+def test_every_page_is_in_the_index() -> None:
+    index = (pages.DOCS / "index.md").read_text().splitlines()
+    folders = [line.removesuffix("/*") for line in index if line.endswith("/*")]
+    for page in pages.DOCS.rglob("*.md"):
+        name = page.relative_to(pages.DOCS).with_suffix("").as_posix()
+        assert name == "index" or name in index or name.rpartition("/")[0] in folders, (
+            f"{name} is in no toctree"
+        )
+
+
 @pytest.mark.slow  # autodoc imports everything, torch included
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("sphinx", reason="the docs extra is not installed")
