@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from fve_pipeline.loading.strategies import Stores as Stores
     from fve_pipeline.loading.strategies import Tempered as Tempered
     from fve_pipeline.loading.strategies import Views as Views
-    from fve_pipeline.loading.training_data import StoreTrainingData as StoreTrainingData
-    from fve_pipeline.loading.training_data import StoreValidationData as StoreValidationData
 
 _HOMES = {
     "Batches": "sampler",
@@ -41,8 +39,6 @@ _HOMES = {
     "Sampler": "sampler",
     "SamplerState": "sampler",
     "SliceDataset": "dataset",
-    "StoreTrainingData": "training_data",
-    "StoreValidationData": "training_data",
     "Stores": "strategies",
     "Tempered": "strategies",
     "Ticket": "sampler",
@@ -63,8 +59,6 @@ __all__ = [
     "Sampler",
     "SamplerState",
     "SliceDataset",
-    "StoreTrainingData",
-    "StoreValidationData",
     "Stores",
     "Tempered",
     "Ticket",

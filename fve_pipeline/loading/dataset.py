@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +105,6 @@ class SliceDataset(Dataset[dict[str, Any]]):
         """A sampler of this dataset's samples; ``options`` are those of ``Sampler``."""
         known: dict[str, Any] = {"seed": self.seed, "content": self.content_id} | options
         return Sampler(self.index, self.chosen, strategy or Once(), **known)
-
-    def with_seed(self, seed: int) -> SliceDataset:
-        """The same samples with other prompts and augmentations. Shares all that is open."""
-        other = copy(self)
-        other.seed, other.assembler = seed, replace(self.assembler, seed=seed)
-        return other
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         return self.__getitems__([number])[0]

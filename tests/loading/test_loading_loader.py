@@ -1,11 +1,10 @@
-"""Reading ahead by threads, memory that is used again, and the trainer's view of stores."""
+"""Reading ahead by threads, and memory that is used again."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,14 +12,10 @@ from fve_pipeline.loading import (
     Loader,
     Recipe,
     SliceDataset,
-    StoreTrainingData,
-    StoreValidationData,
     Tempered,
     prefetch,
 )
 from fve_pipeline.loading.buffers import BufferPool, in_shared_memory
-from fve_pipeline.store.reader import open_store
-from fve_pipeline.train_data import Share
 
 Stores = dict[str, Path]
 
@@ -113,59 +108,3 @@ def test_leaving_an_epoch_early_ends_the_threads(stores: Stores) -> None:
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     assert not any(t.name.startswith("fve-prefetch") for t in threading.enumerate())
-
-
-@pytest.mark.parametrize("world", [1, 2])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_trainer_gets_the_same_global_batches(stores: Stores, world: int, accumulate: int) -> None:
-    data = StoreTrainingData(dataset(stores))
-    alone = [batch.samples for batch in data.batches(7, 1, Share(8, 0, 1, 1), 2)]
-    shares = [Share(8, rank, world, accumulate) for rank in range(world)]
-    pieces = [[b.samples for b in data.batches(7, 1, share, 2)] for share in shares]
-    joined = [
-        [s for rank in range(world) for piece in pieces[rank][i : i + accumulate] for s in piece]
-        for i in range(0, len(pieces[0]), accumulate)
-    ]
-    assert joined == alone
-    assert len(alone) == len(data) // 8 - 2
-    assert alone != [batch.samples for batch in data.batches(8, 1, Share(8, 0, 1, 1), 2)]
-
-
-def test_the_trainer_learns_what_the_data_are(stores: Stores) -> None:
-    data = StoreTrainingData(SliceDataset(stores["slices"], prompts=2, order=2))
-    assert data.settings == {"order": 2, "boundary": "repeat", "resize": "opencv", "size": 32}
-    store = open_store(stores["slices"])
-    rows = [row for row in store.index.to_pylist() if row["split"] == "train"]
-    ids = {f"{c['dataset']}/{c['name']}": (c["dataset"], c["class_id"]) for c in store.classes.to_pylist()}
-    assert data.positives == {
-        name: sum(row["dataset"] == d and c in row["class_ids"] for row in rows)
-        for name, (d, c) in ids.items()
-    }
-
-
-def test_validation_gives_whole_cases_with_all_their_classes(stores: Stores) -> None:
-    chosen = SliceDataset(stores["slices"], split="val", prompts=4, augment=Recipe())
-    data = StoreValidationData(chosen)
-    store = open_store(stores["encoded"])
-    index = store.index.to_pylist()
-    total = 0
-    for number in range(len(data)):
-        case = data.case(number)
-        parts = list(case.slices(5))
-        assert [part.first for part in parts] == list(range(0, sum(len(p.images) for p in parts), 5))
-        images = torch.cat([part.images for part in parts])
-        masks = torch.cat([part.masks for part in parts])
-        rows = [
-            i for i, row in enumerate(index) if f"{row['case']} {row['rendition']} {row['view']}" == case.name
-        ]
-        assert {index[i]["split"] for i in rows} == {"val"}
-        assert {index[i]["subject"] for i in rows} == {case.subject}
-        expected = np.stack([store.images[i] for i in rows])
-        assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
-        assert masks.shape[1] == len(case.classes) == len(case.prompts)
-        held = set().union(*(index[i]["class_ids"] for i in rows))
-        names = {f"{c['dataset']}/{c['name']}": c["class_id"] for c in store.classes.to_pylist()}
-        for name, mask in zip(case.classes, masks.permute(1, 0, 2, 3), strict=True):
-            assert bool(mask.any()) == (names[name] in held)
-        total += len(rows)
-    assert total == len(chosen)
