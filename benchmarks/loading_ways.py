@@ -30,6 +30,7 @@ class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def create_module(self, spec: Any) -> types.ModuleType:
         module = types.ModuleType(spec.name)
+        module.__path__ = []
         module.__getattr__ = lambda name: type(name, (), {})  # type: ignore[method-assign]
         return module
 
