@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -204,3 +207,14 @@ def test_croissant_validates_and_reads(exported: Exported, tmp_path: Path) -> No
     assert classes == store.classes.column("name").to_pylist()
     run(store_path, "--to", "croissant")
     assert json.loads((store_path / "croissant.json").read_text()) == document
+
+
+def test_exports_need_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import fve_pipeline.export.challenge, fve_pipeline.export.croissant, fve_pipeline.export.nnunet\n"
+        "import fve_pipeline.export.reference_png, fve_pipeline.loading.sampler\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
