@@ -18,7 +18,7 @@ from fve_pipeline.roster import read_roster
 from fve_pipeline.sources import Dataset, expand_datasets, find_jobs
 from fve_pipeline.store.commit import next_generation, recover
 from fve_pipeline.store.files import Files, open_files
-from fve_pipeline.store.layout import MANIFEST, STAGING
+from fve_pipeline.store.layout import LOCK, MANIFEST
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import StoreSettings
@@ -146,7 +146,7 @@ def _open_target(out: str) -> Files:
     folder = Path(out)
     if "://" not in out and folder.is_dir():
         names = {path.name for path in folder.iterdir()}
-        if names and not names & {MANIFEST, STAGING}:
+        if names and not names & {MANIFEST, LOCK.split("/")[0]}:
             msg = (
                 f"--out {out} is a folder that is no store: it holds {', '.join(sorted(names)[:3])}. Name a new "
                 "folder, such as slices.zarr"
