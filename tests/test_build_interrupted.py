@@ -58,7 +58,7 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -
 
 
 def receipts(out: Path) -> int:
-    return len(list(out.glob(".fve/*/receipts/*.json")))
+    return len(list(out.rglob("receipts/*.json")))
 
 
 def groups(out: Path) -> int:
