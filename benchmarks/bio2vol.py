@@ -1,9 +1,9 @@
 """Bio2Vol's ablations at small scale (its tables 3 and 4, and figure 4), and what the adaptation costs.
 
 A plain segmenter is trained from random weights on single slices of made volumes in which plates, short rods
-and long rods look alike in a slice and follow one another. From it, each variant is fine-tuned on sub-volumes for the same number of
-steps, its backbone frozen, and judged on whole held-out volumes. All see plain slices (order 0), so nothing
-but the cross-slice heads brings what the neighbours know.
+and long rods look alike in a slice and follow one another. From it, each variant is fine-tuned on sub-volumes
+for the same number of steps, its backbone frozen, and judged on whole held-out volumes. All see plain slices
+(order 0), so nothing but the cross-slice heads brings what the neighbours know.
 
     table3   base, + cross-slice heads, + dual-rate sampling, + alignment
     table4   0, 1, 2 and 4 cross-slice heads of 8
