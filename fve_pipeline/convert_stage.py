@@ -19,12 +19,12 @@ from fve_pipeline.store.commit import commit, next_generation, recover
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.files import Files, open_files
-from fve_pipeline.store.layout import MANIFEST, MASKS, staged_shard
+from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store
-from fve_pipeline.store.receipt import Receipt, read_receipts, write_receipt
+from fve_pipeline.store.receipt import read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings
-from fve_pipeline.store.shard import write_shard
+from fve_pipeline.store.stage import ShardStage
 
 __all__ = ["ConvertJob", "convert_shard", "convert_store"]
 
@@ -150,7 +150,7 @@ def convert_shard(job: ConvertJob) -> None:
     settings, source = job.settings, job.source
     image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
     context = context_depth(settings.order)
-    images, masks, digests = [], [], []
+    stage = ShardStage(job.store, job.generation, job.shard, job.plan_hash, settings)
     first, last = job.parts[0].start, job.parts[-1].stop
     names = ("case", "rendition", "view", "slice", "class_ids", "class_pixels")
     rows = source.index.slice(first, last - first).select(names).to_pylist()
@@ -163,21 +163,11 @@ def convert_shard(job: ConvertJob) -> None:
         for place, image, mask in zip(range(part.start, part.stop), encoded, labels, strict=True):
             row = rows[place - first]
             identity = (row["case"], row["rendition"], row["view"], row["slice"])
-            digests.append(row_digest(identity, slices[place - low], mask))
-            images.append(image_codec.encode_chunk(image[None]))
-            masks.append(masks_codec.encode_chunk(mask[None]))
-    image_key, mask_key = (
-        staged_shard(job.generation, member, job.shard, job.plan_hash) for member in (settings.member, MASKS)
-    )
-    receipt = Receipt(
-        shard=job.shard,
-        first_row=first,
-        n_rows=last - first,
-        plan_hash=job.plan_hash,
-        images=write_shard(job.store, image_key, images, settings.shard_samples),
-        masks=write_shard(job.store, mask_key, masks, settings.shard_samples),
-        row_digests=tuple(digests),
-        class_ids=tuple(tuple(row["class_ids"]) for row in rows),
-        class_pixels=tuple(tuple(row["class_pixels"]) for row in rows),
-    )
-    write_receipt(job.store, job.generation, receipt)
+            stage.add(
+                image_codec.encode_chunk(image[None]),
+                masks_codec.encode_chunk(mask[None]),
+                row_digest(identity, slices[place - low], mask),
+                row["class_ids"],
+                row["class_pixels"],
+            )
+    stage.write()

@@ -21,13 +21,13 @@ from fve_pipeline.store.commit import commit, next_generation, recover
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.files import Files, open_files
-from fve_pipeline.store.layout import MANIFEST, MASKS, Member, shard_key, staged_shard
+from fve_pipeline.store.layout import MANIFEST, MASKS, Member, shard_key
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.opened import OpenShards
 from fve_pipeline.store.reader import Store
-from fve_pipeline.store.receipt import Receipt, read_receipts, write_receipt
+from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings
-from fve_pipeline.store.shard import write_shard
+from fve_pipeline.store.stage import ShardStage
 
 __all__ = ["CopyJob", "copy_cases", "copy_shard"]
 
@@ -152,30 +152,15 @@ def copy_shard(job: CopyJob) -> None:
     """Check and copy the chunks of one shard, and leave the receipt."""
     settings = job.settings
     shards = [OpenShards(files, capacity) for files, capacity in job.sources]
-    images, masks, digests = [], [], []
+    stage = ShardStage(job.store, job.generation, job.shard, job.plan_hash, settings)
     for row in job.rows:
         capacity = job.sources[row.source][1]
         image, pixels = _chunk(shards[row.source], capacity, settings.member, row.row, pixel_codec(settings))
         mask, labels = _chunk(shards[row.source], capacity, MASKS, row.row, mask_codec(settings))
         focal = pixels[..., 0] if settings.storage == "encoded" else pixels
-        digests.append(row_digest(row.identity, focal, labels))
-        images.append(image)
-        masks.append(mask)
-    keys = [
-        staged_shard(job.generation, member, job.shard, job.plan_hash) for member in (settings.member, MASKS)
-    ]
-    receipt = Receipt(
-        shard=job.shard,
-        first_row=job.shard * settings.shard_samples,
-        n_rows=len(job.rows),
-        plan_hash=job.plan_hash,
-        images=write_shard(job.store, keys[0], images, settings.shard_samples),
-        masks=write_shard(job.store, keys[1], masks, settings.shard_samples),
-        row_digests=tuple(digests),
-        class_ids=tuple(row.class_ids for row in job.rows),
-        class_pixels=tuple(row.class_pixels for row in job.rows),
-    )
-    write_receipt(job.store, job.generation, receipt)
+        digest = row_digest(row.identity, focal, labels)
+        stage.add(image, mask, digest, row.class_ids, row.class_pixels)
+    stage.write()
 
 
 def _chunk(

@@ -18,10 +18,11 @@ from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.files import Files
-from fve_pipeline.store.layout import MASKS, Member, shard_key, staged_shard
-from fve_pipeline.store.receipt import Receipt, write_receipt
+from fve_pipeline.store.layout import MASKS, Member, shard_key
+from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import StoreSettings
-from fve_pipeline.store.shard import ShardFile, copy_chunks, write_shard
+from fve_pipeline.store.shard import ShardFile, copy_chunks
+from fve_pipeline.store.stage import ShardStage
 from fve_pipeline.views import AXES, take_view
 
 __all__ = [
@@ -109,40 +110,20 @@ def encode_shard(job: EncodeJob) -> Receipt:
     )
     mask_codec = ChunkCodec(settings.mask_codec, chunk, np.dtype(settings.mask_dtype))
 
-    digests: list[str] = []
-    class_ids: list[list[int]] = []
-    class_pixels: list[list[int]] = []
-    images = list(_committed(job, settings.member))
-    masks = list(_committed(job, MASKS))
+    stage = ShardStage(job.store, job.generation, job.shard.shard, job.plan_hash, settings)
+    stage.keep(list(_committed(job, settings.member)), list(_committed(job, MASKS)))
     for segment in job.shard.segments:
         case = job.cases[segment.case]
         encoded, focal, labels = segment_samples(job.prepared, settings, segment, case, job.device)
         for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
-            images.append(image_codec.encode_chunk(image[None]))
-            masks.append(mask_codec.encode_chunk(mask[None]))
             identity = (segment.case, segment.rendition, segment.view, segment.start + row)
-            digests.append(row_digest(identity, focal_slice, mask))
-            ids, pixels = count_classes(mask, case.renditions[segment.rendition].classes)
-            class_ids.append(ids)
-            class_pixels.append(pixels)
-
-    capacity = settings.shard_samples
-    image_key = staged_shard(job.generation, settings.member, job.shard.shard, job.plan_hash)
-    mask_key = staged_shard(job.generation, MASKS, job.shard.shard, job.plan_hash)
-    receipt = Receipt(
-        shard=job.shard.shard,
-        first_row=job.shard.first_row,
-        n_rows=job.shard.n_rows,
-        copied=job.shard.copied,
-        plan_hash=job.plan_hash,
-        images=write_shard(job.store, image_key, images, capacity),
-        masks=write_shard(job.store, mask_key, masks, capacity),
-        row_digests=tuple(digests),
-        class_ids=tuple(map(tuple, class_ids)),
-        class_pixels=tuple(map(tuple, class_pixels)),
-    )
-    write_receipt(job.store, job.generation, receipt)
-    return receipt
+            stage.add(
+                image_codec.encode_chunk(image[None]),
+                mask_codec.encode_chunk(mask[None]),
+                row_digest(identity, focal_slice, mask),
+                *count_classes(mask, case.renditions[segment.rendition].classes),
+            )
+    return stage.write()
 
 
 def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:
