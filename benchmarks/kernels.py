@@ -33,10 +33,15 @@ Row = dict[str, Any]
 
 
 def medians(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Seconds that each contender takes, all of them in turn in every round; the first round warms up."""
+    """Seconds that each contender takes, all of them in turn in every round; the first round warms up.
+
+    Each runs twice in a row and the second run counts: the first pays for what the contender before it left
+    in the caches, and for cores that were asleep.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_ in range(rounds + 1):
         for name, run in contenders.items():
+            run()
             start = time.perf_counter()
             run()
             if round_:
