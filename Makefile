@@ -31,7 +31,7 @@ lint: $(VENV)/.test
 test: lint
 	$(PY) -m pytest -m "not slow"
 
-test-all: lint
+test-all: lint $(VENV)/.docs
 	$(PY) -m pytest
 
 docs: $(VENV)/.docs

@@ -26,11 +26,11 @@ from learning_data import Cases, Held, rods, sparse_discs
 
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_ranks import Ranks
-from fve_pipeline.train_store import StoreTraining, StoreValidation
-from fve_pipeline.training import TrainResult, train
-from fve_pipeline.validation import validate
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.ranks import Ranks
+from fve_pipeline.training.store import StoreTraining, StoreValidation
+from fve_pipeline.training.trainer import TrainResult, train
+from fve_pipeline.training.validation import validate
 
 RODS = ("a plate", "a short rod", "a long rod")
 DISCS = ("a round object", "a square object")

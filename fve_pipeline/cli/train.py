@@ -10,7 +10,7 @@ import typer
 from fve_pipeline.cli.progress import console
 
 if TYPE_CHECKING:
-    from fve_pipeline.train_estimate import Estimate
+    from fve_pipeline.training.estimate import Estimate
 
 __all__ = ["train"]
 
@@ -63,10 +63,10 @@ def train(
     from fve_pipeline.bio2vol.store_data import SubVolumeTraining
     from fve_pipeline.coreset.selection import load_selection
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.train_config import load_config
-    from fve_pipeline.train_estimate import estimate
-    from fve_pipeline.train_store import StoreTraining, StoreValidation
-    from fve_pipeline.training import train as run
+    from fve_pipeline.training.config import load_config
+    from fve_pipeline.training.estimate import estimate
+    from fve_pipeline.training.store import StoreTraining, StoreValidation
+    from fve_pipeline.training.trainer import train as run
 
     settings = load_config(config, adapt, **({"protocol": protocol} if protocol else {}))
     order = settings.data.order

@@ -10,11 +10,12 @@ import tiny
 
 from fve_pipeline.build import build_store
 from fve_pipeline.execution import Executor, cluster
+from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.progress import Silent
 from fve_pipeline.store.reader import Store, open_store
-from fve_pipeline.train_config import DataSettings
-from fve_pipeline.train_data import Share
-from fve_pipeline.train_store import StoreTraining, StoreValidation
+from fve_pipeline.training.config import DataSettings
+from fve_pipeline.training.data import Share
+from fve_pipeline.training.store import StoreTraining, StoreValidation
 
 WHOLE = Share(batch=8, rank=0, world=1, accumulate=1)
 PLAIN = DataSettings(prompts=3, augment="none")
@@ -70,7 +71,8 @@ def test_a_coresets_cases_alone(stores: dict[str, Store]) -> None:
     data = StoreTraining([store], PLAIN, cases=[case])
     assert len(data) == sum(row["case"] == case for row in rows)
     assert data.content_id != StoreTraining([store], PLAIN).content_id
-    assert data.settings == {"order": 1, "boundary": "repeat", "resize": "opencv", "size": tiny.SIZE}
+    kept = store.settings.model_dump()
+    assert data.settings == {key: kept[key] for key in SliceSettings.__dataclass_fields__}
 
 
 @pytest.mark.parametrize("sampling", ["tempered", "class_balanced"])
@@ -91,6 +93,15 @@ def test_validation_has_whole_cases_of_other_subjects(stores: dict[str, Store]) 
         assert [part.first for part in parts] == list(range(0, len(case.rows), 2))
         assert sum(len(part.images) for part in parts) == len(case.rows)
         assert parts[0].masks.shape[1] == len(case.classes) == len(case.prompts)
+
+
+def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(stores: dict[str, Store]) -> None:
+    store = stores["encoded"]
+    cases = {row["case"] for row in store.index.to_pylist() if row["split"] == "val"}
+    judged = [(case.name, name) for case in StoreValidation([store]).found for name in case.classes]
+    names = {name for _, name in judged}
+    assert len(names) == 4  # three shown in one window, one in the other
+    assert sorted(judged) == sorted((case, name) for case in cases for name in names)
 
 
 def test_both_forms_of_storage_validate_alike(stores: dict[str, Store]) -> None:

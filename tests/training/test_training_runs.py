@@ -20,8 +20,8 @@ from training_cases import MadeData, MadeValidation, config
 
 from fve_pipeline.errors import CheckpointError, TrainError
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.train_data import Batch, Share
-from fve_pipeline.training import TrainResult, learning_rate, train
+from fve_pipeline.training.data import Batch, Share
+from fve_pipeline.training.trainer import TrainResult, learning_rate, train
 
 SCRIPT = Path(__file__).with_name("training_cases.py")
 
@@ -152,8 +152,18 @@ def test_a_finished_run_is_not_overwritten_and_not_resumed_as_another(
     assert train(config({"accumulate": 2}), MadeData(), None, out, resume=True).steps == 8
 
 
+def test_resuming_compares_what_the_preset_stood_for(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    file = tmp_path / "checkpoints" / "step-00000008.pt"
+    state = torch.load(whole[0] / "checkpoints" / file.name, weights_only=True)
+    state["config"]["sample_ratio"] = 0.9  # as a version with another preset would have written it
+    file.parent.mkdir()
+    torch.save(state, file)
+    with pytest.raises(TrainError, match=r"its model has sample_ratio = 0.9, \[model\] now gives"):
+        train(config(), MadeData(), None, tmp_path, resume=True)
+
+
 def test_frozen_parts_stay_and_the_others_move(tmp_path: Path) -> None:
-    from fve_pipeline.train_setup import build_model, part_of
+    from fve_pipeline.training.setup import build_model, part_of
 
     settings = config(epochs=1)
     frozen = settings.model.model_copy(update={"frozen": ("backbone", "text")})
@@ -170,7 +180,7 @@ def test_frozen_parts_stay_and_the_others_move(tmp_path: Path) -> None:
 
 def test_the_backbone_alone_can_be_given(tmp_path: Path) -> None:
     from fve_pipeline.segmenter.model import Segmenter
-    from fve_pipeline.train_setup import build_model
+    from fve_pipeline.training.setup import build_model
 
     other = Segmenter(config().model.config(), seed=5)
     file = tmp_path / "seem.pt"
@@ -247,7 +257,7 @@ def test_out_of_memory_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("fve_pipeline.training.segmentation_losses", refuse)
+    monkeypatch.setattr("fve_pipeline.training.trainer.segmentation_losses", refuse)
     with pytest.raises(TrainError, match=r"out of memory at step 1 with 4 images at once.*accumulate"):
         train(config(), MadeData(), None, tmp_path)
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_data import Batch, CaseSlices, Share
-from fve_pipeline.training import train
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.trainer import train
 
 __all__ = ["CLASSES", "MadeCase", "MadeData", "MadeValidation", "config", "made_volume"]
 
@@ -42,7 +42,7 @@ def made_volume(number: int, depth: int = 8, size: int = 64) -> tuple[np.ndarray
 
 
 class MadeData:
-    """Training data in memory, in the protocol of ``fve_pipeline.train_data``."""
+    """Training data in memory, in the protocol of ``fve_pipeline.training.data``."""
 
     def __init__(self, volumes: Sequence[int] = (0, 1), prompts: int = 2, seed: int = 0) -> None:
         self.seed = seed

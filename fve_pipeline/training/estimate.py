@@ -14,8 +14,8 @@ from fve_pipeline.segmenter.losses import segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
 from fve_pipeline.segmenter.tokens import Tokens
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_setup import check_batch, part_of
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.setup import check_batch, part_of
 
 __all__ = ["Estimate", "activation_bytes", "estimate"]
 

@@ -11,8 +11,8 @@ from torch import nn
 from fve_pipeline.errors import TrainError
 from fve_pipeline.segmenter.checkpoint import load_backbone, load_checkpoint, read_checkpoint
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.train_config import ModelSettings, TrainConfig
-from fve_pipeline.train_data import TrainingData, ValidationData
+from fve_pipeline.training.config import ModelSettings, TrainConfig
+from fve_pipeline.training.data import TrainingData, ValidationData
 
 __all__ = ["build_model", "check_batch", "check_data", "part_of", "require_same", "trainable"]
 
@@ -104,8 +104,14 @@ def check_data(
         raise TrainError(msg)
 
 
-def require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, file: Path) -> None:
-    """What the curve depends on must be as it was; how the run is carried out may change."""
+def require_same(
+    config: TrainConfig, model: Segmenter, state: Mapping[str, Any], data: TrainingData, file: Path
+) -> None:
+    """What the curve depends on must be as it was; how the run is carried out may change.
+
+    A preset is compared by what it stands for, too: that may differ between two versions of this program.
+    """
+    past = state["training"]
     now = config.model_dump(mode="json")
     for section in ("model", "optimisation", "losses", "data", "bio2vol"):
         then = past["config"].get(section) or {}
@@ -117,6 +123,11 @@ def require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, 
     for key in ("seed", "precision"):
         if past["config"]["run"][key] != now["run"][key]:
             msg = f"{file}: was trained with [run] {key} = {past['config']['run'][key]!r}, now {now['run'][key]!r}"
+            raise TrainError(msg)
+    for key, value in model.config.model_dump(mode="json").items():
+        before = state["config"].get(key)
+        if before != value:
+            msg = f"{file}: its model has {key} = {before!r}, [model] now gives {value!r}; set it in [model] change"
             raise TrainError(msg)
     if past["content_id"] != data.content_id:
         msg = f"{file}: was trained on other data (content {past['content_id'][:12]}, now {data.content_id[:12]})"
