@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,13 +96,26 @@ def test_validation_has_whole_cases_of_other_subjects(stores: dict[str, Store]) 
         assert parts[0].masks.shape[1] == len(case.classes) == len(case.prompts)
 
 
-def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(stores: dict[str, Store]) -> None:
-    store = stores["encoded"]
-    cases = {row["case"] for row in store.index.to_pylist() if row["split"] == "val"}
-    judged = [(case.name, name) for case in StoreValidation([store]).found for name in case.classes]
-    names = {name for _, name in judged}
-    assert len(names) == 4  # three shown in one window, one in the other
-    assert sorted(judged) == sorted((case, name) for case in cases for name in names)
+def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(tmp_path: Path) -> None:
+    root = tiny.write_cohort(tmp_path / "cohort", 2)
+    catalog = root / "tiny.toml"
+    shown = 'window = "soft_tissue"\nclasses = [1, 2]'
+    catalog.write_text(
+        catalog.read_text()
+        .replace('window = "soft_tissue"', shown)
+        .replace("classes = [2]\n", "classes = [2, 9]\n")
+    )
+    out = tmp_path / "slices.zarr"
+    executor: Executor[Any]
+    with cluster(1, None, None) as executor:
+        settings = tiny.settings(val_fraction=1.0)
+        build_store(tiny.datasets(root), str(out), tmp_path / "work", settings, executor, Silent())
+    found = StoreValidation([open_store(out)]).found
+    assert [(case.name, case.classes) for case in found] == [
+        (f"tiny/c0{number}", classes)
+        for number in range(2)
+        for classes in (["tiny/box", "tiny/left ball"], ["tiny/both"])
+    ]
 
 
 def test_both_forms_of_storage_validate_alike(stores: dict[str, Store]) -> None:
