@@ -137,9 +137,13 @@ class ShardFile:
         if place is None:
             return None
         offset, length = place
-        if self._map is None:
-            return self._files.read_range(self._key, offset, length)
-        return self._map[offset : offset + length]
+        if self._map is not None:
+            return self._map[offset : offset + length]
+        found = self._files.read_range(self._key, offset, length)
+        if len(found) != length:
+            msg = f"{self.name} was cut short: of {length} bytes at {offset} it holds {len(found)}"
+            raise StoreFormatError(msg)
+        return found
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:
