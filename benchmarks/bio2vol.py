@@ -8,7 +8,7 @@ for the same number of steps, its backbone frozen, and judged on whole held-out 
     table3   base, + cross-slice heads, + dual-rate sampling, + alignment
     table4   0, 1, 2 and 4 cross-slice heads of 8
     fig4     sub-volumes of 1, 3, 5, 7 and 9 slices, and their cost
-    cost     parameters, memory and time a slice beside the plain segmenter
+    cost     parameters, memory and time a slice beside the plain segmenter, for each part and depth
 
     python benchmarks/bio2vol.py table3 table4 fig4 cost --out results/bio2vol
 """
@@ -22,7 +22,6 @@ import multiprocessing
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +29,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from bio2vol_cost import cost, cost_table
 from bio2vol_data import PROMPTS, SPACING, RodSubVolumes, held_out, towers
 from bio2vol_tables import plot, table
 from learning_data import SIZE, Cases
 
-from fve_pipeline.bio2vol.network import Layout, Volumes
-from fve_pipeline.bio2vol.sampling import sub_volume
+from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.metrics import score_classes
 from fve_pipeline.prediction.network import Averaging
@@ -43,9 +42,7 @@ from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.segmenter.randomness import CounterRandomness
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.estimate import activation_bytes
 from fve_pipeline.training.trainer import train
@@ -207,67 +204,6 @@ def judge(volumes: Volumes, held: int) -> dict[str, float]:
     }
 
 
-def cost(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """One slice through the plain segmenter, and through each stage of the adaptation; best of five."""
-    found = []
-    for name, change in {"plain": None, **TABLES["table3"]}.items():
-        model = Segmenter(preset("small").model_copy(update=CHANGE), seed=0).to(args.device)
-        with torch.device("meta"):
-            empty = Segmenter(model.config, seed=None).train()
-        bio2vol = Bio2VolSettings(**(change or {"depth": 7, "heads": 0, "sparse_rate": 0, "alignment": 0}))
-        cut = sub_volume(0, (0, 7), bio2vol)
-        layout = Layout.of([cut.places], bio2vol)
-        forward = one_pass(
-            model, Volumes(model, bio2vol) if change is not None else None, layout, args.device
-        )
-
-        model.eval()
-        with torch.inference_mode():
-            predict = best(forward, args.device)
-        model.train()
-        step = best(lambda run=forward: run().masks.sum().backward(), args.device)
-        kept = (
-            activation_bytes(empty, 7, 3, SIZE)
-            if change is None
-            else activation_bytes(empty, 1, 3, SIZE, bio2vol)
-        )
-        row = {
-            "name": name,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "ms_a_slice": 1000 * predict / 7,
-            "ms_a_slice_trained": 1000 * step / 7,
-            "mib_a_slice_trained": kept / 7 / 2**20,
-        }
-        found.append(row)
-        print(
-            "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
-            flush=True,
-        )
-    return found
-
-
-def one_pass(model: Segmenter, volumes: Volumes | None, layout: Layout, device: str) -> Callable[[], Any]:
-    """Seven slices and three prompts through the plain model, or through its adaptation."""
-    images = torch.from_numpy(towers(0)[0][:7])[:, None].expand(-1, 3, -1, -1).to(device)
-    alone = CounterRandomness.of(0, range(7), [range(3)] * 7).to(device)
-    if volumes is None:
-        return lambda: model(images, model.encode_text(model.tokenize(PROMPTS)).shared_by(7), alone)
-    keys = layout.randomness(0, range(7), [range(3)]).to(device)
-    return lambda: volumes(images, layout, model.tokenize(PROMPTS), keys)
-
-
-def best(run: Any, device: str, times: int = 5) -> float:
-    """Seconds of the fastest run."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -288,7 +224,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     if "cost" in args.what:
-        results["cost"] = cost(args)
+        variants = {"plain": None, **TABLES["table3"], **TABLES["fig4"]}
+        results["cost"] = cost(variants, CHANGE, args.device)
+        (args.out / "cost.md").write_text(cost_table(results["cost"]) + "\n")
+        print(cost_table(results["cost"]))
     wanted = {name: TABLES[name] for name in args.what if name in TABLES}
     done = run_all(args, wanted) if wanted else {}
     tables = {
