@@ -41,9 +41,9 @@ def train(
     """Train the segmenter on one store or several.
 
     Two protocols: [bold]finetune[/bold] (batch 8, 10 epochs, clip 5; the default) and [bold]paper[/bold]
-    (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key. For
-    [bold]--adapt bio2vol[/bold] trains on sub-volumes by the paper's settings; docs/bio2vol.md has its switches. For
-    several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
+    (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key.
+    [bold]--adapt bio2vol[/bold] trains on sub-volumes by that paper's settings; docs/bio2vol.md has its switches.
+    For several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
 
     [bold]Examples[/bold]
 
@@ -58,6 +58,7 @@ def train(
       torchrun --nproc-per-node 4 --no-python fve train a.zarr b.zarr --out runs/both --protocol paper
     """
     import json
+    import os
     from dataclasses import asdict
 
     from fve_pipeline.bio2vol.store_data import SubVolumeTraining
@@ -77,8 +78,6 @@ def train(
     else:
         data = SubVolumeTraining(opened, settings.data, settings.bio2vol, settings.run.seed, chosen)
     if dry_run:
-        import os
-
         found = estimate(settings, len(data), data.settings["size"], int(os.environ.get("WORLD_SIZE", "1")))
         if as_json:
             typer.echo(json.dumps({**asdict(found), "memory": found.memory}))
@@ -89,6 +88,8 @@ def train(
     if not no_validation:
         held_out = StoreValidation([open_store(s) for s in val or stores], order=order)
     result = run(settings, data, held_out, out, resume=resume)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return
     if as_json:
         typer.echo(
             json.dumps(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fve_pipeline.errors import TrainError
 from fve_pipeline.loading import ClassBalanced, Once, Recipe, SliceDataset, Tempered, prefetch
 from fve_pipeline.loading.buffers import BufferPool
 from fve_pipeline.loading.prompts import ClassEntry, PromptTable, class_mask
@@ -32,13 +33,18 @@ STRATEGIES: dict[str, Strategy] = {
 # What decides how a model sees a slice: a checkpoint records it, and prediction makes its slices alike.
 _RECORDED = (
     *("order", "boundary", "downsample", "size", "resize"),
-    *("views_rule", "intensity_rule", "percentiles_over"),
+    *("views_rule", "intensity_rule", "percentiles_over", "nonfinite", "resample_tilt"),
 )
 _RECIPES = {
     "recipe": Recipe(),
     "swap": Recipe(True, False, False, False, False, False, False),
     "none": None,
 }
+
+
+def _recorded(source: Source) -> dict[str, Any]:
+    kept = source.store.settings.model_dump(include=set(_RECORDED))
+    return {**kept, "order": source.order, "boundary": source.boundary}
 
 
 class StoreTraining:
@@ -57,9 +63,7 @@ class StoreTraining:
         )
         self.sampler = self.dataset.sampler(STRATEGIES[settings.sampling])
         self.threads = settings.threads
-        first = self.dataset.sources[0]
-        kept = first.store.settings.model_dump(include=set(_RECORDED))
-        self.settings: Mapping[str, Any] = {**kept, "order": first.order, "boundary": first.boundary}
+        self.settings: Mapping[str, Any] = _recorded(self.dataset.sources[0])
         self.content_id = self.dataset.content_id
         self.memory = BufferPool(torch.cuda.is_available())
 
@@ -139,10 +143,19 @@ class StoreValidation:
 
     def __init__(self, stores: Sequence[Store], split: str = "val", order: int | None = None) -> None:
         self.found: list[StoreCase] = []
+        self.settings: Mapping[str, Any] = {}
         for store in stores:
             index, table = SampleIndex.of([store.index]), PromptTable.of([store.classes])
             subjects = store.index.column("subject")
             source = Source(store, order)
+            own = _recorded(source)
+            self.settings = self.settings or own
+            if differ := [f"{k} {own[k]}" for k in own if own[k] != self.settings[k]]:
+                msg = (
+                    f"{store.files.url}: made otherwise than the other stores to validate on ({', '.join(differ)}); "
+                    "give stores that were built with the same settings"
+                )
+                raise TrainError(msg)
             judged: dict[str, set[str]] = {}
             stops = np.append(index.starts[1:], len(index))
             for start, stop in zip(index.starts.tolist(), stops.tolist(), strict=True):

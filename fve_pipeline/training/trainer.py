@@ -83,8 +83,7 @@ def train(
     with join_ranks(config.run.device) as ranks:
         per_epoch = check_batch(config, len(data), ranks.world)
         model, expected = build_model(config.model, config.run.seed)
-        if validation is not None:
-            check_data(config, data, validation, expected)
+        check_data(config, data, validation, expected)
         return _Run(config, data, validation, out, ranks, model, per_epoch).go(resume)
 
 
@@ -266,6 +265,8 @@ class _Run:
             content["training"] = {
                 "step": self.step,
                 "best": self.best,
+                "loss": self.loss,
+                "scores": self.scores,
                 "optimiser": self.optimiser.state_dict(),
                 "content_id": self.data.content_id,
                 "config": self.config.model_dump(mode="json"),
@@ -291,6 +292,7 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(past["optimiser"])
         self.step, self.best, self.saved = past["step"], past["best"], newest
+        self.loss, self.scores = past.get("loss", math.nan), past.get("scores", {})
 
 
 def _sums(losses: Losses, names: Sequence[str]) -> Tensor:

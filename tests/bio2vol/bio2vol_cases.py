@@ -101,6 +101,8 @@ class MadeCase:
 class MadeValidation:
     """Volumes that are not trained on."""
 
+    settings: Mapping[str, Any] = {"order": 0, "boundary": "repeat", "resize": "opencv", "size": SIZE}
+
     def __len__(self) -> int:
         return 2
 
