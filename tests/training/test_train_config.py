@@ -44,6 +44,7 @@ def test_a_file_comes_over_its_protocol(tmp_path: Path) -> None:
         ("[optimisation]\nlr = -1.0", "optimisation.lr: .*greater than 0.*-1.0"),
         ('[model]\nfrozen = ["head"]', "model.frozen.0: .*'backbone'"),
         ('protocol = "quick"', "protocol: .*'finetune' or 'paper'"),
+        ("optimisation = 3", "optimisation: .*found 3"),
         ("[optimisation", "not TOML"),
     ],
 )

@@ -149,7 +149,12 @@ def test_a_finished_run_is_not_overwritten_and_not_resumed_as_another(
         train(config({"seed": 4}), MadeData(), None, out, resume=True)
     with pytest.raises(TrainError, match="other data"):
         train(config(), MadeData([0, 3]), None, out, resume=True)
-    assert train(config({"accumulate": 2}), MadeData(), None, out, resume=True).steps == 8
+    encoded = MadeData()  # the same slices and so the same content id
+    encoded.settings = {**encoded.settings, "order": 2}
+    with pytest.raises(TrainError, match=r"slices made otherwise \(order 1 and 2"):
+        train(config(), encoded, None, out, resume=True)
+    finished = train(config({"accumulate": 2}), MadeData(), None, out, resume=True)
+    assert (finished.steps, finished.loss, finished.scores) == (8, whole[1].loss, whole[1].scores)
 
 
 def test_resuming_compares_what_the_preset_stood_for(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
@@ -249,8 +254,23 @@ def test_early_stops_say_what_to_change(tmp_path: Path, whole: tuple[Path, Train
     settings = config(epochs=1).model_copy(update={"model": started})
     with pytest.raises(TrainError, match="boundary: store mirror, weights repeat"):
         train(settings, other, MadeValidation(), tmp_path / "preset")
+    with pytest.raises(TrainError, match="boundary: store mirror, weights repeat"):
+        train(settings, other, None, tmp_path / "preset")
+    elsewhere = MadeValidation(settings=_settings(order=2, boundary="repeat", resize="opencv", size=64))
+    with pytest.raises(TrainError, match=r"validate on are made otherwise .*order 1 and 2"):
+        train(settings, MadeData(), elsewhere, tmp_path / "preset")
     allowed = settings.model_copy(update={"model": started.model_copy(update={"any_store": True})})
     assert train(allowed, other, MadeValidation(), tmp_path / "preset").steps == 4
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("tpu9", "expected auto, cpu or cuda"), ("cuda", "no GPU here")]
+)
+def test_a_device_that_is_not_there(tmp_path: Path, device: str, message: str) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TrainError, match=message):
+        train(config({"device": device}), MadeData(), None, tmp_path)
 
 
 def test_out_of_memory_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
