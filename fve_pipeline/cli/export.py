@@ -59,6 +59,8 @@ def export(
     opened = open_store(store)
     notes: list[str] = []
     if to == "croissant":
+        if out is None and "://" in store:
+            raise typer.BadParameter("give a local file; the store is not one", param_hint="--out")
         out = out or Path(store) / "croissant.json"
         export_croissant(opened, out, Path(store).name.removesuffix(".zarr"))
     elif out is None:
