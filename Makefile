@@ -13,11 +13,11 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.core
-	$(PIP) -e ".[train,report,test]"
+	$(PIP) -e ".[train,report,test,docs]"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core
-	$(PIP) -e ".[docs]"
+	$(PIP) -e ".[train,report,docs]"
 	touch $@
 
 demo: $(VENV)/.core

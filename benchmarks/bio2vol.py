@@ -8,7 +8,7 @@ for the same number of steps, its backbone frozen, and judged on whole held-out 
     table3   base, + cross-slice heads, + dual-rate sampling, + alignment
     table4   0, 1, 2 and 4 cross-slice heads of 8
     fig4     sub-volumes of 1, 3, 5, 7 and 9 slices, and their cost
-    cost     parameters, memory and time a slice beside the plain segmenter
+    cost     parameters, memory and time a slice beside the plain segmenter, for each part and depth
 
     python benchmarks/bio2vol.py table3 table4 fig4 cost --out results/bio2vol
 """
@@ -18,19 +18,23 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
+import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bio2vol_cost import cost, cost_table
 from bio2vol_data import PROMPTS, SPACING, RodSubVolumes, held_out, towers
+from bio2vol_tables import plot, table
 from learning_data import SIZE, Cases
 
-from fve_pipeline.bio2vol.network import Layout, Volumes
-from fve_pipeline.bio2vol.sampling import sub_volume
+from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.metrics import score_classes
 from fve_pipeline.prediction.network import Averaging
@@ -38,12 +42,10 @@ from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.segmenter.randomness import CounterRandomness
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_estimate import activation_bytes
-from fve_pipeline.training import train
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.estimate import activation_bytes
+from fve_pipeline.training.trainer import train
 
 CHANGE = {"heads": 8, "decoder_layers": 3}
 FULL: dict[str, Any] = {"depth": 7, "heads": 1, "sparse_rate": 2, "alignment": 1.0}
@@ -80,17 +82,22 @@ def config(args: argparse.Namespace, seed: int, model: dict[str, Any], **tables:
     )
 
 
-def pretrain(args: argparse.Namespace, seed: int, out: Path) -> Path:
-    """The plain segmenter, trained on single slices."""
+def pretrain(args: argparse.Namespace, seed: int, kept: Path) -> None:
+    """The plain segmenter, trained on single slices, into ``kept`` unless it is there."""
+    if kept.exists():
+        return
+    torch.set_num_threads(1)
     data = Cases(towers, range(args.volumes), PROMPTS, order=0)
     optimisation = {"batch": 8, "epochs": args.pretrain, "lr": 1e-3, "warmup_steps": 20, "clip": 5.0}
-    found = train(config(args, seed, {}, optimisation=optimisation), data, None, out)
-    assert found.checkpoint is not None
-    return found.checkpoint
+    with tempfile.TemporaryDirectory() as out:
+        found = train(config(args, seed, {}, optimisation=optimisation), data, None, Path(out))
+        assert found.checkpoint is not None
+        shutil.move(found.checkpoint, kept)
 
 
 def variant(args: argparse.Namespace, seed: int, base: Path, change: dict[str, Any]) -> dict[str, float]:
     """Fine-tune ``base`` with a variant's settings and judge it."""
+    torch.set_num_threads(1)
     data = RodSubVolumes(range(args.volumes), Bio2VolSettings(**change))
     steps = len(data) // args.batch * args.epochs
     optimisation = {
@@ -122,6 +129,57 @@ def variant(args: argparse.Namespace, seed: int, base: Path, change: dict[str, A
     }
 
 
+@dataclass(frozen=True)
+class Run:
+    """A variant with a seed."""
+
+    seed: int
+    change: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return json.dumps([self.seed, self.change], sort_keys=True)
+
+
+def run_all(
+    args: argparse.Namespace, wanted: dict[str, dict[str, dict[str, Any]]]
+) -> dict[str, dict[str, float]]:
+    """Every variant with every seed, by key. A run is kept in ``runs.jsonl`` and not made again."""
+    kept = args.out / "runs.jsonl"
+    how = {key: getattr(args, key) for key in ("volumes", "held", "pretrain", "epochs", "batch", "lr")}
+    done: dict[str, dict[str, float]] = {}
+    for line in kept.read_text().splitlines() if kept.exists() else ():
+        record = json.loads(line)
+        if record["how"] == how:
+            done[record["key"]] = record["found"]
+    # Variants that two tables share are run once.
+    runs = {
+        run.key: run
+        for seed in range(args.seeds)
+        for rows in wanted.values()
+        for run in (Run(seed, change) for change in rows.values())
+    }
+    left = [run for key, run in runs.items() if key not in done]
+    bases = {
+        seed: args.out / f"base-{seed}-{args.volumes}x{args.pretrain}.pt"
+        for seed in sorted({run.seed for run in left})
+    }
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
+        for made in [pool.submit(pretrain, args, seed, bases[seed]) for seed in bases]:
+            made.result()
+        started = {pool.submit(variant, args, run.seed, bases[run.seed], run.change): run for run in left}
+        for future in as_completed(started):
+            run, found = started[future], future.result()
+            done[run.key] = found
+            with kept.open("a") as file:
+                file.write(json.dumps({"key": run.key, "how": how, "found": found}) + "\n")
+            shown = "  ".join(f"{k} {v:.3f}" for k, v in found.items())
+            print(f"{len(done)} of {len(runs)}  {run.key}  {shown}", flush=True)
+    for base in bases.values():
+        base.unlink()
+    return done
+
+
 def judge(volumes: Volumes, held: int) -> dict[str, float]:
     """Means over classes and volumes; HD95 over those found, and the share of them."""
     rows, seconds, slices = [], 0.0, 0
@@ -146,105 +204,6 @@ def judge(volumes: Volumes, held: int) -> dict[str, float]:
     }
 
 
-def cost(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """One slice through the plain segmenter, and through each stage of the adaptation; best of five."""
-    found = []
-    for name, change in {"plain": None, **TABLES["table3"]}.items():
-        model = Segmenter(preset("small").model_copy(update=CHANGE), seed=0).to(args.device)
-        with torch.device("meta"):
-            empty = Segmenter(model.config, seed=None).train()
-        bio2vol = Bio2VolSettings(**(change or {"depth": 7, "heads": 0, "sparse_rate": 0, "alignment": 0}))
-        cut = sub_volume(0, (0, 7), bio2vol)
-        layout = Layout.of([cut.places], bio2vol)
-        forward = one_pass(
-            model, Volumes(model, bio2vol) if change is not None else None, layout, args.device
-        )
-
-        model.eval()
-        with torch.inference_mode():
-            predict = best(forward, args.device)
-        model.train()
-        step = best(lambda run=forward: run().masks.sum().backward(), args.device)
-        kept = (
-            activation_bytes(empty, 7, 3, SIZE)
-            if change is None
-            else activation_bytes(empty, 1, 3, SIZE, bio2vol)
-        )
-        row = {
-            "name": name,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "ms_a_slice": 1000 * predict / 7,
-            "ms_a_slice_trained": 1000 * step / 7,
-            "mib_a_slice_trained": kept / 7 / 2**20,
-        }
-        found.append(row)
-        print(
-            "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
-            flush=True,
-        )
-    return found
-
-
-def one_pass(model: Segmenter, volumes: Volumes | None, layout: Layout, device: str) -> Callable[[], Any]:
-    """Seven slices and three prompts through the plain model, or through its adaptation."""
-    images = torch.from_numpy(towers(0)[0][:7])[:, None].expand(-1, 3, -1, -1).to(device)
-    alone = CounterRandomness.of(0, range(7), [range(3)] * 7).to(device)
-    if volumes is None:
-        return lambda: model(images, model.encode_text(model.tokenize(PROMPTS)).shared_by(7), alone)
-    keys = layout.randomness(0, range(7), [range(3)]).to(device)
-    return lambda: volumes(images, layout, model.tokenize(PROMPTS), keys)
-
-
-def best(run: Any, device: str, times: int = 5) -> float:
-    """Seconds of the fastest run."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def table(name: str, rows: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown: mean ± spread over seeds."""
-    columns = ["dsc", "nsd", "hd95", "found", *(f"dsc, {p}" for p in PROMPTS)]
-    columns += ["s_a_step", "s_a_slice", "mib_a_sub_volume"]
-    lines = [f"| {name} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for label, seeds in rows.items():
-        cells = [
-            f"{np.mean([s[c] for s in seeds]):.3f} ± {np.std([s[c] for s in seeds]):.3f}" for c in columns
-        ]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def plot(path: Path, results: dict[str, dict[str, list[dict[str, float]]]]) -> None:
-    """A panel a table: DSC of each variant with its spread; for the depths, time and memory a step as well."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, len(results), figsize=(5 * len(results), 4), squeeze=False)
-    for panel, (name, rows) in zip(panels[0], results.items(), strict=True):
-        values = [[seed["dsc"] for seed in seeds] for seeds in rows.values()]
-        places = range(len(rows))
-        panel.errorbar(
-            places, [np.mean(v) for v in values], [np.std(v) for v in values], marker="o", capsize=3
-        )
-        panel.set_xticks(list(places), list(rows), rotation=20, ha="right")
-        panel.set(title=name, ylabel="DSC")
-        if name == "fig4":
-            other = panel.twinx()
-            memory = [seeds[0]["mib_a_sub_volume"] for seeds in rows.values()]
-            other.plot(places, memory, color="tab:red", marker="s", linestyle="--")
-            other.set_ylabel("MiB a sub-volume, training", color="tab:red")
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -254,31 +213,28 @@ def main() -> None:
     parser.add_argument("--volumes", type=int, default=16)
     parser.add_argument("--held", type=int, default=6)
     parser.add_argument("--pretrain", type=int, default=12, help="epochs of the plain segmenter")
-    parser.add_argument("--epochs", type=int, default=30, help="epochs of each variant")
+    parser.add_argument("--epochs", type=int, default=40, help="epochs of each variant")
     parser.add_argument("--batch", type=int, default=5, help="sub-volumes a step")
-    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, each on one core")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     if "cost" in args.what:
-        results["cost"] = cost(args)
+        variants = {"plain": None, **TABLES["table3"], **TABLES["fig4"]}
+        results["cost"] = cost(variants, CHANGE, args.device)
+        (args.out / "cost.md").write_text(cost_table(results["cost"]) + "\n")
+        print(cost_table(results["cost"]))
     wanted = {name: TABLES[name] for name in args.what if name in TABLES}
-    done: dict[str, list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(args.seeds if wanted else 0):
-            base = pretrain(args, seed, Path(folder) / str(seed))
-            for label, change in ((label, c) for rows in wanted.values() for label, c in rows.items()):
-                key = json.dumps(change, sort_keys=True)  # a variant that two tables share is run once
-                if len(done.setdefault(key, [])) <= seed:
-                    done[key].append(variant(args, seed, base, change))
-                    shown = "  ".join(f"{k} {v:.3f}" for k, v in done[key][-1].items())
-                    print(f"seed {seed}  {label:20s} {shown}", flush=True)
+    done = run_all(args, wanted) if wanted else {}
     tables = {
-        name: {label: done[json.dumps(change, sort_keys=True)] for label, change in rows.items()}
+        name: {
+            label: [done[Run(seed, change).key] for seed in range(args.seeds)]
+            for label, change in rows.items()
+        }
         for name, rows in wanted.items()
     }
     text = "\n\n".join(table(name, rows) for name, rows in tables.items())

@@ -15,7 +15,7 @@ from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.train_data import Batch, Share
+from fve_pipeline.training.data import Batch, Share
 
 __all__ = ["PROMPTS", "SPACING", "RodSubVolumes", "held_out", "towers"]
 

@@ -6,10 +6,13 @@ Trains the small preset from random weights on made volumes and prints Dice of w
     cutoff   the same with the gradient cut-off switched off
     order    FVE order 0 (no context) to 3 on plates, short rods and long rods, which a slice alone does not
              tell apart
-    store    a store (--store, such as the demo's): Dice on its training and on its held-out subjects
+    store    a store (--store, such as the demo's): Dice on its training and, if it has any, on its held-out
+             subjects
 
     python benchmarks/learning.py isd cutoff order
     python benchmarks/learning.py store --store demo/slices.zarr --epochs 30
+    fve build benchmarks/real_ct.toml --root ../shared/data/ct_totalseg --out ct.zarr --size 128 --val 0
+    python benchmarks/learning.py store --store ct.zarr --epochs 400
 """
 
 from __future__ import annotations
@@ -26,11 +29,11 @@ from learning_data import Cases, Held, rods, sparse_discs
 
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_ranks import Ranks
-from fve_pipeline.train_store import StoreTraining, StoreValidation
-from fve_pipeline.training import TrainResult, train
-from fve_pipeline.validation import validate
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.ranks import Ranks
+from fve_pipeline.training.store import StoreTraining, StoreValidation
+from fve_pipeline.training.trainer import TrainResult, train
+from fve_pipeline.training.validation import validate
 
 RODS = ("a plate", "a short rod", "a long rod")
 DISCS = ("a round object", "a square object")
@@ -113,13 +116,13 @@ def store(args: argparse.Namespace) -> list[dict[str, Any]]:
     data, held = StoreTraining([opened], settings.data), StoreValidation([opened])
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
-        result = train(settings, data, held, Path(out))
+        result = train(settings, data, held if len(held) else None, Path(out))
         seconds = time.perf_counter() - start
         assert result.checkpoint is not None
         model, _ = open_segmenter(result.checkpoint)
     ranks = Ranks(0, 1, torch.device(args.device))
     seen, _ = validate(model.to(args.device), StoreValidation([opened], "train"), ranks, 0)
-    found = [line("held out", result, seconds)]
+    found = [line("held out", result, seconds)] if len(held) else []
     return [*found, line("trained on", TrainResult(result.steps, result.loss, seen, None), 0.0)]
 
 

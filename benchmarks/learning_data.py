@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.encoding import encode
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.train_data import Batch, CaseSlices, Share
+from fve_pipeline.training.data import Batch, CaseSlices, Share
 
 __all__ = ["Cases", "Held", "Maker", "rods", "sparse_discs"]
 

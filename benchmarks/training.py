@@ -20,13 +20,13 @@ import torch
 
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_data import Batch, Share
-from fve_pipeline.train_log import Stopwatch
-from fve_pipeline.train_ranks import Ranks
-from fve_pipeline.train_setup import build_model
-from fve_pipeline.train_store import StoreTraining
-from fve_pipeline.training import _Run
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.data import Batch, Share
+from fve_pipeline.training.log import Stopwatch
+from fve_pipeline.training.ranks import Ranks
+from fve_pipeline.training.setup import build_model
+from fve_pipeline.training.store import StoreTraining
+from fve_pipeline.training.trainer import _Run
 
 
 def random_batches(batch: int, prompts: int, size: int) -> Iterator[Batch]:

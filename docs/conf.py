@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -30,8 +29,6 @@ napoleon_google_docstring = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-# Pages about training describe modules that import torch; they can be written where it is not installed.
-autodoc_mock_imports = [] if find_spec("torch") else ["torch"]
 # The two kinds of block that hold commands: `sh` is run by the tests, `console` needs a cluster or a download.
 highlight_language = "none"
 suppress_warnings = [

@@ -17,10 +17,17 @@ from torch import nn
 def batches(store: Path, batch: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Shuffled batches, for ever. A whole shard at a time: single rows of a sharded array read far slower."""
     group = zarr.open_group(store, mode="r")
+    if "images" not in group:
+        raise SystemExit(
+            f"{store}: keeps plain slices; `fve encode --from` makes the encoded store that this reads"
+        )
     images, masks = group["images"], group["masks"]
     split = pq.read_table(store / "index.parquet", columns=["split"])["split"].to_pylist()
     train = np.array([name == "train" for name in split])
     rows_per_shard = images.shards[0]
+    most = max(train[i : i + rows_per_shard].sum() for i in range(0, len(train), rows_per_shard))
+    if most < batch:
+        raise SystemExit(f"{store}: no shard has {batch} training samples, the fullest {most}; lower --batch")
     rng = np.random.default_rng(seed)
     while True:
         for shard in rng.permutation(-(-len(train) // rows_per_shard)):

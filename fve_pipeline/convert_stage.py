@@ -106,8 +106,8 @@ def convert_store(
 def _check(source: Store, settings: StoreSettings) -> None:
     if source.settings.storage != "slices":
         msg = (
-            f"{source.files.url} is encoded already, and its context slices are halved: encode from a store built "
-            "with --storage slices, or from the prepared cases with --work"
+            f"{source.files.url} is encoded already: its other slices are not all there in full. Encode from a store "
+            "built with --storage slices, or from the prepared cases with --work"
         )
         raise BuildError(msg)
     free = {"storage", "order", "boundary", "downsample", "codec", "shard_samples", "preset"}

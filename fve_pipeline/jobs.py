@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from fve_pipeline.case import Case
-from fve_pipeline.errors import FveError, ReadError
+from fve_pipeline.errors import FveError, ReadError, StoreFormatError
 from fve_pipeline.facts import SourceStat
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.volume import hash_files, read_header, source_files
@@ -91,8 +91,19 @@ def recipe(job: PrepareJob) -> str:
 
 
 def job_from_recipe(text: str, root: Path, work: Path) -> PrepareJob:
-    """The job of a recorded recipe, its sources under ``root``."""
-    job = TypeAdapter(PrepareJob).validate_json(text)
+    """The job of a recorded recipe, its sources under ``root``.
+
+    Raises StoreFormatError for a recipe that this version cannot read.
+    """
+    try:
+        job = TypeAdapter(PrepareJob).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        msg = (
+            f"cases.parquet: a case's recipe is not as this version writes it ({'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}); build the store again"
+        )
+        raise StoreFormatError(msg) from error
     return replace(job, root=str(root), work=str(work))
 
 

@@ -75,7 +75,8 @@ def draw_classes(store: Store, most: int = 60) -> Any:
         panel.barh(places + offset, lengths, height=0.38, color=colour, label=key)
         for place, length in zip(places, lengths, strict=True):
             panel.text(max(length, 0.7) * 1.06, place + offset, f"{length:,}", va="center", fontsize=6)
-    panel.set_xscale("log")
+    if any(row["samples"] for row in rows):
+        panel.set_xscale("log")
     panel.set_xlim(left=0.7, right=4 * max([1, *(row["samples"] for row in rows)]))
     panel.set_yticks(places, named)
     panel.invert_yaxis()

@@ -12,7 +12,7 @@ from fve_pipeline.bio2vol.network import Layout, VolumePrediction
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.losses import Losses
 from fve_pipeline.segmenter.randomness import CounterRandomness
-from fve_pipeline.train_data import Batch
+from fve_pipeline.training.data import Batch
 
 __all__ = ["SubVolumes", "VolumeLosses", "aligned"]
 

@@ -20,9 +20,9 @@ from fve_pipeline.loading import Ticket, prefetch
 from fve_pipeline.loading.prompts import class_mask
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.store.reader import Store
-from fve_pipeline.train_config import DataSettings
-from fve_pipeline.train_data import Batch, Share
-from fve_pipeline.train_store import STRATEGIES, StoreTraining
+from fve_pipeline.training.config import DataSettings
+from fve_pipeline.training.data import Batch, Share
+from fve_pipeline.training.store import STRATEGIES, StoreTraining
 
 __all__ = ["SubVolumeTraining"]
 
@@ -64,7 +64,7 @@ class SubVolumeTraining(StoreTraining):
         self.settings = {**self.settings, "bio2vol": bio2vol.model_dump()}
 
     def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
-        """See :class:`fve_pipeline.train_data.TrainingData`; the pieces are :class:`SubVolumes`."""
+        """See :class:`fve_pipeline.training.data.TrainingData`; the pieces are :class:`SubVolumes`."""
         state = replace(self.sampler.start(share.batch, epoch), consumed=start * share.batch)
         parts = self.sampler.batches(state, share.rank, share.world)
         pieces = (part[i : i + share.micro] for part in parts for i in range(0, len(part), share.micro))

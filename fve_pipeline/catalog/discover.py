@@ -16,7 +16,7 @@ from fve_pipeline.catalog.schema import Catalog
 from fve_pipeline.catalog.split import split_finder
 from fve_pipeline.errors import CatalogError
 
-__all__ = ["discover", "natural_key"]
+__all__ = ["discover", "find_volumes", "natural_key"]
 
 
 def discover(catalog: Catalog, root: Path) -> list[Case]:
@@ -52,6 +52,19 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
         raise CatalogError(_nothing(catalog, root))
     _drop_label_maps(cases)
     return [cases[name] for name in sorted(cases, key=natural_key)]
+
+
+def find_volumes(catalog: Catalog, root: Path) -> list[str]:
+    """Files or folders under ``root``, relative to it, that the catalog takes for images; none if it fits nothing.
+
+    Splits and case names, which prediction has no use for, are not looked up, and labels need not be there; what is
+    the place of another image's labels is no image.
+    """
+    found = {
+        image: _labels(catalog, root, {**parts, "image": image}) for image, parts in catalog.find_images(root)
+    }
+    labels = {file.path for image, files in found.items() for file in files if file.path != image}
+    return [image for image in found if image not in labels]
 
 
 def _find(catalog: Catalog, root: Path) -> Iterator[Case]:

@@ -32,18 +32,18 @@ _WITH_SITE = (
     "{Name}",
     "{Name} in {adjective} {short}",
     "{Name} on {long} of the {site}",
-    "The {name} as seen in a {adjective} {short} volume",
+    "The {name} as seen in {a_adjective} {short} volume",
     "Segmentation of the {name} in {adjective} {short}",
     "{Adjective} {short} showing the {name}",
     "Voxels that belong to the {name} in {short} of the {site}",
-    "Outline of the {name} in a {adjective} {short} scan",
+    "Outline of the {name} in {a_adjective} {short} scan",
 )
 
 _WITHOUT_SITE = (
     "{Name}",
     "{Name} in {short}",
     "{Name} on {long}",
-    "The {name} as seen in a {short} volume",
+    "The {name} as seen in {a_short} volume",
     "Segmentation of the {name} in {short}",
     "Voxels that belong to the {name} in {short}",
 )
@@ -70,6 +70,8 @@ def default_prompts(name: str, modality: str, site: str = "", technique: str = "
         "Adjective": _capital(adjective),
         "short": short,
         "long": long,
+        "a_adjective": _with_article(adjective),
+        "a_short": _with_article(short),
     }
     return tuple(sentence.format(**words) for sentence in (_WITH_SITE if site else _WITHOUT_SITE))
 
@@ -84,6 +86,11 @@ def side_of(name: str) -> Literal["left", "right"] | None:
     if ("left" in words) == ("right" in words) or words & {"ventricle", "ventricular", "atrium", "atrial"}:
         return None
     return "left" if "left" in words else "right"
+
+
+def _with_article(text: str) -> str:
+    """``MR`` and ``MRI`` are spelt out, with a vowel first; ``ultrasound`` begins with one."""
+    return f"an {text}" if text[:1].lower() in "aeio" or text[:2] in ("MR", "ul") else f"a {text}"
 
 
 def _capital(text: str) -> str:

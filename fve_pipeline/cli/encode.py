@@ -40,7 +40,13 @@ from fve_pipeline.units import parse_bytes
 __all__ = ["encode"]
 
 
+# What a store that is made from another, or repaired, has from that one.
+_SLICES = ("preset", "size", "views", "training_views", "resize", "storage", "seed", "val", "test")
+_ENCODING = ("order", "boundary", "downsample", "codec", "shard_size")
+
+
 def encode(
+    ctx: typer.Context,
     out: Annotated[str | None, typer.Option(help="The store to build, such as slices.zarr.")] = None,
     work: Work = None,
     preset: Preset = "paper",
@@ -88,6 +94,7 @@ def encode(
 
     started = time.monotonic()
     if repair is not None:
+        _refuse(ctx, "--repair", (*_SLICES, *_ENCODING, "overwrite", "out", "lazy"))
         _repair(repair, work, roots or [], workers, memory, scheduler, as_json)
         return
     if out is None or (work is None) == (lazy is None):
@@ -95,6 +102,7 @@ def encode(
             "give --work DIR or --from STORE, and --out STORE; or --repair STORE", param_hint="--out"
         )
     if lazy is not None:
+        _refuse(ctx, "--from", (*_SLICES, "overwrite", "roots"))
         changes = {"order": order, "boundary": boundary, "downsample": downsample, "codec": codec}
         _from_lazy(lazy, out, changes, shard_size, (workers, memory_of(memory), scheduler), as_json)
         return
@@ -117,6 +125,20 @@ def encode(
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         summary = encode_prepared(out, folder, settings, executor, bars, overwrite=overwrite)
     finish(summary, started, as_json)
+
+
+def _refuse(ctx: typer.Context, mode: str, names: tuple[str, ...]) -> None:
+    """BadParameter for options that the mode has no use for: passed over, they would seem to have worked."""
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if not given:
+        return
+    options = {param.name: param.opts[-1] for param in ctx.command.params}
+    msg = (
+        f"{', '.join(str(options[name]) for name in given)}: not with {mode}, which keeps the slices, the split and the "
+        "place of the store it is given. Build from the sources, or with --work, to change them"
+    )
+    raise typer.BadParameter(msg)
 
 
 def _from_lazy(

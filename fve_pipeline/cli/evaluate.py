@@ -84,6 +84,9 @@ def evaluate(
     """
     from fve_pipeline import evaluation as ev
 
+    if out.suffix.lower() == ".json":
+        msg = f"{out}: scores are kept as Parquet, with their means as JSON beside it; give a name such as scores.parquet"
+        raise typer.BadParameter(msg, param_hint="--out")
     table = ev.read_case_table(cases) if cases is not None else None
     times = ev.read_runtimes(runtimes) if runtimes is not None else None
     if scheduler is not None:  # whose workers may run elsewhere

@@ -56,6 +56,8 @@ def export(
     from fve_pipeline.store.reader import open_store
 
     choice("to", to, _FORMATS)
+    if to == "croissant" and out is None and "://" in store:
+        raise typer.BadParameter("give a local file; the store is not one", param_hint="--out")
     opened = open_store(store)
     notes: list[str] = []
     if to == "croissant":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.table import Table
 
-from fve_pipeline.cli.options import Json
+from fve_pipeline.cli.options import Json, Nonfinite, ResampleTilt
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
 
@@ -74,6 +74,8 @@ def predict(
     channel: Annotated[
         int | None, typer.Option(help="Which volume of a 4D file.", rich_help_panel=_GREY)
     ] = None,
+    nonfinite: Nonfinite = None,
+    resample_tilt: ResampleTilt = False,
     draws: Annotated[
         int, typer.Option(min=1, help="Draws of the sampled attention.", rich_help_panel=_MEAN)
     ] = 1,
@@ -130,6 +132,7 @@ def predict(
       fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
     """
     from fve_pipeline.catalog import load_catalog
+    from fve_pipeline.catalog.schema import Modality
     from fve_pipeline.prediction.network import Averaging
     from fve_pipeline.prediction.run import Predictor, Request, predict_all
     from fve_pipeline.prediction.sources import find_sources
@@ -138,13 +141,20 @@ def predict(
         raise typer.BadParameter(f"{adapt!r}; expected bio2vol or none", param_hint="--adapt")
     described = load_catalog(catalog) if catalog is not None else None
     targets, intensity, instance_class = _asked(prompts or [], described, rendition, allow_pickle)
-    intensity = _replaced(intensity, modality, window, channel)
+    instances = instances or instance_class
+    if instances and targets is not None and len(targets) > 1:
+        msg = f"instances are of one prompt; {len(targets)} were given"
+        raise typer.BadParameter(msg, param_hint="--instances")
+    if modality is not None and modality not in get_args(Modality):
+        msg = f"{modality!r}; expected {', '.join(get_args(Modality))}"
+        raise typer.BadParameter(msg, param_hint="--modality")
+    intensity = _replaced(intensity, modality, window, channel, nonfinite, resample_tilt)
     request = Request(
         targets,
         intensity,
         Averaging(draws, _axes(flips), seed),
         _views(views),
-        instances or instance_class,
+        instances,
     )
     made = out.resolve()
     for path in inputs:
@@ -152,8 +162,9 @@ def predict(
             msg = f"{path} lies in it; label maps would be written over volumes. Give a folder of its own"
             raise typer.BadParameter(msg, param_hint="--out")
     # Label maps of an earlier run are not volumes to predict.
-    sources = [one for one in find_sources(inputs, described) if not one.path.resolve().is_relative_to(made)]
-    predictor = Predictor(weights, device or _best_device(), adapt)
+    found = find_sources(inputs, described, lambda text: errors.print(text, markup=False, highlight=False))
+    sources = [one for one in found if not one.path.resolve().is_relative_to(made)]
+    predictor = Predictor(weights, _device(device), adapt)
     with Bars(as_json) as bars:
         reports, failures = predict_all(predictor, sources, request, out, bars, batch)
     if as_json:
@@ -201,7 +212,14 @@ def _asked(
     return targets_from_catalog(described, prompts, only), grey, described.instance
 
 
-def _replaced(base: Intensity, modality: str | None, window: str | None, channel: int | None) -> Intensity:
+def _replaced(
+    base: Intensity,
+    modality: str | None,
+    window: str | None,
+    channel: int | None,
+    nonfinite: float | None,
+    resample_tilt: bool,
+) -> Intensity:
     from fve_pipeline.prediction.sources import Intensity
 
     return Intensity(
@@ -210,6 +228,8 @@ def _replaced(base: Intensity, modality: str | None, window: str | None, channel
         base.channel if channel is None else channel,
         base.scaled,
         base.rendition,
+        nonfinite,
+        resample_tilt,
     )
 
 
@@ -233,10 +253,20 @@ def _views(views: str | None) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _best_device() -> str:
+def _device(name: str | None) -> str:
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = name
+    if kind not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"{name!r}; expected cpu or cuda", param_hint="--device")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise typer.BadParameter(f"{name!r}: torch finds no GPU here", param_hint="--device")
+    return name
 
 
 def _brief(report: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,15 @@ def report(
         raise typer.BadParameter(msg)
     folders = PanelFolders(pred, truth, images or truth) if pred and truth else None
     opened = open_store(store)
+    folders_of = roots_of(root or [])
+    known = set(opened.classes["dataset"].to_pylist()) | set(opened.cases["dataset"].to_pylist())
+    if unknown := sorted(set(folders_of) - known - {""}):
+        msg = f"no dataset {', '.join(unknown)} in the store; it has {', '.join(sorted(known))}"
+        raise typer.BadParameter(msg, param_hint="--root")
+    if out.is_dir():
+        raise typer.BadParameter(
+            f"{out} is a folder; name a file, such as {out / 'report.html'}", param_hint="--out"
+        )
     with Bars() as bars:
         page = make_report(
             opened,
@@ -66,7 +75,7 @@ def report(
             selection=load_selection(coreset) if coreset else None,
             scores=read_scores(scores) if scores else None,
             folders=folders,
-            roots=roots_of(root) if root else None,
+            roots=folders_of or None,
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")

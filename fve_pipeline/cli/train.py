@@ -10,7 +10,7 @@ import typer
 from fve_pipeline.cli.progress import console
 
 if TYPE_CHECKING:
-    from fve_pipeline.train_estimate import Estimate
+    from fve_pipeline.training.estimate import Estimate
 
 __all__ = ["train"]
 
@@ -41,9 +41,9 @@ def train(
     """Train the segmenter on one store or several.
 
     Two protocols: [bold]finetune[/bold] (batch 8, 10 epochs, clip 5; the default) and [bold]paper[/bold]
-    (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key. For
-    [bold]--adapt bio2vol[/bold] trains on sub-volumes by the paper's settings; docs/bio2vol.md has its switches. For
-    several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
+    (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key.
+    [bold]--adapt bio2vol[/bold] trains on sub-volumes by that paper's settings; docs/bio2vol.md has its switches.
+    For several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
 
     [bold]Examples[/bold]
 
@@ -58,15 +58,16 @@ def train(
       torchrun --nproc-per-node 4 --no-python fve train a.zarr b.zarr --out runs/both --protocol paper
     """
     import json
+    import os
     from dataclasses import asdict
 
     from fve_pipeline.bio2vol.store_data import SubVolumeTraining
     from fve_pipeline.coreset.selection import load_selection
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.train_config import load_config
-    from fve_pipeline.train_estimate import estimate
-    from fve_pipeline.train_store import StoreTraining, StoreValidation
-    from fve_pipeline.training import train as run
+    from fve_pipeline.training.config import load_config
+    from fve_pipeline.training.estimate import estimate
+    from fve_pipeline.training.store import StoreTraining, StoreValidation
+    from fve_pipeline.training.trainer import train as run
 
     settings = load_config(config, adapt, **({"protocol": protocol} if protocol else {}))
     order = settings.data.order
@@ -77,8 +78,6 @@ def train(
     else:
         data = SubVolumeTraining(opened, settings.data, settings.bio2vol, settings.run.seed, chosen)
     if dry_run:
-        import os
-
         found = estimate(settings, len(data), data.settings["size"], int(os.environ.get("WORLD_SIZE", "1")))
         if as_json:
             typer.echo(json.dumps({**asdict(found), "memory": found.memory}))
@@ -89,6 +88,8 @@ def train(
     if not no_validation:
         held_out = StoreValidation([open_store(s) for s in val or stores], order=order)
     result = run(settings, data, held_out, out, resume=resume)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return
     if as_json:
         typer.echo(
             json.dumps(

@@ -23,13 +23,17 @@ CaseTable = dict[str, tuple[str, str]]
 
 @dataclass(frozen=True)
 class Pair:
-    """One case to score. ``case`` is the files' path below their folders, without the ending."""
+    """One case to score. ``case`` is the files' path below their folders, without the ending.
+
+    ``predicted_as`` is the prediction's whole name, which differs from ``case`` where a pattern took a part of it.
+    """
 
     case: str
     dataset: str
     modality: str
     truth: Path
     pred: Path
+    predicted_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def match_folders(
     """
     if pred.is_file() and truth.is_file():
         case = _stem(truth)
-        return [Pair(case, *_origin(case, table), truth, pred)], []
+        return [Pair(case, *_origin(case, table), truth, pred, _stem(pred))], []
     preds, truths = _label_maps(pred, pred_pattern), _label_maps(truth, truth_pattern)
     both = sorted(preds.keys() & truths.keys())
     if not both:
@@ -75,7 +79,10 @@ def match_folders(
         raise EvaluationError(msg)
     missing = [Missing(case, f"no prediction in {pred}") for case in truths.keys() - preds.keys()]
     missing += [Missing(case, f"no truth in {truth}") for case in preds.keys() - truths.keys()]
-    pairs = [Pair(case, *_origin(case, table), truths[case], preds[case]) for case in both]
+    pairs = [
+        Pair(case, *_origin(case, table), truths[case], preds[case], _below(preds[case], pred))
+        for case in both
+    ]
     return pairs, sorted(missing, key=lambda one: one.case)
 
 
@@ -113,7 +120,7 @@ def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
     for path in sorted(folder.rglob("*")):
         if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
             continue
-        fit = fits.fullmatch((path.parent.relative_to(folder) / _stem(path)).as_posix())
+        fit = fits.fullmatch(_below(path, folder))
         if fit is None:
             continue
         case = fit[1]
@@ -122,6 +129,11 @@ def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
             raise EvaluationError(msg)
         found[case] = path
     return found
+
+
+def _below(path: Path, folder: Path) -> str:
+    """A file's path below the folder, without the ending."""
+    return (path.parent.relative_to(folder) / _stem(path)).as_posix()
 
 
 def _stem(path: Path) -> str:

@@ -91,13 +91,19 @@ def evaluate(
     rows: list[Row] = []
     for result in results:
         if result.error is None:
-            if runtimes is not None and result.pair.case not in runtimes:
+            runtime = _runtime(result.pair, runtimes or {})
+            if runtimes is not None and runtime is None:
                 failures.append(
                     Missing(result.pair.case, "no runtime is given; scored without the time limit")
                 )
-            rows += _case_rows(result, settings, (runtimes or {}).get(result.pair.case))
+            rows += _case_rows(result, settings, runtime)
     failures.sort(key=lambda one: one.case)
     return Evaluation(settings, tuple(rows), tuple(_summary(rows, seed)), tuple(failures))
+
+
+def _runtime(pair: Pair, runtimes: dict[str, Runtime]) -> Runtime | None:
+    """By the case's name, or by the prediction's, which is what ``fve predict`` knows."""
+    return runtimes.get(pair.case) or runtimes.get(pair.predicted_as)
 
 
 def _score(

@@ -51,16 +51,32 @@ def export_nnunet(
             for c in classes
             if c.label is None
         ]
+        named = _named(classes)
+        notes += [
+            f"{dataset}: {c.name} has the label of {named[c.label].name}: left out"
+            for c in classes
+            if c.label is not None and named[c.label] is not c
+        ]
         folder = out / f"Dataset{number:03d}_{dataset}"
         _write_dataset(folder, [run for run in runs if run.dataset == dataset], classes, progress)
     return notes
+
+
+def _named(classes: Sequence[StoredClass]) -> dict[int, StoredClass]:
+    """The first class of each label."""
+    named: dict[int, StoredClass] = {}
+    for one in classes:
+        if one.label is not None:
+            named.setdefault(one.label, one)
+    return named
 
 
 def _write_dataset(
     folder: Path, runs: Sequence[StoredRun], classes: Sequence[StoredClass], progress: Progress
 ) -> None:
     channels = list(dict.fromkeys(run.rendition for run in runs))
-    numbers = {c.label: i for i, c in enumerate((c for c in classes if c.label is not None), start=1)}
+    named = _named(classes)
+    numbers = {label: i for i, label in enumerate(named, start=1)}
     cases: dict[str, list[StoredRun]] = {}
     for run in runs:
         cases.setdefault(run.case, []).append(run)
@@ -84,7 +100,7 @@ def _write_dataset(
             folds["val" if own[0].split == "val" else "train"].append(name)
     described: dict[str, Any] = {
         "channel_names": {str(i): channel for i, channel in enumerate(channels)},
-        "labels": {"background": 0} | {c.name: numbers[c.label] for c in classes if c.label is not None},
+        "labels": {"background": 0} | {named[label].name: i for label, i in numbers.items()},
         "numTraining": sum(len(names) for names in folds.values()),
         "file_ending": ".nii.gz",
     }
@@ -92,13 +108,13 @@ def _write_dataset(
     (folder / "splits_final.json").write_text(json.dumps([folds], indent=1))
 
 
-def _renumber(labels: NDArray[Any], numbers: dict[int | None, int], instance: bool) -> NDArray[np.uint8]:
+def _renumber(labels: NDArray[Any], numbers: dict[int, int], instance: bool) -> NDArray[np.uint8]:
     """Labels as nnU-Net numbers them; every instance is 1."""
     if instance:
         return (labels > 0).astype(np.uint8)
     table = np.zeros(int(labels.max(initial=0)) + 1, np.uint8)
     for label, number in numbers.items():
-        if label is not None and label < len(table):
+        if label < len(table):
             table[label] = number
     renumbered: NDArray[np.uint8] = table[labels]
     return renumbered

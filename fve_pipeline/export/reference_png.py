@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,11 @@ def export_reference_png(
         classes = classes_of(store, dataset)
         prompts, dropped = class_prompts(classes)
         notes += [f"{dataset}: no mask id of its own for {name}: left out" for name in dropped]
-        instance = bool(prompts["instance_label"])
         annotations: dict[str, list[dict[str, Any]]] = {}
         for run in (run for run in runs if run.dataset == dataset):
             found = annotations.setdefault(run.split, [])
             for row, image, mask in _samples(source, run):
-                found.append(_write(out / dataset, run, row, image, mask, instance))
+                found.append(_write(out / dataset, run, row, image, mask, prompts))
                 progress.advance()
         for split, entries in annotations.items():
             document = {"class_prompts": prompts, "annotations": entries}
@@ -66,7 +65,10 @@ def export_reference_png(
 
 def class_prompts(classes: list[StoredClass]) -> tuple[dict[str, Any], list[str]]:
     """The challenge's table of a dataset, id to prompts with ``instance_label``, and the classes left out."""
-    kept = {str(c.label): list(c.prompts) for c in classes if c.label is not None}
+    kept: dict[str, Any] = {}
+    for one in classes:
+        if one.label is not None:  # two classes of one label share its prompts
+            kept.setdefault(str(one.label), []).extend(one.prompts)
     instance = int(any(c.instance for c in classes))
     return kept | {"instance_label": instance}, [c.name for c in classes if c.label is None]
 
@@ -82,9 +84,15 @@ def _samples(source: Source, run: StoredRun) -> Iterator[tuple[int, NDArray[np.u
 
 
 def _write(
-    folder: Path, run: StoredRun, row: int, image: NDArray[np.uint8], mask: NDArray[Any], instance: bool
+    folder: Path,
+    run: StoredRun,
+    row: int,
+    image: NDArray[np.uint8],
+    mask: NDArray[Any],
+    prompts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One sample's two files; its entry in the JSON."""
+    """One sample's two files; its entry in the JSON, which names ids that have prompts."""
+    instance = bool(prompts["instance_label"])
     if instance:
         _, numbered = np.unique(mask, return_inverse=True)
         mask = (numbered + (mask.min() > 0)).reshape(mask.shape)
@@ -97,6 +105,7 @@ def _write(
         path.parent.mkdir(parents=True, exist_ok=True)
         _, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         path.write_bytes(data.tobytes())
-    ids = [1] if instance and mask.any() else np.unique(mask[mask > 0]).tolist()
+    ids = np.unique(mask[mask > 0]).tolist()
+    ids = [1] if instance and ids else [number for number in ids if str(number) in prompts]
     files = {key: path.name for key, path in paths.items()}
     return {**files, "split": run.split, "class_ids": ids, "instance_label": int(instance)}

@@ -62,9 +62,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
         stores: Location | Sequence[Location],
         *,
         split: Collection[str] | str = ("train",),
-        views: Collection[str] = (),
-        datasets: Collection[str] = (),
-        cases: Collection[str] = (),
+        views: Collection[str] | str = (),
+        datasets: Collection[str] | str = (),
+        cases: Collection[str] | str = (),
         prompts: int | None = None,
         augment: Recipe | None = None,
         order: int | None = None,
@@ -78,7 +78,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
         if augment is not None and not augment.only_swap:
             _require_slices(self.sources)
         self.index = SampleIndex.of([store.index for store in opened])
-        splits = (split,) if isinstance(split, str) else split
+        splits, views, datasets, cases = (
+            (names,) if isinstance(names, str) else names for names in (split, views, datasets, cases)
+        )
         self.chosen = self.index.where(split=splits, view=views, dataset=datasets, case=cases)
         if not len(self.chosen):
             asked = {"split": tuple(splits), "views": views, "datasets": datasets, "cases": len(cases)}
@@ -107,6 +109,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
         return Sampler(self.index, self.chosen, strategy or Once(), **known)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
+        if number < 0:
+            msg = f"sample {number}: samples are counted from 0"
+            raise IndexError(msg)
         return self.__getitems__([number])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> Samples:

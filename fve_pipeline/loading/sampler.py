@@ -104,7 +104,7 @@ class Sampler:
 
         Raises LoadingError when the state is of other samples or the batch cannot be shared.
         """
-        self._check(state, world)
+        self._check(state, rank, world)
         order = self.epoch(state.epoch)
         for start in range(state.consumed, len(order), state.batch):
             whole = order[start : start + state.batch]
@@ -126,7 +126,13 @@ class Sampler:
         epoch, step = divmod(done, steps)
         return SamplerState(state.seed, epoch, step * state.batch, state.batch, state.content)
 
-    def _check(self, state: SamplerState, world: int) -> None:
+    def _check(self, state: SamplerState, rank: int, world: int) -> None:
+        if not 0 <= rank < world:
+            msg = f"rank {rank} of {world}: ranks count from 0 to {world - 1}"
+            raise LoadingError(msg)
+        if not 1 <= state.batch <= len(self):
+            msg = f"a global batch of {state.batch} from {len(self)} samples an epoch; give 1 to {len(self)}"
+            raise LoadingError(msg)
         if state.batch % world:
             msg = f"a global batch of {state.batch} cannot be shared by {world} ranks"
             raise LoadingError(msg)

@@ -120,7 +120,13 @@ class Combined:
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
         code, weight = np.zeros(len(chosen), np.int64), np.ones(1)
         for part in self.parts:
+            if not hasattr(part, "labels"):
+                msg = f"{type(part).__name__} draws samples more than once and cannot be combined with others"
+                raise LoadingError(msg)
             labels, weights = part.labels(index, chosen)
+            if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+                msg = f"{part}: weights are finite, at least 0, and not all 0"
+                raise LoadingError(msg)
             code = code * len(weights) + labels
             weight = np.outer(weight, weights).ravel()
         present = np.unique(code)

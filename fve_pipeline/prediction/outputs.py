@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,15 @@ from fve_pipeline.prediction.volume import Segmentation
 from fve_pipeline.views import take_view
 from fve_pipeline.volume import write_labels
 
-__all__ = ["findings", "finished", "report_path", "write_report", "write_result", "write_runtimes"]
+__all__ = [
+    "findings",
+    "finished",
+    "read_runtimes",
+    "report_path",
+    "write_report",
+    "write_result",
+    "write_runtimes",
+]
 
 
 def report_path(source: Source, out: Path) -> Path:
@@ -93,12 +101,23 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     _write_text(path, json.dumps(report, indent=1) + "\n")
 
 
-def write_runtimes(out: Path, reports: Iterable[Mapping[str, Any]]) -> None:
+def read_runtimes(out: Path) -> dict[str, tuple[float, int]]:
+    """Seconds and classes by case, from the ``runtimes.csv`` of earlier runs into ``out``; none if there is none."""
+    try:
+        with (out / "runtimes.csv").open(newline="", encoding="utf-8") as file:
+            return {row["case"]: (float(row["seconds"]), int(row["classes"])) for row in csv.DictReader(file)}
+    except FileNotFoundError:
+        return {}
+
+
+def write_runtimes(out: Path, runtimes: Mapping[str, tuple[float, int]]) -> None:
     """Write ``runtimes.csv``, which ``fve evaluate --runtimes`` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "seconds", "classes"])
-    writer.writerows([one["case"], f"{one['seconds']:.3f}", len(one["classes"])] for one in reports)
+    writer.writerows(
+        [case, f"{seconds:.3f}", classes] for case, (seconds, classes) in sorted(runtimes.items())
+    )
     _write_text(out / "runtimes.csv", text.getvalue())
 
 

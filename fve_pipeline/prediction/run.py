@@ -19,6 +19,7 @@ from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.outputs import (
     findings,
     finished,
+    read_runtimes,
     report_path,
     write_report,
     write_result,
@@ -98,6 +99,12 @@ class Predictor:
             For an input that cannot be read or predicted; nothing of it is written then.
         """
         targets, instances = _targets(source, request)
+        if source.ending == ".npz" and not instances and max(one.class_id for one in targets) > 255:
+            msg = (
+                f"{source.path}: label id {max(one.class_id for one in targets)} is asked for, and segs of an npz hold "
+                "ids up to 255; give smaller ids (--prompts 7=liver), or the volume as NIfTI"
+            )
+            raise PredictionError(msg)
         described = {
             "version": PREDICT_VERSION,
             "weights": self.sha256,
@@ -119,6 +126,8 @@ class Predictor:
         shape = (picture.image.shape[0], picture.image.shape[1], picture.image.shape[2])
         views = request.views or choose_views(shape, picture.spacing, self.settings.views_rule)
         progress.note(f"{source.name}: {picture.decision}; view {', '.join(views)}")
+        for text in picture.notes:
+            progress.note(f"{source.name}: {text}")
         progress.stage(source.name, sum(shape[AXES[view]] for view in views), "slices")
         found = predict_volume(
             self.model,
@@ -139,6 +148,7 @@ class Predictor:
             "case": source.name,
             "labels": labels.name,
             "decision": picture.decision,
+            "notes": list(picture.notes),
             "spacing_mm": picture.spacing,
             "shape": shape,
             "seconds": round(seconds, 3),
@@ -160,13 +170,14 @@ def predict_all(
     progress: Progress,
     batch: int | None = None,
 ) -> tuple[list[dict[str, Any]], list[Failed]]:
-    """Predict every source in turn; ``runtimes.csv`` has a line for each that has a result.
+    """Predict every source in turn; ``runtimes.csv`` has a line for each that has a result, earlier ones included.
 
     What is the machine's fault (no disk, no memory) is raised, all else is reported and the rest done.
     """
     out.mkdir(parents=True, exist_ok=True)
     reports: list[dict[str, Any]] = []
     failures: list[Failed] = []
+    runtimes = read_runtimes(out)  # of earlier calls for other volumes
     many = len(sources) > _BARS
     if many:
         progress.stage("predicting", len(sources), "volumes")
@@ -186,7 +197,8 @@ def predict_all(
         if before:
             progress.note(f"{source.name}: done before")
         reports.append(report)
-        write_runtimes(out, reports)
+        runtimes[report["case"]] = (report["seconds"], len(report["classes"]))
+        write_runtimes(out, runtimes)
     return reports, failures
 
 

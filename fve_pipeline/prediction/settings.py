@@ -26,6 +26,8 @@ class SliceSettings:
     views_rule: ViewRule = "paper"
     intensity_rule: str = "window"
     percentiles_over: str = "positive"
+    nonfinite: float | None = None
+    resample_tilt: bool = False
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any], name: str) -> SliceSettings:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.catalog import Catalog
+from fve_pipeline.catalog import Catalog, find_volumes
 from fve_pipeline.errors import PredictionError, ReadError
 from fve_pipeline.facts import CaseFacts
 from fve_pipeline.intensity import parse_window, to_uint8
@@ -53,7 +53,8 @@ class Source:
 class Intensity:
     """How grey values become 0..255 where the file doesn't say it all.
 
-    ``channel`` is of a multi-channel file, ``rendition`` of a prepared store with several.
+    ``channel`` is of a multi-channel file, ``rendition`` of a prepared store with several. ``nonfinite`` replaces
+    NaN and infinite voxels, and tilted series are straightened if ``resample_tilt``; a checkpoint may say both.
     """
 
     modality: str | None = None
@@ -61,6 +62,8 @@ class Intensity:
     channel: int | None = None
     scaled: bool = False
     rendition: str | None = None
+    nonfinite: float | None = None
+    resample_tilt: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +71,23 @@ class Picture:
     """A volume ready to be sliced: ``image`` (z,y,x) uint8 in LPS, ``spacing`` (z,y,x) mm.
 
     ``affine`` is that of the voxels in the source's own order (index, slowest axis first, to LPS mm);
-    ``decision`` says how the grey values were made.
+    ``decision`` says how the grey values were made, ``notes`` what else was assumed in reading.
     """
 
     image: NDArray[np.uint8]
     spacing: tuple[float, float, float]
     affine: NDArray[np.float64]
     decision: str
+    notes: tuple[str, ...] = ()
 
 
-def find_sources(paths: Iterable[Path], catalog: Catalog | None = None) -> list[Source]:
+def find_sources(
+    paths: Iterable[Path], catalog: Catalog | None = None, note: Callable[[str], None] = lambda _: None
+) -> list[Source]:
     """The volumes in files, folders of files, DICOM folders and prepared stores, in a stable order.
 
-    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not.
+    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not. Where it finds
+    none, every file is one, and ``note`` is told so.
 
     Raises
     ------
@@ -88,8 +95,14 @@ def find_sources(paths: Iterable[Path], catalog: Catalog | None = None) -> list[
         For a path that holds no volume, or two volumes of one name.
     """
     sources: dict[str, Source] = {}
-    for path in paths:
-        found = list(_inside(path, catalog))
+    for path in dict.fromkeys(paths):
+        found = list(_inside(path, catalog, note))
+        if not found and (path / "manifest.json").is_file():
+            msg = (
+                f"{path}: a store of slices, which are no volumes; give its prepared store, beside it unless --work "
+                f"said otherwise ({path.with_suffix('.work')})"
+            )
+            raise PredictionError(msg)
         if not found:
             msg = f"{path}: no volume here; expected NIfTI, NRRD, MHA, TIFF, npz, DICOM or a prepared store"
             raise PredictionError(msg)
@@ -101,7 +114,7 @@ def find_sources(paths: Iterable[Path], catalog: Catalog | None = None) -> list[
     return list(sources.values())
 
 
-def _inside(path: Path, catalog: Catalog | None) -> Iterator[Source]:
+def _inside(path: Path, catalog: Catalog | None, note: Callable[[str], None]) -> Iterator[Source]:
     if not path.is_dir():
         yield _file(path, path.parent)
         return
@@ -110,11 +123,15 @@ def _inside(path: Path, catalog: Catalog | None) -> Iterator[Source]:
         for case in sorted(facts):
             yield Source(case, path, ".nii.gz", facts=facts[case])
         return
-    if images := catalog.find_images(path) if catalog is not None else []:
-        for image, _ in images:
-            own = path / image
-            yield from _files_of(own, path) if own.is_dir() else (_file(own, path),)
-        return
+    if catalog is not None:
+        if images := find_volumes(catalog, path):
+            for image in images:
+                own = path / image
+                yield from _files_of(own, path) if own.is_dir() else (_file(own, path),)
+            return
+        note(
+            f"{path}: not laid out as catalog {catalog.name} says; every volume in it is predicted, labels too"
+        )
     for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir() and not p.name.startswith("."))}):
         yield from _files_of(folder, path)
 
@@ -137,8 +154,12 @@ def _files_of(folder: Path, root: Path) -> Iterator[Source]:
     rest = [file for file in files if _ending(file) is None]
     if not any(_is_dicom(file) for file in rest):
         return
-    series = list_series(folder)
     name = below.as_posix() if below.parts else folder.resolve().name
+    try:
+        series = list_series(folder)
+    except ReadError:  # it will say so when it is read, and the other volumes are predicted
+        yield Source(name, folder, ".nii.gz")
+        return
     for one in series:
         own = name if len(series) == 1 else f"{name}-{one.key}"
         yield Source(own, folder, ".nii.gz", series=one.key)
@@ -177,7 +198,12 @@ def open_source(source: Source, intensity: Intensity, settings: SliceSettings) -
     if source.facts is not None:
         return _prepared(source.path, source.facts, intensity.rendition)
     volume = read_image(
-        source.path, series=source.series, channel=intensity.channel, modality=intensity.modality
+        source.path,
+        series=source.series,
+        channel=intensity.channel,
+        modality=intensity.modality,
+        nonfinite=settings.nonfinite if intensity.nonfinite is None else intensity.nonfinite,
+        resample_tilt=settings.resample_tilt or intensity.resample_tilt,
     )
     # The challenge's files hold 0..255 already.
     scaled = intensity.scaled or (source.ending == ".npz" and volume.array.dtype == np.uint8)
@@ -201,7 +227,7 @@ def open_source(source: Source, intensity: Intensity, settings: SliceSettings) -
         scaled=scaled,
     )
     affine = source_affine(source.path, source.series)
-    return Picture(image, volume.spacing, affine, f"{modality}: {decision}")
+    return Picture(image, volume.spacing, affine, f"{modality}: {decision}", volume.notes)
 
 
 def _prepared(work: Path, facts: CaseFacts, rendition: str | None) -> Picture:

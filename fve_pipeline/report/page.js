@@ -50,7 +50,7 @@ function draw() {
     context.fillText(found.id, x + 2, y + 8);
   });
   context.restore();
-  const text = `slice ${shown.places[at] + 1} of ${shown.length}, at ${shown.mm[at]} mm; `
+  const text = `slice ${shown.places[at]} of 0 to ${shown.length - 1}, at ${shown.mm[at]} mm; `
     + (seen.length ? seen.join(", ") : "nothing labelled");
   byId("where").textContent = text;
   canvas.setAttribute("aria-label", `${describe(shown)}: ${text}`);

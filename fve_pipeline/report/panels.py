@@ -13,6 +13,7 @@ import numpy as np
 
 from fve_pipeline.case import LabelFile
 from fve_pipeline.contact_sheet import class_colour
+from fve_pipeline.errors import FveError
 from fve_pipeline.evaluation.pairs import Pair, match_folders
 from fve_pipeline.intensity import parse_window, to_uint8
 from fve_pipeline.report import html
@@ -38,7 +39,7 @@ def panels(cases: Sequence[tuple[str, str, float]], folders: PanelFolders) -> st
     """One figure a (case, modality, score): three pictures of the slice where truth and prediction differ most
     (where the truth is largest, when they agree). Cases whose files are not all there are named.
 
-    Raises EvaluationError when no names match, ReadError for a file that cannot be read.
+    A file that cannot be read is named in place of its panel. Raises EvaluationError when no names match.
     """
     labels = _by_case(folders.pred, folders.truth)
     images = _by_case(folders.images, folders.truth)
@@ -47,8 +48,12 @@ def panels(cases: Sequence[tuple[str, str, float]], folders: PanelFolders) -> st
         if case not in labels or case not in images:
             missing.append(case)
             continue
-        picture, place, count = _picture(labels[case], images[case].pred, modality)
-        told = f"{case}: {score:.3f}, slice {place + 1} of {count}. Image, truth, prediction."
+        try:
+            picture, place, count = _picture(labels[case], images[case].pred, modality)
+        except FveError as error:  # one file costs its own panel
+            figures.append(html.paragraph(f"{case}: {error}", "note"))
+            continue
+        told = f"{case}: {score:.3f}, slice {place} of 0 to {count - 1}. Image, truth, prediction."
         figures.append(
             f'<figure><img alt="{escape(told)}" width="{3 * _SIDE}" height="{_SIDE}" loading="lazy" '
             f'src="{picture_url(picture)}"><figcaption>{escape(told)}</figcaption></figure>'

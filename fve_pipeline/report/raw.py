@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fve_pipeline.errors import FveError
 from fve_pipeline.jobs import job_from_recipe
 from fve_pipeline.progress import Progress
 from fve_pipeline.report.slices import ShownRun
@@ -26,7 +27,7 @@ def raw_histograms(
     """(counts, lowest, highest) of the source values by (dataset, rendition), of one shown case each.
 
     ``roots`` gives each dataset's folder, "" any. The ends are the 0.05 and 99.95 percentiles, so that a stray
-    voxel does not squeeze the rest. Raises ReadError when a source cannot be read.
+    voxel does not squeeze the rest. A source that cannot be read is noted and has none.
     """
     recipes = dict(zip(*(store.cases.column(n).to_pylist() for n in ("case", "recipe")), strict=True))
     first: dict[tuple[str, str], ShownRun] = {}
@@ -37,10 +38,23 @@ def raw_histograms(
     out = {}
     for (dataset, rendition), run in first.items():
         root = roots.get(dataset, roots.get("", Path()))
-        case = job_from_recipe(recipes[run.case], root, Path()).case
+        job = job_from_recipe(recipes[run.case], root, Path())
+        case = job.case
         shown = next(found for found in case.renditions if found.name == rendition)
         path = root / (shown.image or case.image)
-        values = read_image(path, series=case.series, channel=shown.channel, modality=case.modality).array
+        try:
+            volume = read_image(
+                path,
+                series=case.series,
+                channel=shown.channel,
+                modality=case.modality,
+                nonfinite=job.settings.nonfinite,
+                resample_tilt=job.settings.resample_tilt,
+            )
+        except FveError as error:
+            progress.note(f"{run.case}: no histogram of its values: {error}")
+            continue
+        values = volume.array
         sample = values.ravel()[:: max(1, values.size // 2_000_000)]
         low, high = (float(v) for v in np.percentile(sample, [0.05, 99.95]))
         counts, _ = np.histogram(sample, _BINS, (low, high if high > low else low + 1))

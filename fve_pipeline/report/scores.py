@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -69,7 +70,9 @@ def _by_modality(rows: list[dict[str, Any]], metric: str, title: str) -> str:
     groups = dict(sorted(groups.items())) | {"all": [row[metric] for row in rows]}
     bars = []
     for name, values in groups.items():
-        found = bootstrap_mean(values, seed=0, name=f"{name}{metric}")
+        # Named as `fve evaluate` names the group, so that both draw the same and give the same interval.
+        group = ("all", "", None) if name == "all" else ("modality", name, None)
+        found = bootstrap_mean(values, seed=0, name=f"{group}{metric}")
         bars.append((f"{name} ({len(values):,})", found.mean, found.low, found.high))
     chart = intervals(bars, 1.0, f"{title} by modality, means over cases with 95 % intervals")
     return f"<figure>{chart}<figcaption>Means over cases (their number) with 95 % bootstrap intervals.</figcaption></figure>"
@@ -83,7 +86,7 @@ def _by_class(rows: list[dict[str, Any]], metric: str, names: dict[tuple[str, in
     for key, values in groups.items():
         name = names.get(key, "")
         ordered = sorted(values)
-        median = ordered[len(ordered) // 2]
+        median = float(np.median(values))
         label = f"{key[0]} {key[1]} {name}: median {median:.3f} of {len(values)} cases"
         chart = violin(values, 0.0, 1.0, label)
         body.append([key[0], key[1], name, len(values), (chart, median), median, ordered[0]])

@@ -84,6 +84,13 @@ class LoadReport:
 
 
 def _read_torch(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start != b"PK" and start[:1] != b"\x80":  # torch's zip layout, and its older one, a pickle
+        msg = (
+            f"{path}: no torch checkpoint (it begins with {start!r}); give one of `fve train`, or safetensors"
+        )
+        raise CheckpointError(msg)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:

@@ -87,3 +87,6 @@ class CachedShards(LocalFiles):
 
     def local_path(self, key: str) -> Path:
         return self._cache.fetch(self._remote, self._sums[key])
+
+    def _text_path(self, key: str) -> str:
+        return str(self.local_path(key))

@@ -1,4 +1,4 @@
-"""Shards of zarr v3's ``sharding_indexed``: written as a stream, read through a memory map.
+"""Shards of zarr v3's ``sharding_indexed``: written as a stream, read chunk by chunk.
 
 A shard is its chunks one after another in C order, then an index of (offset, length) pairs, one for each
 place in the shard, uint64 little-endian, then the index's crc32c. A place without a
@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fve_pipeline.errors import StoreFormatError
@@ -75,16 +76,17 @@ def _shard_pieces(chunks: Iterable[Buffer], capacity: int) -> Iterator[Buffer]:
 class ShardFile:
     """One shard open for reading. Safe to use from several threads; not to be pickled.
 
-    A local shard is mapped into memory, so that reading a chunk copies nothing; elsewhere each chunk is one
-    ranged read. The index is checked against its crc32c and against the file's size when opened.
+    A local shard is mapped into memory if it is to be ``mapped``, so that reading a chunk copies nothing;
+    otherwise each chunk is one ranged read, and no handle is kept. The index is checked against its crc32c and
+    against the file's size when opened.
     """
 
-    def __init__(self, files: Files, key: str, capacity: int) -> None:
+    def __init__(self, files: Files, key: str, capacity: int, mapped: bool = True) -> None:
         self.name = f"{files.url}/{key}"
         self._files = files
         self._key = key
         self._map: memoryview | None = None
-        path = files.local_path(key)
+        path = files.local_path(key) if mapped else None
         tail = 16 * capacity + 4
         if path is None:
             size = files.size(key)
@@ -97,7 +99,8 @@ class ShardFile:
             index = bytes(self._map[-tail:]) if self._map is not None else b""
         self._places = self._check(index, size, capacity)
 
-    def _check(self, index: bytes, size: int, capacity: int) -> list[tuple[int, int]]:
+    def _check(self, index: bytes, size: int, capacity: int) -> NDArray[np.uint64]:
+        """(offset, length) of each place."""
         expected = 16 * capacity + 4
         if len(index) != expected:
             msg = (
@@ -107,36 +110,40 @@ class ShardFile:
         if crc32c(index[:-4]) != int.from_bytes(index[-4:], "little"):
             msg = f"{self.name}: the shard's index does not match its crc32c: damaged or truncated"
             raise StoreFormatError(msg)
-        pairs = np.frombuffer(index[:-4], "<u8").reshape(capacity, 2)
-        places = []
-        for offset, length in pairs.tolist():
-            if offset == _MISSING:
-                places.append((-1, 0))
-            elif offset + length > size - expected:
-                msg = f"{self.name}: the index has a chunk at {offset}+{length}, outside the {size} bytes"
-                raise StoreFormatError(msg)
-            else:
-                places.append((offset, length))
-        return places
+        pairs = np.frombuffer(index, "<u8", 2 * capacity).reshape(capacity, 2)
+        room = np.uint64(size - expected)
+        offsets, lengths = pairs[:, 0], pairs[:, 1]
+        # Compared one by one, since a sum may pass 2^64.
+        outside = (offsets != _MISSING) & ((offsets > room) | (lengths > room) | (offsets + lengths > room))
+        if outside.any():
+            offset, length = pairs[outside.argmax()].tolist()
+            msg = f"{self.name}: the index has a chunk at {offset}+{length}, outside the {size} bytes"
+            raise StoreFormatError(msg)
+        return pairs
 
     @property
     def n_chunks(self) -> int:
         """How many places hold a chunk."""
-        return sum(offset >= 0 for offset, _ in self._places)
+        return int((self._places[:, 0] != _MISSING).sum())
 
     def place(self, i: int) -> tuple[int, int] | None:
         """Offset and length of chunk ``i`` in the file, or None when the place is empty."""
-        offset, length = self._places[i]
-        return None if offset < 0 else (offset, length)
+        offset, length = self._places[i].tolist()
+        return None if offset == _MISSING else (offset, length)
 
     def chunk(self, i: int) -> Buffer | None:
         """Encoded bytes of chunk ``i``, or None when the place is empty."""
-        offset, length = self._places[i]
-        if offset < 0:
+        place = self.place(i)
+        if place is None:
             return None
-        if self._map is None:
-            return self._files.read_range(self._key, offset, length)
-        return self._map[offset : offset + length]
+        offset, length = place
+        if self._map is not None:
+            return self._map[offset : offset + length]
+        found = self._files.read_range(self._key, offset, length)
+        if len(found) != length:
+            msg = f"{self.name} was cut short: of {length} bytes at {offset} it holds {len(found)}"
+            raise StoreFormatError(msg)
+        return found
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:

@@ -84,16 +84,14 @@ def table_bytes(table: pa.Table, schema: pa.Schema) -> bytes:
 
     Raises pyarrow.ArrowInvalid or TypeError when the table is not of the schema.
     """
-    # One chunk a column and one dictionary in order of first appearance, whatever pieces it came in.
+    # One dictionary a row group, in order of first appearance, whatever pieces the table came in. Text is laid out
+    # plainly on the way, for one row group at a time: Arrow holds at most 2 GiB of it in one array.
     plain = pa.schema([pa.field(f.name, f.type.value_type) if f.type == _WORD else f for f in schema])
-    whole = table.select(schema.names).cast(plain).combine_chunks().cast(schema)
-    sink = io.BytesIO()
     words = [field.name for field in plain if pa.types.is_string(field.type)]
-    pq.write_table(
-        whole.replace_schema_metadata(None),
-        sink,
-        compression="zstd",
-        use_dictionary=words,
-        row_group_size=_ROW_GROUP,
-    )
+    selected = table.select(schema.names)
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=words) as writer:
+        for first in range(0, max(1, len(selected)), _ROW_GROUP):
+            part = selected.slice(first, _ROW_GROUP).cast(plain).combine_chunks().cast(schema)
+            writer.write_table(part.replace_schema_metadata(None), row_group_size=_ROW_GROUP)
     return sink.getvalue()

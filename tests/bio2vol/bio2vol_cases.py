@@ -15,9 +15,9 @@ from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_data import Batch, CaseSlices, Share
-from fve_pipeline.training import train
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.trainer import train
 
 __all__ = ["DEPTH", "SIZE", "MadeCase", "MadeSubVolumes", "MadeValidation", "config", "made_volume"]
 
@@ -100,6 +100,8 @@ class MadeCase:
 
 class MadeValidation:
     """Volumes that are not trained on."""
+
+    settings: Mapping[str, Any] = {"order": 0, "boundary": "repeat", "resize": "opencv", "size": SIZE}
 
     def __len__(self) -> int:
         return 2

@@ -27,8 +27,8 @@ from fve_pipeline.segmenter.checkpoint import save_weights
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.reader import Store, open_store
-from fve_pipeline.train_config import DataSettings
-from fve_pipeline.train_data import Share
+from fve_pipeline.training.config import DataSettings
+from fve_pipeline.training.data import Share
 from fve_pipeline.volume import read_image
 
 PLAIN = DataSettings(prompts=2, augment="none", order=0)

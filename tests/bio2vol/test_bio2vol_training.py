@@ -16,9 +16,9 @@ from bio2vol_cases import MadeSubVolumes, MadeValidation, config
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import TrainError
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.train_config import TrainConfig, load_config
-from fve_pipeline.train_estimate import estimate
-from fve_pipeline.training import train
+from fve_pipeline.training.config import TrainConfig, load_config
+from fve_pipeline.training.estimate import estimate
+from fve_pipeline.training.trainer import train
 
 SCRIPT = Path(__file__).with_name("bio2vol_cases.py")
 

@@ -164,3 +164,11 @@ def test_wrong_usage_is_told_before_anything_runs(
 def test_a_store_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FveError, match=r"nothing\.zarr"):
         CliRunner().invoke(app, ["info", str(tmp_path / "nothing.zarr")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("mode", ["--from", "--repair"])
+def test_options_that_another_stores_slices_decide_are_refused(tmp_path: Path, mode: str) -> None:
+    done = run("encode", mode, tmp_path / "a.zarr", "--out", tmp_path / "b.zarr", "--preset", "released")
+    assert done.exit_code == 2
+    assert "--preset" in done.output
+    assert f"not with {mode}" in " ".join(done.output.replace("│", " ").split())

@@ -67,7 +67,6 @@ def test_every_page_is_in_the_index() -> None:
         )
 
 
-@pytest.mark.slow  # autodoc imports everything, torch included
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("sphinx", reason="the docs extra is not installed")
     pytest.importorskip("myst_parser", reason="the docs extra is not installed")

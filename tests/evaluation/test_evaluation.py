@@ -257,9 +257,35 @@ def test_a_pattern_says_which_part_of_a_name_is_the_case(tmp_path: Path) -> None
         ("ct/01", "labels.npz", "image.npz")
     ]
     assert [one.case for one in missing] == ["ct/02"]
+    assert pairs[0].predicted_as == "ct/01/image"
     for wrong in ("labels", "{case}{case}"):
         with pytest.raises(EvaluationError, match=r"expected \{case\}"):
             ev.match_folders(tmp_path / "p", tmp_path / "t", truth_pattern=wrong)
+
+
+def test_the_time_limit_knows_a_case_by_its_predictions_name(tmp_path: Path) -> None:
+    save_npz(tmp_path / "p" / "a" / "image.npz", segs=np.ones((2, 4, 4), np.uint8))
+    save_npz(tmp_path / "t" / "a" / "labels.npz", gts=np.ones((2, 4, 4), np.uint8), spacing=xyz())
+    (tmp_path / "times.csv").write_text("case,seconds,classes\na/image,100,1\n")
+    patterns = {"pred_pattern": "{case}/image", "truth_pattern": "{case}/labels"}
+    pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t", **patterns)
+    found = ev.evaluate(
+        pairs,
+        ev.Settings("challenge", False, 2.0, False, None),
+        runtimes=ev.read_runtimes(tmp_path / "times.csv"),
+    )
+    assert found.failures == ()
+    assert {row["over_time"] for row in found.rows if row["class_id"] is None} == {True}
+
+
+def test_scores_are_not_kept_under_the_name_of_their_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_npz(tmp_path / "a.npz", segs=np.ones((2, 4, 4), np.uint8))
+    code = run(monkeypatch, "evaluate", tmp_path / "a.npz", tmp_path / "a.npz", "--out", tmp_path / "s.json")
+    assert code == 2
+    assert "scores.parquet" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert not (tmp_path / "s.json").exists()
 
 
 def test_folders_are_datasets_and_a_table_wins(tmp_path: Path) -> None:

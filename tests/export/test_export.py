@@ -19,7 +19,9 @@ from fve_pipeline.case import LabelFile
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import ExportError, LoadingError
 from fve_pipeline.export.challenge import export_challenge
-from fve_pipeline.export.reference_png import export_reference_png
+from fve_pipeline.export.nnunet import _named
+from fve_pipeline.export.reference_png import class_prompts, export_reference_png
+from fve_pipeline.export.volumes import StoredClass
 from fve_pipeline.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.volume import read_image, read_labels
@@ -218,3 +220,21 @@ def test_exports_need_no_torch() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
+
+
+def test_two_classes_of_one_label_share_it() -> None:
+    classes = [
+        StoredClass(3, "kidney", (3,), False, ("kidney",)),
+        StoredClass(30, "kidney again", (3,), False, ("the kidney",)),
+        StoredClass(5, "both", (1, 2), False, ("both",)),
+    ]
+    prompts, dropped = class_prompts(classes)
+    assert prompts == {"3": ["kidney", "the kidney"], "instance_label": 0}
+    assert dropped == ["both"]
+    assert {label: one.name for label, one in _named(classes).items()} == {3: "kidney"}
+
+
+def test_metadata_of_a_remote_store_want_a_file() -> None:
+    done = CliRunner().invoke(app, ["export", "s3://bucket/a.zarr", "--to", "croissant"])
+    assert done.exit_code == 2
+    assert "give a local file" in done.output

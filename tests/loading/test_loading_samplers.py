@@ -204,6 +204,26 @@ def test_only_chosen_samples_are_drawn() -> None:
         assert set(samples.dataset[order]) == {samples.names["dataset"].index("b")}
 
 
+@pytest.mark.parametrize(
+    ("batch", "rank", "world", "message"),
+    [(0, 0, 1, "batch of 0"), (10**6, 0, 1, "batch of 1000000 from"), (4, 2, 2, "rank 2 of 2")],
+)
+def test_batches_that_cannot_be_are_refused(batch: int, rank: int, world: int, message: str) -> None:
+    made = sampler(many({"a": 3}))
+    with pytest.raises(LoadingError, match=message):
+        next(made.batches(made.start(batch), rank, world))
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [Positives(-1.0), Positives(float("nan")), Combined((ClassBalanced(),))],  # type: ignore[arg-type]
+)
+def test_shares_that_cannot_be_are_refused(strategy: Strategy) -> None:
+    samples = many({"a": 3})
+    with pytest.raises(LoadingError, match=r"weights are finite|cannot be combined"):
+        strategy.groups(samples, everything(samples))
+
+
 def test_nothing_to_draw_is_refused() -> None:
     samples = many({"a": 2}, held={})
     with pytest.raises(LoadingError, match="nothing to draw"):

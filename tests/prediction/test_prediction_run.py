@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 import tiny
 
+from fve_pipeline.catalog import load_catalog
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.facts import CaseFacts
@@ -176,6 +177,9 @@ def test_prompts_of_the_file_on_the_flag(
         (("--prompts", " ", *CT), "class 1 is empty"),
         (("--catalog", "demo_mr", "--prompts", "livre"), "no class 'livre'"),
         (("--catalog", "demo_ct"), "choose one of soft_tissue, lung"),
+        (("--prompts", "liver", "--modality", "XX"), "expected CT, MR, PET"),
+        (("--prompts", "liver", "--prompts", "spleen", "--instances", *CT), "instances are of one prompt"),
+        (("--prompts", "liver", "--device", "tpu9", *CT), "expected cpu or cuda"),
         (("--prompts", "liver", "--flips", "lr", *CT), "expected x, y, z"),
         (("--prompts", "liver", "--views", "oblique", *CT), "expected axial"),
         ((), "say what to look for"),
@@ -219,6 +223,61 @@ def test_two_volumes_of_one_name_and_none(tmp_path: Path, image: np.ndarray) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(PredictionError, match="no volume here"):
         find_sources([tmp_path / "empty"])
+
+
+CATALOG = """\
+name = "mine"
+modality = "MR"
+site = "head"
+licence = "made here"
+citation = "made here"
+classes = [{ id = 1, name = "brain" }]
+[layout]
+images = "scans/{case}.npz"
+labels = "scans/{case}_seg.npz"
+"""
+
+
+def test_a_catalogs_label_maps_are_no_volumes(tmp_path: Path, image: np.ndarray) -> None:
+    (tmp_path / "mine.toml").write_text(CATALOG)
+    described = load_catalog(str(tmp_path / "mine.toml"))
+    for name in ("a", "a_seg", "b"):
+        save_npz(tmp_path / "root" / "scans" / f"{name}.npz", image)
+    notes: list[str] = []
+    found = find_sources([tmp_path / "root"], described, notes.append)
+    assert [one.name for one in found] == ["scans/a", "scans/b"]
+    assert not notes
+    # Elsewhere the catalog fits nothing: all is taken, and said.
+    found = find_sources([tmp_path / "root" / "scans"], described, notes.append)
+    assert [one.name for one in found] == ["a", "a_seg", "b"]
+    assert "not laid out as catalog mine says" in notes[0]
+
+
+def test_a_damaged_dicom_folder_fails_alone(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_nifti(tmp_path / "in" / "good" / "scan.nii", image[:2])
+    (tmp_path / "in" / "bad").mkdir()
+    (tmp_path / "in" / "bad" / "a.dcm").write_bytes(bytes(128) + b"DICM" + bytes(100))
+    command = ("predict", tmp_path / "in", "--weights", weights, "--out", tmp_path / "out", *CT, *ASK)
+    assert run(monkeypatch, *command) == 1
+    assert "failed: bad: " in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "out" / "good" / "scan.nii.gz").is_file()
+
+
+def test_runtimes_of_earlier_calls_stay(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b", "a"):
+        source = save_npz(tmp_path / f"{name}.npz", image[:2])
+        command = ("predict", source, source, "--weights", weights, "--out", tmp_path / "out", *ASK)
+        assert run(monkeypatch, *command) == 0
+    lines = (tmp_path / "out" / "runtimes.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["case", "a", "b"]
 
 
 def test_weights_that_do_not_say_how_slices_were_made(

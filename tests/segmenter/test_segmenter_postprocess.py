@@ -131,3 +131,27 @@ def test_growing_without_limit_covers_the_mask_and_nothing_else() -> None:
     assert (split_instances(mask, edges, None) > 0).sum() == 49
     assert not split_instances(mask, np.ones_like(mask)).any()
     assert not split_instances(np.zeros_like(mask), edges).any()
+
+
+@given(hnp.arrays(np.bool_, (3, 8, 8)), hnp.arrays(np.bool_, (3, 8, 8)))
+@settings(deadline=None, max_examples=60)
+def test_whole_instances_are_pieces_of_the_mask(mask: np.ndarray, edges: np.ndarray) -> None:
+    import cc3d
+
+    pieces = cc3d.connected_components(mask, connectivity=6)
+    seeds = cc3d.connected_components(mask & ~edges, connectivity=6)
+    found = split_instances(mask, edges, None)
+    np.testing.assert_array_equal(found > 0, mask)
+    np.testing.assert_array_equal(found[seeds > 0], seeds[seeds > 0])
+    for number in range(1, int(found.max()) + 1):
+        assert len(np.unique(pieces[found == number])) == 1  # none reaches across background
+
+
+def test_an_object_wholly_under_the_edge_is_an_instance_of_its_own() -> None:
+    mask = np.zeros((1, 9, 30), bool)
+    mask[0, 2:7, 2:7] = mask[0, 3:5, 26:28] = True
+    edges = mask.copy()
+    edges[0, 4, 4] = False
+    found = split_instances(mask, edges, None)
+    assert (found[0, 2:7, 2:7] == 1).all()
+    assert (found[0, 3:5, 26:28] == 2).all()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import store_maker as maker
 from pydantic import ValidationError
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store import migrations
+from fve_pipeline.store import migrations, tables
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
 from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.schema import INDEX_SCHEMA, Manifest
@@ -75,6 +77,17 @@ def test_parquet_bytes_depend_on_the_rows_alone() -> None:
     column = table.schema.get_field_index("case")
     other = table.set_column(column, table.schema.field(column), pa.DictionaryArray.from_arrays(codes, words))
     assert table_bytes(other.select(list(reversed(other.column_names))), INDEX_SCHEMA) == expected
+
+
+def test_many_row_groups_hold_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = maker.index_table(ROWS, maker.settings())
+    monkeypatch.setattr(tables, "_ROW_GROUP", 4)
+    written = table_bytes(table, INDEX_SCHEMA)
+    assert written == table_bytes(pa.concat_tables([table.slice(0, 3), table.slice(3)]), INDEX_SCHEMA)
+    read = pq.ParquetFile(io.BytesIO(written))
+    assert read.num_row_groups == -(-len(table) // 4) > 1
+    assert read.read().to_pylist() == table.to_pylist()
+    assert read.schema_arrow.equals(INDEX_SCHEMA)
 
 
 def test_a_digest_written_out() -> None:

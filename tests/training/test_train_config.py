@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fve_pipeline.errors import TrainError
-from fve_pipeline.train_config import ModelSettings, load_config
-from fve_pipeline.train_data import Share
+from fve_pipeline.training.config import ModelSettings, load_config
+from fve_pipeline.training.data import Share
 
 
 def test_the_protocols_are_the_released_fine_tuning_and_the_papers() -> None:
@@ -44,6 +44,7 @@ def test_a_file_comes_over_its_protocol(tmp_path: Path) -> None:
         ("[optimisation]\nlr = -1.0", "optimisation.lr: .*greater than 0.*-1.0"),
         ('[model]\nfrozen = ["head"]', "model.frozen.0: .*'backbone'"),
         ('protocol = "quick"', "protocol: .*'finetune' or 'paper'"),
+        ("optimisation = 3", "optimisation: .*found 3"),
         ("[optimisation", "not TOML"),
     ],
 )

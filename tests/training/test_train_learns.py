@@ -8,10 +8,10 @@ import torch
 from training_cases import MadeCase, MadeData, MadeValidation
 
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_ranks import Ranks
-from fve_pipeline.training import train
-from fve_pipeline.validation import validate
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.ranks import Ranks
+from fve_pipeline.training.trainer import train
+from fve_pipeline.training.validation import validate
 
 
 def test_discs_and_squares_are_learnt_in_a_hundred_steps(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import tiny
 
 from fve_pipeline.build import build_store
 from fve_pipeline.execution import Executor, cluster
+from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.progress import Silent
 from fve_pipeline.store.reader import Store, open_store
-from fve_pipeline.train_config import DataSettings
-from fve_pipeline.train_data import Share
-from fve_pipeline.train_store import StoreTraining, StoreValidation
+from fve_pipeline.training.config import DataSettings
+from fve_pipeline.training.data import Share
+from fve_pipeline.training.store import StoreTraining, StoreValidation
 
 WHOLE = Share(batch=8, rank=0, world=1, accumulate=1)
 PLAIN = DataSettings(prompts=3, augment="none")
@@ -70,7 +72,8 @@ def test_a_coresets_cases_alone(stores: dict[str, Store]) -> None:
     data = StoreTraining([store], PLAIN, cases=[case])
     assert len(data) == sum(row["case"] == case for row in rows)
     assert data.content_id != StoreTraining([store], PLAIN).content_id
-    assert data.settings == {"order": 1, "boundary": "repeat", "resize": "opencv", "size": tiny.SIZE}
+    kept = store.settings.model_dump()
+    assert data.settings == {key: kept[key] for key in SliceSettings.__dataclass_fields__}
 
 
 @pytest.mark.parametrize("sampling", ["tempered", "class_balanced"])
@@ -91,6 +94,28 @@ def test_validation_has_whole_cases_of_other_subjects(stores: dict[str, Store]) 
         assert [part.first for part in parts] == list(range(0, len(case.rows), 2))
         assert sum(len(part.images) for part in parts) == len(case.rows)
         assert parts[0].masks.shape[1] == len(case.classes) == len(case.prompts)
+
+
+def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(tmp_path: Path) -> None:
+    root = tiny.write_cohort(tmp_path / "cohort", 2)
+    catalog = root / "tiny.toml"
+    shown = 'window = "soft_tissue"\nclasses = [1, 2]'
+    catalog.write_text(
+        catalog.read_text()
+        .replace('window = "soft_tissue"', shown)
+        .replace("classes = [2]\n", "classes = [2, 9]\n")
+    )
+    out = tmp_path / "slices.zarr"
+    executor: Executor[Any]
+    with cluster(1, None, None) as executor:
+        settings = tiny.settings(val_fraction=1.0)
+        build_store(tiny.datasets(root), str(out), tmp_path / "work", settings, executor, Silent())
+    found = StoreValidation([open_store(out)]).found
+    assert [(case.name, case.classes) for case in found] == [
+        (f"tiny/c0{number}", classes)
+        for number in range(2)
+        for classes in (["tiny/box", "tiny/left ball"], ["tiny/both"])
+    ]
 
 
 def test_both_forms_of_storage_validate_alike(stores: dict[str, Store]) -> None:

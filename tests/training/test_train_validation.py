@@ -13,11 +13,11 @@ from training_cases import MadeCase, MadeValidation, made_volume
 
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Prediction, Segmenter
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_data import CaseSlices
-from fve_pipeline.train_estimate import activation_bytes, estimate
-from fve_pipeline.train_ranks import Ranks
-from fve_pipeline.validation import CaseTally, draw, mean_dice, score, tally_case, validate
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.data import CaseSlices
+from fve_pipeline.training.estimate import activation_bytes, estimate
+from fve_pipeline.training.ranks import Ranks
+from fve_pipeline.training.validation import CaseTally, draw, mean_dice, score, tally_case, validate
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -20,8 +20,8 @@ from training_cases import MadeData, MadeValidation, config
 
 from fve_pipeline.errors import CheckpointError, TrainError
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.train_data import Batch, Share
-from fve_pipeline.training import TrainResult, learning_rate, train
+from fve_pipeline.training.data import Batch, Share
+from fve_pipeline.training.trainer import TrainResult, learning_rate, train
 
 SCRIPT = Path(__file__).with_name("training_cases.py")
 
@@ -149,11 +149,26 @@ def test_a_finished_run_is_not_overwritten_and_not_resumed_as_another(
         train(config({"seed": 4}), MadeData(), None, out, resume=True)
     with pytest.raises(TrainError, match="other data"):
         train(config(), MadeData([0, 3]), None, out, resume=True)
-    assert train(config({"accumulate": 2}), MadeData(), None, out, resume=True).steps == 8
+    encoded = MadeData()  # the same slices and so the same content id
+    encoded.settings = {**encoded.settings, "order": 2}
+    with pytest.raises(TrainError, match=r"slices made otherwise \(order 1 and 2"):
+        train(config(), encoded, None, out, resume=True)
+    finished = train(config({"accumulate": 2}), MadeData(), None, out, resume=True)
+    assert (finished.steps, finished.loss, finished.scores) == (8, whole[1].loss, whole[1].scores)
+
+
+def test_resuming_compares_what_the_preset_stood_for(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    file = tmp_path / "checkpoints" / "step-00000008.pt"
+    state = torch.load(whole[0] / "checkpoints" / file.name, weights_only=True)
+    state["config"]["sample_ratio"] = 0.9  # as a version with another preset would have written it
+    file.parent.mkdir()
+    torch.save(state, file)
+    with pytest.raises(TrainError, match=r"its model has sample_ratio = 0.9, \[model\] now gives"):
+        train(config(), MadeData(), None, tmp_path, resume=True)
 
 
 def test_frozen_parts_stay_and_the_others_move(tmp_path: Path) -> None:
-    from fve_pipeline.train_setup import build_model, part_of
+    from fve_pipeline.training.setup import build_model, part_of
 
     settings = config(epochs=1)
     frozen = settings.model.model_copy(update={"frozen": ("backbone", "text")})
@@ -170,7 +185,7 @@ def test_frozen_parts_stay_and_the_others_move(tmp_path: Path) -> None:
 
 def test_the_backbone_alone_can_be_given(tmp_path: Path) -> None:
     from fve_pipeline.segmenter.model import Segmenter
-    from fve_pipeline.train_setup import build_model
+    from fve_pipeline.training.setup import build_model
 
     other = Segmenter(config().model.config(), seed=5)
     file = tmp_path / "seem.pt"
@@ -239,15 +254,30 @@ def test_early_stops_say_what_to_change(tmp_path: Path, whole: tuple[Path, Train
     settings = config(epochs=1).model_copy(update={"model": started})
     with pytest.raises(TrainError, match="boundary: store mirror, weights repeat"):
         train(settings, other, MadeValidation(), tmp_path / "preset")
+    with pytest.raises(TrainError, match="boundary: store mirror, weights repeat"):
+        train(settings, other, None, tmp_path / "preset")
+    elsewhere = MadeValidation(settings=_settings(order=2, boundary="repeat", resize="opencv", size=64))
+    with pytest.raises(TrainError, match=r"validate on are made otherwise .*order 1 and 2"):
+        train(settings, MadeData(), elsewhere, tmp_path / "preset")
     allowed = settings.model_copy(update={"model": started.model_copy(update={"any_store": True})})
     assert train(allowed, other, MadeValidation(), tmp_path / "preset").steps == 4
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("tpu9", "expected auto, cpu or cuda"), ("cuda", "no GPU here")]
+)
+def test_a_device_that_is_not_there(tmp_path: Path, device: str, message: str) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TrainError, match=message):
+        train(config({"device": device}), MadeData(), None, tmp_path)
 
 
 def test_out_of_memory_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("fve_pipeline.training.segmentation_losses", refuse)
+    monkeypatch.setattr("fve_pipeline.training.trainer.segmentation_losses", refuse)
     with pytest.raises(TrainError, match=r"out of memory at step 1 with 4 images at once.*accumulate"):
         train(config(), MadeData(), None, tmp_path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_data import Batch, CaseSlices, Share
-from fve_pipeline.training import train
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.trainer import train
 
 __all__ = ["CLASSES", "MadeCase", "MadeData", "MadeValidation", "config", "made_volume"]
 
+SETTINGS = {"order": 1, "boundary": "repeat", "resize": "opencv", "size": 64}
 CLASSES = {"made/disc": "a bright disc", "made/square": "a dark square"}
 
 
@@ -42,7 +43,7 @@ def made_volume(number: int, depth: int = 8, size: int = 64) -> tuple[np.ndarray
 
 
 class MadeData:
-    """Training data in memory, in the protocol of ``fve_pipeline.train_data``."""
+    """Training data in memory, in the protocol of ``fve_pipeline.training.data``."""
 
     def __init__(self, volumes: Sequence[int] = (0, 1), prompts: int = 2, seed: int = 0) -> None:
         self.seed = seed
@@ -50,7 +51,7 @@ class MadeData:
         self.images = np.concatenate([p[0] for p in parts])
         self.masks = np.concatenate([p[1] for p in parts])
         self.prompts = prompts
-        self.settings: Mapping[str, Any] = {"order": 1, "boundary": "repeat", "resize": "opencv", "size": 64}
+        self.settings: Mapping[str, Any] = SETTINGS
         self.content_id = f"made-{list(volumes)}"
         self.positives = {c: int(self.masks[:, i].any((1, 2)).sum()) for i, c in enumerate(CLASSES)}
         self.spoilt: int | None = None
@@ -116,6 +117,7 @@ class MadeValidation:
     """Volumes that are not trained on."""
 
     numbers: Sequence[int] = (7, 8)
+    settings: Mapping[str, Any] = field(default_factory=lambda: SETTINGS)
 
     def __len__(self) -> int:
         return len(self.numbers)

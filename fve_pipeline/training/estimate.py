@@ -10,12 +10,13 @@ from torch import Tensor
 from fve_pipeline.bio2vol.network import Layout, Volumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
+from fve_pipeline.segmenter.checkpoint import read_checkpoint
 from fve_pipeline.segmenter.losses import segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
 from fve_pipeline.segmenter.tokens import Tokens
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_setup import check_batch, part_of
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.setup import check_batch, part_of
 
 __all__ = ["Estimate", "activation_bytes", "estimate"]
 
@@ -95,6 +96,9 @@ def estimate(config: TrainConfig, samples: int, size: int, world: int = 1) -> Es
         As the run itself would: a batch that does not divide, too few samples, a wrong configuration.
     """
     per_epoch = check_batch(config, samples, world)
+    for weights in (config.model.init, config.model.backbone):
+        if weights is not None:
+            read_checkpoint(weights)
     with torch.device("meta"):
         model = Segmenter(config.model.config(), seed=None).train()
     model.recompute_activations(config.run.recompute)
@@ -107,7 +111,10 @@ def estimate(config: TrainConfig, samples: int, size: int, world: int = 1) -> Es
     every, trained = (sum(counts[i] for counts in parts.values()) for i in (0, 1))
     micro = config.optimisation.batch // (world * config.run.accumulate)
     # Under bf16 autocast most of what is kept is half as wide; losses, norms and masks are not.
-    width = 1.0 if config.run.precision == "float32" else 0.6
+    auto = (
+        config.run.precision == "auto" and config.run.device in ("auto", "cuda") and torch.cuda.is_available()
+    )
+    width = 0.6 if auto or config.run.precision == "bf16" else 1.0
     return Estimate(
         parts=parts,
         samples=samples,

@@ -22,8 +22,8 @@ from fve_pipeline.segmenter.losses import upsample_logits
 from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness, prompt_key
 from fve_pipeline.segmenter.text import TextFeatures
-from fve_pipeline.train_data import CaseSlices, ValidationCase, ValidationData
-from fve_pipeline.train_ranks import Ranks
+from fve_pipeline.training.data import CaseSlices, ValidationCase, ValidationData
+from fve_pipeline.training.ranks import Ranks
 
 __all__ = ["CaseTally", "score", "tally_case", "validate"]
 

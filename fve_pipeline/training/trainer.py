@@ -28,13 +28,13 @@ from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
 from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
-from fve_pipeline.train_checkpoint import CheckpointFolder, write_whole
-from fve_pipeline.train_config import TrainConfig
-from fve_pipeline.train_data import Batch, Share, TrainingData, ValidationData
-from fve_pipeline.train_log import RunLog, Stopwatch
-from fve_pipeline.train_ranks import Ranks, join_ranks
-from fve_pipeline.train_setup import build_model, check_batch, check_data, require_same, trainable
-from fve_pipeline.validation import mean_dice, validate
+from fve_pipeline.training.checkpoint import CheckpointFolder, write_whole
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.data import Batch, Share, TrainingData, ValidationData
+from fve_pipeline.training.log import RunLog, Stopwatch
+from fve_pipeline.training.ranks import Ranks, join_ranks
+from fve_pipeline.training.setup import build_model, check_batch, check_data, require_same, trainable
+from fve_pipeline.training.validation import mean_dice, validate
 
 __all__ = ["TrainResult", "learning_rate", "train"]
 
@@ -83,8 +83,7 @@ def train(
     with join_ranks(config.run.device) as ranks:
         per_epoch = check_batch(config, len(data), ranks.world)
         model, expected = build_model(config.model, config.run.seed)
-        if validation is not None:
-            check_data(config, data, validation, expected)
+        check_data(config, data, validation, expected)
         return _Run(config, data, validation, out, ranks, model, per_epoch).go(resume)
 
 
@@ -266,6 +265,8 @@ class _Run:
             content["training"] = {
                 "step": self.step,
                 "best": self.best,
+                "loss": self.loss,
+                "scores": self.scores,
                 "optimiser": self.optimiser.state_dict(),
                 "content_id": self.data.content_id,
                 "config": self.config.model_dump(mode="json"),
@@ -287,10 +288,11 @@ class _Run:
             raise TrainError(msg)
         state = read_checkpoint(newest).content
         past = state["training"]
-        require_same(self.config, past, self.data, newest)
+        require_same(self.config, self.model, state, self.data, newest)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(past["optimiser"])
         self.step, self.best, self.saved = past["step"], past["best"], newest
+        self.loss, self.scores = past.get("loss", math.nan), past.get("scores", {})
 
 
 def _sums(losses: Losses, names: Sequence[str]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from torch import nn
 from fve_pipeline.errors import TrainError
 from fve_pipeline.segmenter.checkpoint import load_backbone, load_checkpoint, read_checkpoint
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.train_config import ModelSettings, TrainConfig
-from fve_pipeline.train_data import TrainingData, ValidationData
+from fve_pipeline.training.config import ModelSettings, TrainConfig
+from fve_pipeline.training.data import TrainingData, ValidationData
 
 __all__ = ["build_model", "check_batch", "check_data", "part_of", "require_same", "trainable"]
+
+# What slices of two stores must have in common.
+_ENCODING = ("order", "boundary", "downsample", "resize", "size")
 
 # In the released checkpoint, and read by nothing: they never get a gradient.
 _IDLE = ("sem_seg_head.predictor.class_embed", "sem_seg_head.predictor.language_encoder.logit_scale")
@@ -73,10 +76,10 @@ def check_batch(config: TrainConfig, samples: int, world: int) -> int:
 
 
 def check_data(
-    config: TrainConfig, data: TrainingData, validation: ValidationData, expected: Mapping[str, Any]
+    config: TrainConfig, data: TrainingData, validation: ValidationData | None, expected: Mapping[str, Any]
 ) -> None:
     """TrainError for data that the run would only find unfit hours later."""
-    if len(validation) == 0:
+    if validation is not None and len(validation) == 0:
         msg = (
             "the validation set is empty: no case of the stores has the split 'val'. Give other stores to --val, "
             "build with a larger --val-fraction, or --no-validation to go without"
@@ -102,10 +105,33 @@ def check_data(
             "with the same settings (--preset released for the released weights), or set [model] any_store = true"
         )
         raise TrainError(msg)
+    if validation is None or config.model.any_store:
+        return
+    if others := _differences(data.settings, validation.settings, _ENCODING):
+        msg = (
+            f"the stores to validate on are made otherwise than those to train on ({others}, validation second). "
+            "Build them with the same settings, or set [model] any_store = true"
+        )
+        raise TrainError(msg)
 
 
-def require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, file: Path) -> None:
-    """What the curve depends on must be as it was; how the run is carried out may change."""
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Settings that both know and that differ."""
+    return "; ".join(
+        f"{key} {one[key]} and {other[key]}"
+        for key in keys
+        if key in one and key in other and one[key] != other[key]
+    )
+
+
+def require_same(
+    config: TrainConfig, model: Segmenter, state: Mapping[str, Any], data: TrainingData, file: Path
+) -> None:
+    """What the curve depends on must be as it was; how the run is carried out may change.
+
+    A preset is compared by what it stands for, too: that may differ between two versions of this program.
+    """
+    past = state["training"]
     now = config.model_dump(mode="json")
     for section in ("model", "optimisation", "losses", "data", "bio2vol"):
         then = past["config"].get(section) or {}
@@ -118,6 +144,16 @@ def require_same(config: TrainConfig, past: dict[str, Any], data: TrainingData, 
         if past["config"]["run"][key] != now["run"][key]:
             msg = f"{file}: was trained with [run] {key} = {past['config']['run'][key]!r}, now {now['run'][key]!r}"
             raise TrainError(msg)
+    for key, value in model.config.model_dump(mode="json").items():
+        before = state["config"].get(key)
+        if before != value:
+            msg = f"{file}: its model has {key} = {before!r}, [model] now gives {value!r}; set it in [model] change"
+            raise TrainError(msg)
+    then = state["settings"]
+    # The content id is of slices, whatever order they are encoded with.
+    if differ := _differences(then, data.settings, [key for key in then if key != "bio2vol"]):
+        msg = f"{file}: was trained on slices made otherwise ({differ}, now second); give the same stores"
+        raise TrainError(msg)
     if past["content_id"] != data.content_id:
         msg = f"{file}: was trained on other data (content {past['content_id'][:12]}, now {data.content_id[:12]})"
         raise TrainError(msg)

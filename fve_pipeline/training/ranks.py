@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fve_pipeline.errors import TrainError
+
 __all__ = ["Ranks", "join_ranks"]
 
 
@@ -43,17 +45,30 @@ class Ranks:
         return items
 
 
-def _device(name: str, local_rank: int) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+def _device(name: str, local_rank: int, world: int) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        msg = f"[run] device = {name!r}: unknown; expected auto, cpu or cuda"
+        raise TrainError(msg) from error
+    if chosen.type != "cuda":
+        return chosen
+    if not torch.cuda.is_available():
+        msg = f"[run] device = {name!r}: torch finds no GPU here (torch {torch.__version__}); use auto or cpu"
+        raise TrainError(msg)
+    if chosen.index is not None and world > 1:
+        msg = f"[run] device = {name!r}: one GPU for {world} processes; leave the number out, each takes its own"
+        raise TrainError(msg)
+    return torch.device("cuda", local_rank) if chosen.index is None else chosen
 
 
 @contextmanager
 def join_ranks(device: str = "auto") -> Iterator[Ranks]:
     """The group that torchrun started (its environment says so), else this process alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")), world)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world == 1:

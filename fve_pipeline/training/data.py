@@ -114,6 +114,11 @@ class ValidationCase(Protocol):
 class ValidationData(Protocol):
     """Cases of subjects that are not trained on."""
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """As those of the training data."""
+        ...
+
     def __len__(self) -> int: ...
 
     def case(self, number: int) -> ValidationCase: ...

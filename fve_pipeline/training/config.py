@@ -136,7 +136,12 @@ class TrainConfig(_Section):
         defaults = {"optimisation": PROTOCOLS.get(str(raw.get("protocol", "finetune")), {})}
         if raw.get("bio2vol") is not None:
             defaults = PAPER
-        tables = {name: {**table, **raw.get(name, {})} for name, table in defaults.items()}
+        # What is no table is left as it is, for the check to name it.
+        tables = {
+            name: {**table, **given}
+            for name, table in defaults.items()
+            if isinstance(given := raw.get(name, {}), dict)
+        }
         return cls.model_validate({**raw, **tables})
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fve_pipeline.errors import TrainError
 from fve_pipeline.loading import ClassBalanced, Once, Recipe, SliceDataset, Tempered, prefetch
 from fve_pipeline.loading.buffers import BufferPool
 from fve_pipeline.loading.prompts import ClassEntry, PromptTable, class_mask
@@ -19,8 +20,8 @@ from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.source import Source
 from fve_pipeline.loading.strategies import Strategy
 from fve_pipeline.store.reader import Store
-from fve_pipeline.train_config import DataSettings
-from fve_pipeline.train_data import Batch, CaseSlices, Share
+from fve_pipeline.training.config import DataSettings
+from fve_pipeline.training.data import Batch, CaseSlices, Share
 
 __all__ = ["STRATEGIES", "StoreCase", "StoreTraining", "StoreValidation"]
 
@@ -29,11 +30,21 @@ STRATEGIES: dict[str, Strategy] = {
     "tempered": Tempered(0.5),
     "class_balanced": ClassBalanced(0.2),
 }
+# What decides how a model sees a slice: a checkpoint records it, and prediction makes its slices alike.
+_RECORDED = (
+    *("order", "boundary", "downsample", "size", "resize"),
+    *("views_rule", "intensity_rule", "percentiles_over", "nonfinite", "resample_tilt"),
+)
 _RECIPES = {
     "recipe": Recipe(),
     "swap": Recipe(True, False, False, False, False, False, False),
     "none": None,
 }
+
+
+def _recorded(source: Source) -> dict[str, Any]:
+    kept = source.store.settings.model_dump(include=set(_RECORDED))
+    return {**kept, "order": source.order, "boundary": source.boundary}
 
 
 class StoreTraining:
@@ -52,13 +63,7 @@ class StoreTraining:
         )
         self.sampler = self.dataset.sampler(STRATEGIES[settings.sampling])
         self.threads = settings.threads
-        first = self.dataset.sources[0]
-        self.settings: Mapping[str, Any] = {
-            "order": first.order,
-            "boundary": first.boundary,
-            "resize": first.store.settings.resize,
-            "size": first.size,
-        }
+        self.settings: Mapping[str, Any] = _recorded(self.dataset.sources[0])
         self.content_id = self.dataset.content_id
         self.memory = BufferPool(torch.cuda.is_available())
 
@@ -84,7 +89,7 @@ class StoreTraining:
         return counts
 
     def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
-        """See :class:`fve_pipeline.train_data.TrainingData`."""
+        """See :class:`fve_pipeline.training.data.TrainingData`."""
         state = replace(self.sampler.start(share.batch, epoch), consumed=start * share.batch)
         parts = self.sampler.batches(state, share.rank, share.world)
         pieces = (part[i : i + share.micro] for part in parts for i in range(0, len(part), share.micro))
@@ -134,25 +139,37 @@ class StoreCase:
 
 
 class StoreValidation:
-    """Whole cases of the stores' ``split``, each in its first rendition and view."""
+    """Whole cases of the stores' ``split``, in one view; each class in the first rendition that shows it."""
 
     def __init__(self, stores: Sequence[Store], split: str = "val", order: int | None = None) -> None:
         self.found: list[StoreCase] = []
+        self.settings: Mapping[str, Any] = {}
         for store in stores:
             index, table = SampleIndex.of([store.index]), PromptTable.of([store.classes])
             subjects = store.index.column("subject")
-            source, seen = Source(store, order), set[str]()
+            source = Source(store, order)
+            own = _recorded(source)
+            self.settings = self.settings or own
+            if differ := [f"{k} {own[k]}" for k in own if own[k] != self.settings[k]]:
+                msg = (
+                    f"{store.files.url}: made otherwise than the other stores to validate on ({', '.join(differ)}); "
+                    "give stores that were built with the same settings"
+                )
+                raise TrainError(msg)
+            judged: dict[str, set[str]] = {}
             stops = np.append(index.starts[1:], len(index))
             for start, stop in zip(index.starts.tolist(), stops.tolist(), strict=True):
-                name = index.names["case"][index.case[start]]
-                if index.names["split"][index.split[start]] != split or name in seen:
+                if index.names["split"][index.split[start]] != split:
                     continue
-                seen.add(name)
+                name = index.names["case"][index.case[start]]
                 dataset = index.names["dataset"][index.dataset[start]]
                 rendition = index.names["rendition"][index.rendition[start]]
-                entries = table.feasible(0, dataset, rendition)
-                subject = subjects[start].as_py()
-                self.found.append(StoreCase(source, name, subject, dataset, entries, range(start, stop)))
+                known = judged.setdefault(name, set())
+                entries = tuple(e for e in table.feasible(0, dataset, rendition) if e.name not in known)
+                known.update(entry.name for entry in entries)
+                if entries:
+                    subject = subjects[start].as_py()
+                    self.found.append(StoreCase(source, name, subject, dataset, entries, range(start, stop)))
 
     def __len__(self) -> int:
         return len(self.found)
