@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_kernels.geometry import BOUNDARIES, DOWNSAMPLINGS, KernelInputError, context_depth
+from fve_pipeline.device import choose_device
 
 __all__ = ["BOUNDARIES", "DOWNSAMPLINGS", "Decoded", "KernelInputError", "context_depth", "decode", "encode"]
 
@@ -71,10 +72,14 @@ def encode(
     ------
     KernelInputError
         A ValueError that says what was found and what is allowed.
+    BuildError
+        For ``cuda`` where no GPU can be used.
     """
     if device not in (None, "cpu", "cuda"):
         msg = f"device is {device!r}; expected 'cpu' or 'cuda'"
         raise KernelInputError(msg)
+    if device == "cuda":
+        choose_device(device)
     if device == "cuda" or hasattr(volume, "__cuda_array_interface__") or hasattr(volume, "__cuda_ndarray__"):
         from fve_kernels import cuda
 

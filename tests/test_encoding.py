@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fve_pipeline
+from fve_pipeline.device import choose_device
 from fve_pipeline.encoding import KernelInputError, context_depth, decode, encode
+from fve_pipeline.errors import BuildError
 
 
 def test_context_depth_is_the_papers() -> None:
@@ -222,3 +224,10 @@ def test_the_package_loads_its_names_late() -> None:
     assert {"encode", "decode", "context_depth"} <= set(dir(fve_pipeline))
     with pytest.raises(AttributeError, match="no attribute 'recode'"):
         _ = fve_pipeline.recode
+
+
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    if choose_device("auto") == "cuda":
+        pytest.skip("there is a GPU, or a simulator of one")
+    with pytest.raises(BuildError, match="no GPU can be used"):
+        encode(np.zeros((3, 8, 8), np.uint8), device="cuda")
