@@ -79,10 +79,14 @@ def match_folders(
         raise EvaluationError(msg)
     missing = [Missing(case, f"no prediction in {pred}") for case in truths.keys() - preds.keys()]
     missing += [Missing(case, f"no truth in {truth}") for case in preds.keys() - truths.keys()]
-    pairs = [
-        Pair(case, *_origin(case, table), truths[case], preds[case], _below(preds[case], pred))
-        for case in both
-    ]
+    pairs = []
+    for case in both:
+        try:
+            origin = _origin(case, table)
+        except EvaluationError as error:  # a case that a build left out, say, costs itself alone
+            missing.append(Missing(case, str(error)))
+            continue
+        pairs.append(Pair(case, *origin, truths[case], preds[case], _below(preds[case], pred)))
     return pairs, sorted(missing, key=lambda one: one.case)
 
 
