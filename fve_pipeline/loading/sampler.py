@@ -105,6 +105,9 @@ class Sampler:
         Raises LoadingError when the state is of other samples or the batch cannot be shared.
         """
         self._check(state, rank, world)
+        if drop_last and len(self) < state.batch:
+            msg = f"a global batch of {state.batch} from {len(self)} samples an epoch would never be filled; lower it"
+            raise LoadingError(msg)
         order = self.epoch(state.epoch)
         for start in range(state.consumed, len(order), state.batch):
             whole = order[start : start + state.batch]
@@ -130,8 +133,8 @@ class Sampler:
         if not 0 <= rank < world:
             msg = f"rank {rank} of {world}: ranks count from 0 to {world - 1}"
             raise LoadingError(msg)
-        if not 1 <= state.batch <= len(self):
-            msg = f"a global batch of {state.batch} from {len(self)} samples an epoch; give 1 to {len(self)}"
+        if state.batch < 1:
+            msg = f"a global batch of {state.batch}; give 1 or more"
             raise LoadingError(msg)
         if state.batch % world:
             msg = f"a global batch of {state.batch} cannot be shared by {world} ranks"

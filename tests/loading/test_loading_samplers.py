@@ -206,12 +206,22 @@ def test_only_chosen_samples_are_drawn() -> None:
 
 @pytest.mark.parametrize(
     ("batch", "rank", "world", "message"),
-    [(0, 0, 1, "batch of 0"), (10**6, 0, 1, "batch of 1000000 from"), (4, 2, 2, "rank 2 of 2")],
+    [
+        (0, 0, 1, "batch of 0"),
+        (10**6, 0, 1, "batch of 1000000 from .* never be filled"),
+        (4, 2, 2, "rank 2 of 2"),
+    ],
 )
 def test_batches_that_cannot_be_are_refused(batch: int, rank: int, world: int, message: str) -> None:
     made = sampler(many({"a": 3}))
     with pytest.raises(LoadingError, match=message):
         next(made.batches(made.start(batch), rank, world))
+
+
+def test_one_unfilled_batch_is_given_where_it_is_kept() -> None:
+    made = sampler(many({"a": 3}))
+    (only,) = made.batches(made.start(10**6), drop_last=False)
+    assert len(only) == len(made)
 
 
 @pytest.mark.parametrize(
