@@ -27,7 +27,7 @@ CATALOG = Path(__file__).resolve().parents[2] / "benchmarks" / "real_ct.toml"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)  # EPOCHTIME
+@pytest.mark.timeout(2400)  # five minutes on one free core
 def test_the_organs_of_a_real_ct_are_learnt(
     shared_data: Path, executor: Executor[Any], tmp_path: Path
 ) -> None:
