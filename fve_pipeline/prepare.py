@@ -25,7 +25,7 @@ from fve_pipeline.store.files import open_files
 from fve_pipeline.store.volume import write_volume
 from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
 
-__all__ = ["checked_labels", "prepare_case"]
+__all__ = ["checked_labels", "prepare_case", "read_rendition"]
 
 
 def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
@@ -66,7 +66,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         wanted = (rendition.image or case.image, rendition.channel)
         if volume is None or wanted != source:
             volume = None  # let the last one go before the next is read
-            volume = _read(job, rendition)
+            volume = read_rendition(job, rendition)
             source = wanted
             notes.extend(note for note in volume.notes if note not in notes)
         geometry = _same_grid(geometry, volume, wanted[0])
@@ -130,7 +130,8 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     )
 
 
-def _read(job: PrepareJob, rendition: Rendition) -> Volume:
+def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
+    """The source of one rendition, read as the job says."""
     case = job.case
     path = rendition.image or case.image
     return read_image(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -40,6 +41,16 @@ class S3Server:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         return self
+
+    def make_bucket(self, name: str) -> dict[str, str]:
+        """Make ``s3://name``; what a process must have in its environment to reach it."""
+        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/{name}", method="PUT"))
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }
 
     def __exit__(self, *exception: object) -> None:
         self._server.shutdown()

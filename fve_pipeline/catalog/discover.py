@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def find_volumes(catalog: Catalog, root: Path) -> list[str]:
     found = {
         image: _labels(catalog, root, {**parts, "image": image}) for image, parts in catalog.find_images(root)
     }
-    labels = {file.path for image, files in found.items() for file in files if file.path != image}
+    labels = _label_paths(found.items())
     return [image for image in found if image not in labels]
 
 
@@ -94,9 +94,14 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
             yield from framer.split(case, subject)
 
 
+def _label_paths(images: Iterable[tuple[str, Iterable[LabelFile]]]) -> set[str]:
+    """Files that are another image's labels: ``{case}.nrrd`` matches ``a.nrrd`` and ``a_seg.nrrd``."""
+    return {file.path for image, files in images for file in files if file.path != image}
+
+
 def _drop_label_maps(cases: dict[str, Case]) -> None:
-    """Forget images that are another case's labels: ``{case}.nrrd`` matches ``a.nrrd`` and ``a_seg.nrrd``."""
-    labels = {file.path for case in cases.values() for file in case.labels if file.path != case.image}
+    """Forget images that are another case's labels."""
+    labels = _label_paths((case.image, case.labels) for case in cases.values())
     for name in [name for name, case in cases.items() if case.image in labels]:
         del cases[name]
 

@@ -17,10 +17,10 @@ from fve_pipeline.evaluation.cases import CaseScores, Settings, peak_bytes, scor
 from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
 from fve_pipeline.execution import Executor, Task
-from fve_pipeline.metrics import bootstrap_mean, mean_score
+from fve_pipeline.metrics import Interval, bootstrap_mean, mean_score
 from fve_pipeline.progress import Progress, Silent
 
-__all__ = ["METRICS", "SCHEMA", "Evaluation", "evaluate", "save"]
+__all__ = ["METRICS", "SCHEMA", "Evaluation", "evaluate", "group_mean", "save"]
 
 METRICS = ("dsc", "nsd", "hd95", "f1", "dsc_tp")
 
@@ -158,6 +158,13 @@ def _timed(row: Row) -> Row:
     return row | zero | ({"hd95": math.nan} if row["hd95"] is not None else {})
 
 
+def group_mean(
+    key: tuple[str, str, int | None], metric: str, values: Sequence[float], seed: int = 0
+) -> Interval:
+    """Mean and interval of a (level, name, class_id); the same wherever it is asked for."""
+    return bootstrap_mean(values, seed=seed, name=f"{key}{metric}")
+
+
 def _summary(rows: Sequence[Row], seed: int) -> Iterable[Row]:
     cases = [row for row in rows if row["class_id"] is None]
     groups: dict[tuple[str, str, int | None], list[Row]] = {("all", "", None): cases}
@@ -173,7 +180,7 @@ def _summary(rows: Sequence[Row], seed: int) -> Iterable[Row]:
         for metric in METRICS:
             values = [row[metric] for row in groups[key] if row[metric] is not None]
             if values:
-                interval = bootstrap_mean(values, seed=seed, name=f"{key}{metric}")
+                interval = group_mean(key, metric, values, seed)
                 undefined = len(values) - interval.n
                 yield dict(zip(("level", "name", "class_id"), key, strict=True)) | {
                     "metric": metric,

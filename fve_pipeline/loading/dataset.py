@@ -22,7 +22,7 @@ from fve_pipeline.loading.source import Source
 from fve_pipeline.loading.strategies import Once, Strategy
 from fve_pipeline.store.reader import Store, open_store
 
-__all__ = ["Location", "SliceDataset"]
+__all__ = ["Location", "SliceDataset", "require_alike"]
 
 Location = Store | str | Path
 
@@ -74,7 +74,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
         listed = [stores] if isinstance(stores, (Store, str, Path)) else list(stores)
         opened = [s if isinstance(s, Store) else open_store(s) for s in listed]
         self.sources = [Source(store, order, boundary) for store in opened]
-        _require_alike(self.sources)
+        require_alike(self.sources)
         if augment is not None and not augment.only_swap:
             _require_slices(self.sources)
         self.index = SampleIndex.of([store.index for store in opened])
@@ -127,7 +127,8 @@ class SliceDataset(Dataset[dict[str, Any]]):
         return self.assembler.read(places, tickets, allocate or self._memory)
 
 
-def _require_alike(sources: Sequence[Source]) -> None:
+def require_alike(sources: Sequence[Source]) -> None:
+    """Raises LoadingError when there are none, or images of one would not fit into a batch of another's."""
     if not sources:
         msg = "no stores given"
         raise LoadingError(msg)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.challenge_npz import write_segs
+from fve_pipeline.evaluation.runtimes import Runtime
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.sources import Picture, Source
 from fve_pipeline.prediction.volume import Segmentation
@@ -22,7 +23,6 @@ from fve_pipeline.volume import write_labels
 __all__ = [
     "findings",
     "finished",
-    "read_runtimes",
     "report_path",
     "write_report",
     "write_result",
@@ -101,23 +101,12 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     _write_text(path, json.dumps(report, indent=1) + "\n")
 
 
-def read_runtimes(out: Path) -> dict[str, tuple[float, int]]:
-    """Seconds and classes by case, from the ``runtimes.csv`` of earlier runs into ``out``; none if there is none."""
-    try:
-        with (out / "runtimes.csv").open(newline="", encoding="utf-8") as file:
-            return {row["case"]: (float(row["seconds"]), int(row["classes"])) for row in csv.DictReader(file)}
-    except FileNotFoundError:
-        return {}
-
-
-def write_runtimes(out: Path, runtimes: Mapping[str, tuple[float, int]]) -> None:
+def write_runtimes(out: Path, runtimes: Mapping[str, Runtime]) -> None:
     """Write ``runtimes.csv``, which ``fve evaluate --runtimes`` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "seconds", "classes"])
-    writer.writerows(
-        [case, f"{seconds:.3f}", classes] for case, (seconds, classes) in sorted(runtimes.items())
-    )
+    writer.writerows([case, f"{one.seconds:.3f}", one.classes] for case, one in sorted(runtimes.items()))
     _write_text(out / "runtimes.csv", text.getvalue())
 
 

@@ -14,12 +14,12 @@ from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.challenge_npz import read_text_prompts
 from fve_pipeline.errors import FveError, PredictionError
+from fve_pipeline.evaluation.runtimes import Runtime, read_runtimes
 from fve_pipeline.execution import is_environment_fault
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.outputs import (
     findings,
     finished,
-    read_runtimes,
     report_path,
     write_report,
     write_result,
@@ -37,7 +37,7 @@ from fve_pipeline.views import AXES, choose_views
 __all__ = ["PREDICT_VERSION", "Failed", "Predictor", "Request", "predict_all"]
 
 # Raised whenever the same input, weights and request would give another label map.
-PREDICT_VERSION = 1
+PREDICT_VERSION = 2
 
 # The challenge's limit.
 _SECONDS_A_CLASS = 60.0
@@ -177,7 +177,8 @@ def predict_all(
     out.mkdir(parents=True, exist_ok=True)
     reports: list[dict[str, Any]] = []
     failures: list[Failed] = []
-    runtimes = read_runtimes(out)  # of earlier calls for other volumes
+    earlier = out / "runtimes.csv"
+    runtimes = read_runtimes(earlier) if earlier.exists() else {}  # of calls for other volumes
     many = len(sources) > _BARS
     if many:
         progress.stage("predicting", len(sources), "volumes")
@@ -197,7 +198,7 @@ def predict_all(
         if before:
             progress.note(f"{source.name}: done before")
         reports.append(report)
-        runtimes[report["case"]] = (report["seconds"], len(report["classes"]))
+        runtimes[report["case"]] = Runtime(report["seconds"], len(report["classes"]))
         write_runtimes(out, runtimes)
     return reports, failures
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from fve_pipeline.errors import FveError
 from fve_pipeline.jobs import job_from_recipe
+from fve_pipeline.prepare import read_rendition
 from fve_pipeline.progress import Progress
 from fve_pipeline.report.slices import ShownRun
 from fve_pipeline.store.reader import Store
-from fve_pipeline.volume import read_image
 
 __all__ = ["RawHistogram", "raw_histograms"]
 
@@ -39,25 +39,15 @@ def raw_histograms(
     for (dataset, rendition), run in first.items():
         root = roots.get(dataset, roots.get("", Path()))
         job = job_from_recipe(recipes[run.case], root, Path())
-        case = job.case
-        shown = next(found for found in case.renditions if found.name == rendition)
-        path = root / (shown.image or case.image)
+        shown = next(found for found in job.case.renditions if found.name == rendition)
+        progress.advance()
         try:
-            volume = read_image(
-                path,
-                series=case.series,
-                channel=shown.channel,
-                modality=case.modality,
-                nonfinite=job.settings.nonfinite,
-                resample_tilt=job.settings.resample_tilt,
-            )
+            values = read_rendition(job, shown).array
         except FveError as error:
             progress.note(f"{run.case}: no histogram of its values: {error}")
             continue
-        values = volume.array
         sample = values.ravel()[:: max(1, values.size // 2_000_000)]
         low, high = (float(v) for v in np.percentile(sample, [0.05, 99.95]))
         counts, _ = np.histogram(sample, _BINS, (low, high if high > low else low + 1))
         out[dataset, rendition] = (counts, low, high)
-        progress.advance()
     return out

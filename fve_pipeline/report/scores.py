@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fve_pipeline.errors import EvaluationError
-from fve_pipeline.metrics import bootstrap_mean
+from fve_pipeline.evaluation.report import group_mean
 from fve_pipeline.report import html
 from fve_pipeline.report.charts import intervals, violin
 from fve_pipeline.report.panels import PanelFolders, panels
@@ -70,9 +70,8 @@ def _by_modality(rows: list[dict[str, Any]], metric: str, title: str) -> str:
     groups = dict(sorted(groups.items())) | {"all": [row[metric] for row in rows]}
     bars = []
     for name, values in groups.items():
-        # Named as `fve evaluate` names the group, so that both draw the same and give the same interval.
-        group = ("all", "", None) if name == "all" else ("modality", name, None)
-        found = bootstrap_mean(values, seed=0, name=f"{group}{metric}")
+        key = ("all", "", None) if name == "all" else ("modality", name, None)
+        found = group_mean(key, metric, values)
         bars.append((f"{name} ({len(values):,})", found.mean, found.low, found.high))
     chart = intervals(bars, 1.0, f"{title} by modality, means over cases with 95 % intervals")
     return f"<figure>{chart}<figcaption>Means over cases (their number) with 95 % bootstrap intervals.</figcaption></figure>"

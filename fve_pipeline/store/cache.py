@@ -85,8 +85,5 @@ class CachedShards(LocalFiles):
     def url(self) -> str:
         return self._remote.url
 
-    def local_path(self, key: str) -> Path:
-        return self._cache.fetch(self._remote, self._sums[key])
-
     def _text_path(self, key: str) -> str:
-        return str(self.local_path(key))
+        return str(self._cache.fetch(self._remote, self._sums[key]))

@@ -148,7 +148,7 @@ class LocalFiles:
         return LocalStore(self.root, read_only=True)
 
     def local_path(self, key: str) -> Path:
-        return self.root / key
+        return Path(self._text_path(key))
 
     def _text_path(self, key: str) -> str:
         """Of a file to be opened thousands of times a second, which making Paths would slow down."""

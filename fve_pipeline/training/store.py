@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fve_pipeline.errors import TrainError
 from fve_pipeline.loading import ClassBalanced, Once, Recipe, SliceDataset, Tempered, prefetch
 from fve_pipeline.loading.buffers import BufferPool
+from fve_pipeline.loading.dataset import require_alike
 from fve_pipeline.loading.prompts import ClassEntry, PromptTable, class_mask
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.source import Source
@@ -143,19 +143,12 @@ class StoreValidation:
 
     def __init__(self, stores: Sequence[Store], split: str = "val", order: int | None = None) -> None:
         self.found: list[StoreCase] = []
-        self.settings: Mapping[str, Any] = {}
-        for store in stores:
+        sources = [Source(store, order) for store in stores]
+        require_alike(sources)
+        self.settings: Mapping[str, Any] = _recorded(sources[0])
+        for store, source in zip(stores, sources, strict=True):
             index, table = SampleIndex.of([store.index]), PromptTable.of([store.classes])
             subjects = store.index.column("subject")
-            source = Source(store, order)
-            own = _recorded(source)
-            self.settings = self.settings or own
-            if differ := [f"{k} {own[k]}" for k in own if own[k] != self.settings[k]]:
-                msg = (
-                    f"{store.files.url}: made otherwise than the other stores to validate on ({', '.join(differ)}); "
-                    "give stores that were built with the same settings"
-                )
-                raise TrainError(msg)
             judged: dict[str, set[str]] = {}
             stops = np.append(index.starts[1:], len(index))
             for start, stop in zip(index.starts.tolist(), stops.tolist(), strict=True):

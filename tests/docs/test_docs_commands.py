@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,15 +62,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     from s3_server import S3Server
 
     with S3Server() as server:
-        urllib.request.urlopen(urllib.request.Request(f"{server.endpoint}/bucket", method="PUT"))
-        for name, value in {
-            "AWS_ENDPOINT_URL": server.endpoint,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-            "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        }.items():
+        for name, value in server.make_bucket("bucket").items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,7 @@ from fve_pipeline.store.verify import verify
 def test_build_append_and_verify_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 3)
     with S3Server() as server:
-        urllib.request.urlopen(urllib.request.Request(f"{server.endpoint}/bucket", method="PUT"))
-        for name, value in {
-            "AWS_ENDPOINT_URL": server.endpoint,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-        }.items():
+        for name, value in server.make_bucket("bucket").items():
             monkeypatch.setenv(name, value)
         url = "s3://bucket/slices.zarr"
         with cluster(workers=1, memory=1 << 30) as executor:

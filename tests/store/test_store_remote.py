@@ -6,7 +6,6 @@ import os
 import pickle
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,16 +37,13 @@ FAULTS = ("503", "dropped before", "dropped after", "cut short")
 @pytest.fixture(scope="module")
 def running() -> Iterator[S3Server]:
     with S3Server() as server:
-        urllib.request.urlopen(urllib.request.Request(f"{server.endpoint}/bucket", method="PUT"))
         yield server
 
 
 @pytest.fixture
 def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name, value in running.make_bucket("bucket").items():
+        monkeypatch.setenv(name, value)
     running.faults.clear()
     yield running
     running.fail = no_faults
