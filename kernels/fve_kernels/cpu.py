@@ -4,7 +4,7 @@ Every loop that touches voxels runs over flat arrays with unit stride, because t
 into vector instructions; pairs of bytes are read and written as one 16-bit word (all of numba's targets are
 little-endian). A slice is halved once, when the first focal slice asks for it, and kept; the two context
 images are built from their smallest level up in strips that stay in cache, and interleaved with the focal
-slice once. Nothing is shared between calls, so any number of threads may encode at once.
+slice once (``cpu_interleave``). Nothing is shared between calls, so any number of threads may encode at once.
 
 Halved slices are kept in a ring just long enough for the slices that one focal slice needs: neighbours in a
 volume find them there, and the ring stays in the L2 cache instead of streaming a third of the volume, freshly
@@ -22,6 +22,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from fve_kernels.compiling import compile_kernel, in_threads, read_only
+from fve_kernels.cpu_interleave import finish_stream, interleave3
 from fve_kernels.geometry import KernelInputError, plan
 
 __all__ = ["encode"]
@@ -32,13 +33,9 @@ Indices = NDArray[np.int64]
 
 STRIP_BYTES = 1 << 18  # of each context image, mixed before it is interleaved: both stay in the L2 cache
 
-
-@register_jitable
-def _interleave3(focal: Bytes, before: Bytes, after: Bytes, out: Bytes, n: int) -> None:
-    for i in range(n):
-        out[3 * i] = focal[i]
-        out[3 * i + 1] = before[i]
-        out[3 * i + 2] = after[i]
+# Results from this size on are written past the caches: they would leave them before they are read again.
+# Where both ways are equally fast, on the machine of docs/benchmarks.md, lies between 6 and 12 MB.
+STREAM_BYTES = 1 << 23
 
 
 @register_jitable
@@ -136,6 +133,7 @@ def _encode_rows(
     order: int,
     stride: bool,
     chw: bool,
+    stream: bool,
     focal: Indices,
     sources: Indices,
     out: Bytes,
@@ -150,7 +148,8 @@ def _encode_rows(
                 _copy(before, out[row, size : 2 * size])
                 _copy(after, out[row, 2 * size :])
             else:
-                _interleave3(image, before, after, out[row], size)
+                interleave3(image, before, after, out[row], stream)
+        finish_stream()
         return
 
     # halved[s] holds levels 1..order−1 of slice held[s], level j at offset[j]; ready[s] of them are computed.
@@ -196,7 +195,10 @@ def _encode_rows(
             if chw:
                 _copy(focus, out[row, 4 * a : 4 * b])
             else:
-                _interleave3(focus, strips[0], strips[1], out[row, 12 * a : 12 * b], 4 * (b - a))
+                pixels = 4 * (b - a)
+                target = out[row, 12 * a : 12 * b]
+                interleave3(focus, strips[0, :pixels], strips[1, :pixels], target, stream)
+    finish_stream()
 
 
 _kernel = compile_kernel(
@@ -206,6 +208,7 @@ _kernel = compile_kernel(
         numba.int64,
         numba.int64,
         numba.int64,
+        numba.boolean,
         numba.boolean,
         numba.boolean,
         numba.int64[::1],
@@ -246,6 +249,6 @@ def encode(
         focus, chains = focus - first, chains - first
     flat = image.reshape(len(image), -1)
     rows = encoded.reshape(len(encoded), -1)
-    shape = (job.height, job.width, job.order, job.stride, job.chw)
+    shape = (job.height, job.width, job.order, job.stride, job.chw, encoded.nbytes >= STREAM_BYTES)
     in_threads(threads, lambda f, c, r: _kernel(flat, *shape, f, c, r), focus, chains, rows)
     return encoded

@@ -103,8 +103,8 @@ def _histogram(array: Array, dtype: np.dtype[Any], threads: int) -> tuple[Array,
     else:
         counts += pairs
     values = np.arange(counts.size, dtype=unsigned).view(dtype)
-    order = np.argsort(values)
-    return values[order], counts[order]
+    below_zero = values.size // 2 if dtype.kind == "i" else 0  # their bits come last
+    return np.roll(values, below_zero), np.roll(counts, below_zero)
 
 
 def _tables(words: NDArray[np.uint64]) -> NDArray[np.int64]:

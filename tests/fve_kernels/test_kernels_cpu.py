@@ -51,6 +51,24 @@ def test_strided_output_is_refused() -> None:
         cpu.encode(volume, out=np.empty((2, 8, 16, 3), np.uint8)[:, :, ::2])
 
 
+@pytest.mark.parametrize("shape", [(9, 16, 48), (2, 32, 8), (3, 8, 8)])
+@pytest.mark.parametrize("order", [1, 3])
+def test_results_written_past_the_caches(
+    shape: tuple[int, int, int], order: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the output begins within a cache line, and nothing beside it is touched."""
+    monkeypatch.setattr(cpu, "STREAM_BYTES", 0)
+    volume = random_volume(*shape)
+    expected = reference.encode(volume, order)
+    for begin in range(65):
+        memory = np.full(begin + expected.size + 64, 7, np.uint8)
+        out = memory[begin : begin + expected.size].reshape(expected.shape)
+        cpu.encode(volume, order, out=out, threads=2)
+        np.testing.assert_array_equal(out, expected)
+        beside = np.concatenate([memory[:begin], memory[begin + expected.size :]])
+        np.testing.assert_array_equal(beside, 7)
+
+
 def test_eight_threads_at_once() -> None:
     volumes = [random_volume(12, 64, 96, seed) for seed in range(8)]
     expected = [reference.encode(volume, 3, "mirror") for volume in volumes]
