@@ -73,7 +73,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE / "loading.data")
     parser.add_argument("--samples", type=int, default=2016)
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="a way; enough for an epoch of the large store"
+    )
     given = parser.parse_args()
     stores = loading_data.make_stores(given.data, given.samples)
     print("| | samples | open, s | order an epoch, s | random/s | 2 threads/s |")

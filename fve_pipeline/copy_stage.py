@@ -169,8 +169,7 @@ def _chunk(
     """One row as it is stored, and decoded. Raises StoreFormatError when it is missing or damaged."""
     number, place = divmod(row, capacity)
     key = shard_key(member, number)
-    shard = shards.get(key)
-    chunk = None if shard is None else shard.chunk(place)
+    chunk = shards.chunk(key, place)
     if chunk is None:
         msg = f"{key} does not hold row {row}: the shard is missing or truncated; see fve verify"
         raise StoreFormatError(msg)

@@ -80,7 +80,10 @@ def encode(
         raise KernelInputError(msg)
     if device == "cuda":
         choose_device(device)
-    if device == "cuda" or hasattr(volume, "__cuda_array_interface__") or hasattr(volume, "__cuda_ndarray__"):
+    on_gpu = not isinstance(volume, np.ndarray) and (
+        hasattr(volume, "__cuda_array_interface__") or hasattr(volume, "__cuda_ndarray__")
+    )
+    if device == "cuda" or on_gpu:
         from fve_kernels import cuda
 
         return cuda.encode(

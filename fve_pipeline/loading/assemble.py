@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -23,6 +24,8 @@ from fve_pipeline.loading.source import Source
 
 __all__ = ["Assembler"]
 
+Row = tuple[int, int]  # a store, and a row of it
+
 
 @dataclass(frozen=True)
 class Assembler:
@@ -40,7 +43,7 @@ class Assembler:
         parts = (self.sources, self.index, self.classes, self.prompts, self.augment, self.seed)
         return Assembler, parts
 
-    @property
+    @cached_property
     def mask_type(self) -> torch.dtype:
         """Of the masks in a batch: torch can do little with uint16."""
         wide = any(source.store.settings.mask_dtype == "uint16" for source in self.sources)
@@ -56,9 +59,10 @@ class Assembler:
         images = allocate((len(places), size, size, 3), torch.uint8)
         per_sample = () if self.prompts is None else (self.prompts,)
         masks = allocate((len(places), *per_sample, size, size), self.mask_type)
-        self._read_images(places, changes, images.numpy())
-        for place, change, asked, target in zip(places, changes, questions, masks.numpy(), strict=True):
-            self._read_mask(place, change, asked, target)
+        rows = [self.locate(place) for place in places]
+        self._read_images(places, rows, changes, images.numpy())
+        for row, change, asked, target in zip(rows, changes, questions, masks.numpy(), strict=True):
+            self._read_mask(row, change, asked, target)
         numbers = [
             ticket.time * len(self.index) + place for ticket, place in zip(tickets, places, strict=True)
         ]
@@ -70,8 +74,10 @@ class Assembler:
         store, dataset, rendition = self._origin(place)
         return self.classes.feasible(store, dataset, rendition)
 
-    def locate(self, place: int) -> tuple[int, int]:
+    def locate(self, place: int) -> Row:
         """Which store a sample is in, and its row there."""
+        if len(self.sources) == 1:
+            return 0, place
         store = int(np.searchsorted(self.index.offsets, place, side="right")) - 1
         return store, int(place - self.index.offsets[store])
 
@@ -103,40 +109,40 @@ class Assembler:
         questions[i] = [question for question in other if question is not None]
         return change
 
-    def _read_images(self, places: Sequence[int], changes: Sequence[Change], out: NDArray[np.uint8]) -> None:
+    def _read_images(
+        self, places: Sequence[int], rows: Sequence[Row], changes: Sequence[Change], out: NDArray[np.uint8]
+    ) -> None:
         start = 0
-        for i, (place, change) in enumerate(zip(places, changes, strict=True)):
+        for i, change in enumerate(changes):
             if change.within_slices:
-                self._read_plain(places[start:i], out[start:i])
-                self._read_changed(place, change, out[i : i + 1])
+                self._read_plain(places[start:i], rows[start:i], out[start:i])
+                self._read_changed(places[i], rows[i], change, out[i : i + 1])
                 start = i + 1
-        self._read_plain(places[start:], out[start:])
+        self._read_plain(places[start:], rows[start:], out[start:])
         for change, image in zip(changes, out, strict=True):
             if change.swap:
                 cv2.mixChannels([image.copy()], [image], [0, 0, 1, 2, 2, 1])
 
-    def _read_plain(self, places: Sequence[int], out: NDArray[np.uint8]) -> None:
+    def _read_plain(self, places: Sequence[int], rows: Sequence[Row], out: NDArray[np.uint8]) -> None:
         """Samples as they are: each stretch of one store in one piece."""
-        found = [self.locate(place) for place in places]
         start = 0
         for i in range(1, len(places) + 1):
-            if i == len(places) or found[i][0] != found[start][0]:
-                source = self.sources[found[start][0]]
-                rows = [row for _, row in found[start:i]]
+            if i == len(places) or rows[i][0] != rows[start][0]:
+                source = self.sources[rows[start][0]]
                 runs = [self._run(place) for place in places[start:i]] if source.lazy else []
-                source.images(rows, runs, out[start:i])
+                source.images([row for _, row in rows[start:i]], runs, out[start:i])
                 start = i
 
-    def _read_changed(self, place: int, change: Change, out: NDArray[np.uint8]) -> None:
-        store, row = self.locate(place)
+    def _read_changed(self, place: int, found: Row, change: Change, out: NDArray[np.uint8]) -> None:
+        store, row = found
         source = self.sources[store]
         slab, focal = source.slab(row, self._run(place))
         source.encode(change_slices(slab, change), np.array([focal]), out)
 
     def _read_mask(
-        self, place: int, change: Change, questions: Sequence[Question], target: NDArray[Any]
+        self, found: Row, change: Change, questions: Sequence[Question], target: NDArray[Any]
     ) -> None:
-        store, row = self.locate(place)
+        store, row = found
         rows = self.sources[store].store.mask_rows
         if not questions and not change.within_slices and target.dtype == rows.dtype:
             rows.take([row], target[None])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ _ONCE = Once()
 _SAMPLE_BITS, _TIME_BITS = 36, 12
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """What a sampler hands to a dataset: which of the chosen samples, in which epoch, drawn for which time in it.
 
     ``number`` packs the three into one integer, so that it travels as any index does. A plain index is the

@@ -108,11 +108,11 @@ class ShardedArray:
     def _chunk(self, grid: tuple[int, ...]) -> Buffer | None:
         position = [g // n for g, n in zip(grid, self._per_shard, strict=True)]
         # zarr leaves out a shard that holds the fill value alone; then there is no file.
-        shard = self._shards.get("/".join([self._path, "c", *map(str, position)]))
+        key = "/".join([self._path, "c", *map(str, position)])
         within = 0
         for g, n in zip(grid, self._per_shard, strict=True):
             within = within * n + g % n
-        return None if shard is None else shard.chunk(within)
+        return self._shards.chunk(key, within)
 
     def _through_zarr(self, bounds: Bounds) -> Any:
         import zarr

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import google_crc32c
 import numpy as np
+import zstandard
 from numcodecs import blosc, zstd
 
 from fve_pipeline.errors import StoreFormatError
@@ -23,6 +25,8 @@ blosc.use_threads = False
 _LZ4_LEVEL = 5
 _ZSTD_LEVEL = 1
 _CRC_BYTES = 4
+
+_local = threading.local()
 
 
 def crc32c(data: Buffer | np.ndarray) -> int:
@@ -65,14 +69,14 @@ class ChunkCodec:
             payload = raw.tobytes()
         return bytes(payload) + crc32c(payload).to_bytes(_CRC_BYTES, "little")
 
-    def check_chunk(self, data: Buffer) -> np.ndarray:
+    def check_chunk(self, data: Buffer) -> memoryview:
         """The compressed payload without its checksum. Raises StoreFormatError when they disagree."""
-        raw = np.frombuffer(data, np.uint8)
-        if raw.size <= _CRC_BYTES:
-            msg = f"a chunk has {raw.size} bytes, too few to hold data and a checksum"
+        raw = memoryview(data)
+        if len(raw) <= _CRC_BYTES:
+            msg = f"a chunk has {len(raw)} bytes, too few to hold data and a checksum"
             raise StoreFormatError(msg)
         payload = raw[:-_CRC_BYTES]
-        stored = int.from_bytes(raw[-_CRC_BYTES:].tobytes(), "little")
+        stored = int.from_bytes(raw[-_CRC_BYTES:], "little")
         computed = crc32c(payload)
         if stored != computed:
             msg = (
@@ -95,23 +99,23 @@ class ChunkCodec:
         raw = out.reshape(-1).view(np.uint8)
         try:
             self._decompress(payload, raw)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, zstandard.ZstdError) as error:
             msg = f"a chunk with a right checksum is not {self.name} of {self.nbytes} bytes: {error}"
             raise StoreFormatError(msg) from error
         return out
 
-    def _decompress(self, payload: np.ndarray, raw: np.ndarray) -> None:
+    def _decompress(self, payload: memoryview, raw: np.ndarray) -> None:
         # The decompressors take a payload that fills only a part of what is asked for.
-        stored = _content_size(self.name, payload[:14].tobytes(), payload.size)
+        stored = _content_size(self.name, payload[:14], len(payload))
         if stored != raw.size:
             msg = f"it holds {stored} bytes"
             raise ValueError(msg)
         if self.name == "lz4":
             blosc.decompress(payload, raw)
         elif self.name == "zstd":
-            zstd.decompress(payload, raw)
+            _decompress_zstd(payload, raw)
         else:
-            raw[:] = payload
+            raw[:] = np.frombuffer(payload, np.uint8)
 
     def zarr_metadata(self) -> list[dict[str, Any]]:
         """The chain as zarr v3 metadata lists it."""
@@ -133,7 +137,17 @@ class ChunkCodec:
         return [*chain, {"name": "crc32c"}]
 
 
-def _content_size(name: CodecName, head: bytes, size: int) -> int:
+def _decompress_zstd(payload: memoryview, raw: np.ndarray) -> None:
+    """Straight into ``raw``, with a decompressor that the thread keeps: making one costs as much as a mask takes."""
+    if not hasattr(_local, "zstd"):
+        _local.zstd = zstandard.ZstdDecompressor()
+    found = _local.zstd.stream_reader(payload).readinto(raw)
+    if found != raw.size:
+        msg = f"it ends after {found} bytes"
+        raise ValueError(msg)
+
+
+def _content_size(name: CodecName, head: memoryview, size: int) -> int:
     """Decompressed length, as the first bytes of a payload of ``size`` bytes say."""
     if name == "none":
         return size

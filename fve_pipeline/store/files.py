@@ -59,7 +59,7 @@ class Files(Protocol):
         """Remove everything below the folder ``prefix``, and the folder."""
 
     def local_path(self, key: str) -> Path | None:
-        """A path that can be mapped into memory, or None when the file cannot be had as one."""
+        """A path on this machine, or None when the file cannot be had as one."""
 
     def zarr_store(self) -> ZarrStore:
         """The same root, read-only, for zarr-python."""

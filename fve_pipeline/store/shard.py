@@ -8,8 +8,7 @@ chunk is (2^64-1, 2^64-1).
 from __future__ import annotations
 
 import hashlib
-import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,14 @@ from pydantic import BaseModel, ConfigDict
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.store.codec import crc32c
 from fve_pipeline.store.files import Buffer, Files
+from fve_pipeline.store.kept import keep_open
 
-__all__ = ["FileSum", "ShardFile", "copy_chunks", "write_file", "write_shard"]
+__all__ = ["Allocate", "FileSum", "ShardFile", "copy_chunks", "write_file", "write_shard"]
 
 _MISSING = 2**64 - 1
+
+# Gives memory of so many bytes to read into.
+Allocate = Callable[[int], memoryview]
 
 
 class FileSum(BaseModel):
@@ -76,28 +79,19 @@ def _shard_pieces(chunks: Iterable[Buffer], capacity: int) -> Iterator[Buffer]:
 class ShardFile:
     """One shard open for reading. Safe to use from several threads; not to be pickled.
 
-    A local shard is mapped into memory if it is to be ``mapped``, so that reading a chunk copies nothing;
-    otherwise each chunk is one ranged read, and no handle is kept. The index is checked against its crc32c and
-    against the file's size when opened.
+    A local file stays open as long as the process can well afford it; otherwise each chunk is one ranged read
+    that opens it again. The index is checked against its crc32c and against the file's size when opened.
     """
 
-    def __init__(self, files: Files, key: str, capacity: int, mapped: bool = True) -> None:
+    def __init__(self, files: Files, key: str, capacity: int) -> None:
         self.name = f"{files.url}/{key}"
         self._files = files
         self._key = key
-        self._map: memoryview | None = None
-        path = files.local_path(key) if mapped else None
-        tail = 16 * capacity + 4
-        if path is None:
-            size = files.size(key)
-            index = files.read_range(key, max(0, size - tail), tail)
-        else:
-            with open(path, "rb") as file:
-                size = file.seek(0, 2)
-                if size:  # an empty file cannot be mapped
-                    self._map = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            index = bytes(self._map[-tail:]) if self._map is not None else b""
-        self._places = self._check(index, size, capacity)
+        path = files.local_path(key)
+        self._kept = None if path is None else keep_open(path)
+        size = files.size(key) if self._kept is None else self._kept.size
+        tail = min(size, 16 * capacity + 4)
+        self._places = self._check(bytes(self._read(size - tail, tail, _fresh)), size, capacity)
 
     def _check(self, index: bytes, size: int, capacity: int) -> NDArray[np.uint64]:
         """(offset, length) of each place."""
@@ -131,19 +125,45 @@ class ShardFile:
         offset, length = self._places[i].tolist()
         return None if offset == _MISSING else (offset, length)
 
-    def chunk(self, i: int) -> Buffer | None:
-        """Encoded bytes of chunk ``i``, or None when the place is empty."""
+    def chunk(self, i: int, allocate: Allocate | None = None) -> Buffer | None:
+        """Encoded bytes of chunk ``i``, maybe in memory that ``allocate`` gives; None when the place is empty.
+
+        Raises StoreFormatError when the file was cut short after it was opened.
+        """
         place = self.place(i)
-        if place is None:
-            return None
-        offset, length = place
-        if self._map is not None:
-            return self._map[offset : offset + length]
-        found = self._files.read_range(self._key, offset, length)
-        if len(found) != length:
-            msg = f"{self.name} was cut short: of {length} bytes at {offset} it holds {len(found)}"
+        return None if place is None else self._read(*place, allocate or _fresh)
+
+    def chunks(self, i: int, n: int, allocate: Allocate) -> list[Buffer | None]:
+        """Encoded bytes of ``n`` chunks from ``i`` on, by one read where they lie side by side, as we write them.
+
+        They may lie in memory that ``allocate`` gives, which is called once at most.
+        """
+        if n == 1:
+            return [self.chunk(i, allocate)]
+        places = self._places[i : i + n].tolist()
+        start = end = places[0][0]
+        for offset, length in places:
+            if offset != end or offset == _MISSING:
+                return [self.chunk(place) for place in range(i, i + n)]
+            end += length
+        data = memoryview(self._read(start, end - start, allocate))
+        return [data[offset - start : offset - start + length] for offset, length in places]
+
+    def _read(self, start: int, length: int, allocate: Allocate) -> Buffer:
+        if self._kept is None:
+            data: Buffer = self._files.read_range(self._key, start, length)
+            found = len(data)
+        else:
+            data = allocate(length)
+            found = self._kept.read(start, data)
+        if found != length:
+            msg = f"{self.name} was cut short: of {length} bytes at {start} it holds {found}"
             raise StoreFormatError(msg)
-        return found
+        return data
+
+
+def _fresh(size: int) -> memoryview:
+    return memoryview(bytearray(size))
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ __all__ = [
 BOUNDARIES = ("repeat", "mirror")
 DOWNSAMPLINGS = ("mean", "stride")
 LAYOUTS = ("hwc", "chw")
+
+_FEW = 8  # focal slices whose sources are worth remembering
 
 
 class KernelInputError(ValueError):
@@ -106,7 +109,7 @@ def plan(
         if value not in known:
             msg = f"{name} is {value!r}; expected one of {', '.join(known)}"
             raise KernelInputError(msg)
-    if str(volume.dtype).removeprefix("torch.") != "uint8":
+    if not _is_uint8(volume.dtype):
         msg = f"the volume is {volume.dtype}; only uint8 is encoded (fve_pipeline.intensity makes it)"
         raise KernelInputError(msg)
     shape = tuple(int(n) for n in volume.shape)
@@ -119,6 +122,10 @@ def plan(
         msg = f"slices of {height}×{width} cannot be encoded at order {order}: not divisible by {block}"
         raise KernelInputError(msg)
     rows = np.arange(depth, dtype=np.int64) if focal is None else _focal(focal, depth)
+    if rows.size <= _FEW:
+        chains = _few_sources(depth, int(order), boundary, tuple(rows.tolist()))
+    else:
+        chains = sources(depth, int(order), boundary, rows)
     job = Job(
         order=int(order),
         stride=downsample == "stride",
@@ -127,14 +134,23 @@ def plan(
         height=height,
         width=width,
         focal=rows,
-        sources=sources(depth, int(order), boundary, rows),
+        sources=chains,
     )
-    if out is not None and (
-        tuple(out.shape) != job.out_shape or str(out.dtype).removeprefix("torch.") != "uint8"
-    ):
+    if out is not None and (tuple(out.shape) != job.out_shape or not _is_uint8(out.dtype)):
         msg = f"out is {out.dtype} {tuple(out.shape)}; expected uint8 {job.out_shape} for layout {layout!r}"
         raise KernelInputError(msg)
     return job
+
+
+@lru_cache(maxsize=1 << 12)
+def _few_sources(depth: int, order: int, boundary: str, focal: tuple[int, ...]) -> NDArray[np.int64]:
+    """As ``sources``. Loaders ask for the same few of small slabs again and again."""
+    return sources(depth, order, boundary, np.array(focal, np.int64))
+
+
+def _is_uint8(dtype: Any) -> bool:
+    """Of numpy, or of torch, which is not imported for it. (Naming a numpy dtype takes microseconds.)"""
+    return bool(dtype == np.uint8) or str(dtype) == "torch.uint8"
 
 
 def _focal(focal: Sequence[int] | NDArray[Any], depth: int) -> NDArray[np.int64]:
@@ -144,7 +160,9 @@ def _focal(focal: Sequence[int] | NDArray[Any], depth: int) -> NDArray[np.int64]
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
         msg = f"focal is {rows.dtype} of shape {rows.shape}; expected a list of slice numbers"
         raise KernelInputError(msg)
-    if rows.size and (rows.min() < 0 or rows.max() >= depth):
-        msg = f"focal slices run from {rows.min()} to {rows.max()}; the volume has slices 0 to {depth - 1}"
-        raise KernelInputError(msg)
+    if rows.size:
+        first, last = int(rows.min()), int(rows.max())
+        if first < 0 or last >= depth:
+            msg = f"focal slices run from {first} to {last}; the volume has slices 0 to {depth - 1}"
+            raise KernelInputError(msg)
     return np.ascontiguousarray(rows, dtype=np.int64)

@@ -1,10 +1,12 @@
-"""Open shards: a limited number mapped, the others read in pieces, all alike."""
+"""Chunks of open shards: some files kept open, the others opened for each chunk, all alike."""
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+import resource
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from fve_pipeline.store.opened import OpenShards
 from fve_pipeline.store.shard import write_shard
 
 CHUNKS = [b"ab", b"", b"cde"]
+EXPECTED = [[b"%d" % number, *CHUNKS, None] for number in range(4)]
 
 
 @pytest.fixture
@@ -25,23 +28,30 @@ def files(tmp_path: Path) -> LocalFiles:
     return files
 
 
-def read(shards: OpenShards, numbers: Iterator[int] | range = range(4)) -> list[list[bytes | None]]:
-    found = []
-    for number in numbers:
-        shard = shards.get(f"s/{number}")
-        assert shard is not None
-        chunks = [shard.chunk(i) for i in range(5)]
-        found.append([None if chunk is None else bytes(chunk) for chunk in chunks])
-    return found
+@pytest.fixture(params=[4, 1, 0])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many files the process may keep open: a quarter of its limit."""
+    number: int = request.param
+    monkeypatch.setattr("fve_pipeline.store.kept._kept", set())
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * number, 4 * number))
+    return number
 
 
-@pytest.mark.parametrize(("maps", "limit"), [(4, 4), (1, 4), (0, 4), (2, 1)])
-def test_mapped_or_not_the_chunks_are_the_same(files: LocalFiles, maps: int, limit: int) -> None:
-    shards = OpenShards(files, 5, maps, limit)
-    expected = [[b"%d" % number, *CHUNKS, None] for number in range(4)]
-    for _ in range(2):
-        assert read(shards) == expected
-    assert read(pickle.loads(pickle.dumps(shards))) == expected
+def read(shards: OpenShards) -> list[list[bytes | None]]:
+    def one(number: int, place: int) -> bytes | None:
+        chunk = shards.chunk(f"s/{number}", place)
+        return None if chunk is None else bytes(chunk)
+
+    return [[one(number, place) for place in range(5)] for number in range(4)]
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("limit", [4, 1])
+def test_kept_open_or_not_the_chunks_are_the_same(files: LocalFiles, limit: int) -> None:
+    shards = OpenShards(files, 5, limit)
+    assert read(shards) == EXPECTED
+    assert read(shards) == EXPECTED
+    assert read(pickle.loads(pickle.dumps(shards))) == EXPECTED
 
 
 def handles() -> int:
@@ -49,28 +59,45 @@ def handles() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
-def test_only_mapped_shards_hold_a_handle(files: LocalFiles) -> None:
+def test_files_are_kept_open_within_the_limit_and_closed(files: LocalFiles, kept: int) -> None:
     before = handles()
-    shards = OpenShards(files, 5, maps=1)
+    shards = OpenShards(files, 5)
     read(shards)
-    assert handles() - before == 1
+    assert handles() - before == kept
+    del shards
+    assert handles() == before
 
 
 def test_indexes_are_kept_and_read_once(files: LocalFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    shards = OpenShards(files, 5, maps=0)
+    shards = OpenShards(files, 5)
     read(shards)
     monkeypatch.setattr("fve_pipeline.store.opened.ShardFile", None)
-    assert read(shards)[3] == [b"3", *CHUNKS, None]
+    assert read(shards) == EXPECTED
 
 
+def test_threads_read_into_memory_of_their_own(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+    write_shard(files, "s", [bytes([i]) * 100_000 for i in range(8)], 8)
+    shards = OpenShards(files, 8)
+    together = threading.Barrier(8)
+
+    def work(place: int) -> bool:
+        chunk = shards.chunk("s", place)
+        together.wait(60)  # all have read before any looks
+        return bytes(chunk or b"") == bytes([place]) * 100_000
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+@pytest.mark.usefixtures("kept")
 def test_a_shard_cut_short_after_it_was_opened_is_an_error(files: LocalFiles, tmp_path: Path) -> None:
-    shards = OpenShards(files, 5, maps=0)
-    shard = shards.get("s/0")
-    assert shard is not None
+    shards = OpenShards(files, 5)
+    shards.chunk("s/0", 0)
     os.truncate(tmp_path / "s" / "0", 2)
     with pytest.raises(StoreFormatError, match=r"s/0 was cut short: of 3 bytes at 3 it holds 0"):
-        shard.chunk(3)
+        shards.chunk("s/0", 3)
 
 
 def test_there_is_no_shard(files: LocalFiles) -> None:
-    assert OpenShards(files, 5).get("s/9") is None
+    assert OpenShards(files, 5).chunk("s/9", 0) is None

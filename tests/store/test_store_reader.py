@@ -148,6 +148,23 @@ def test_out_is_filled(made: Any) -> None:
     assert np.array_equal(out, store.read_slices(2, 6))
 
 
+def test_a_run_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
+    rows = maker.plan({"a": 40})
+    maker.build(LocalFiles(tmp_path), rows, maker.settings(shard_samples=36))
+    store = open_store(tmp_path)
+    expected = np.array([maker.pixels(row, 16) for row in rows])
+    assert np.array_equal(store.read_images(0, 40), expected)
+    picked = [39, 3, 4, 5, 35, 36, 37, 0, 0, 1]
+    assert np.array_equal(store.pixel_rows.take(picked), expected[picked])
+    data = bytearray((tmp_path / "masks/c/0/0/0").read_bytes())
+    index = np.frombuffer(data[-16 * 36 - 4 : -4], "<u8").reshape(36, 2)
+    data[int(index[25, 0])] ^= 1
+    (tmp_path / "masks/c/0/0/0").write_bytes(data)
+    with pytest.raises(StoreFormatError) as raised:
+        store.read_masks(0, 36)
+    assert "in row 25," in raised.value.__notes__[0]
+
+
 def test_no_store_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="fve build makes one"):
         open_store(tmp_path / "nowhere.zarr")
