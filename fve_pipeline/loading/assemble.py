@@ -69,6 +69,22 @@ class Assembler:
         prompts, classes = self._words(places, questions)
         return LoadedBatch(images.permute(0, 3, 1, 2), masks, prompts, numbers, classes)
 
+    @cached_property
+    def plain(self) -> bool:
+        """Whether samples are given as they are stored, so that one of them needs no batch around it."""
+        return self.prompts is None and self.augment is None and self.mask_type == torch.uint8
+
+    def read_plain(self, place: int, allocate: Allocate) -> tuple[torch.Tensor, torch.Tensor]:
+        """One plain sample: image (3, S, S) and mask (S, S), as a batch holds them."""
+        store, row = self.locate(place)
+        source = self.sources[store]
+        size = source.size
+        image = allocate((1, size, size, 3), torch.uint8)
+        mask = allocate((1, size, size), torch.uint8)
+        source.images((row,), (self._run(place),) if source.lazy else (), image.numpy())
+        source.store.mask_rows.take((row,), mask.numpy())
+        return image[0].permute(2, 0, 1), mask[0]
+
     def feasible(self, place: int) -> tuple[ClassEntry, ...]:
         """Classes that the sample may be asked for."""
         store, dataset, rendition = self._origin(place)

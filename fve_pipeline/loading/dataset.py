@@ -112,7 +112,12 @@ class SliceDataset(Dataset[dict[str, Any]]):
         if number < 0:
             msg = f"sample {number}: samples are counted from 0"
             raise IndexError(msg)
-        return self.__getitems__([number])[0]
+        if not self.assembler.plain or get_worker_info() is not None:
+            return self.__getitems__([number])[0]
+        ticket = Ticket.of(int(number))
+        place = int(self.chosen[ticket.sample])
+        image, mask = self.assembler.read_plain(place, self._memory)
+        return {"image": image, "sample": ticket.time * len(self.index) + place, "mask": mask}
 
     def __getitems__(self, numbers: Sequence[int]) -> Samples:
         return Samples(self.read(numbers, None if get_worker_info() is None else in_shared_memory))

@@ -78,6 +78,21 @@ def test_samples_are_chosen_by_the_index(stores: Stores) -> None:
         SliceDataset(store, split=(), cases=("demo_npz/npz_02",), datasets=("demo_ct",))
 
 
+@pytest.mark.parametrize("storage", ["encoded", "slices"])
+def test_one_sample_is_what_a_batch_holds(stores: Stores, storage: str) -> None:
+    dataset = SliceDataset([stores[storage], stores[storage]])
+    numbers = [0, len(dataset) - 1, Ticket(3, epoch=1, time=2).number]
+    for number in numbers:
+        one, (other,) = dataset[number], dataset.__getitems__([number])
+        assert set(one) == set(other)
+        assert one["sample"] == other["sample"]
+        for name in ("image", "mask"):
+            assert torch.equal(one[name], other[name])
+            assert one[name].stride() == other[name].stride()
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
 def test_without_prompts_the_mask_is_the_stores(stores: Stores) -> None:
     dataset = everything(stores["encoded"])
     batch = dataset.read(range(len(dataset)))
