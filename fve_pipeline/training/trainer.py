@@ -33,10 +33,11 @@ from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import Batch, Share, TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
 from fve_pipeline.training.ranks import Ranks, join_ranks
+from fve_pipeline.training.schedule import learning_rate
 from fve_pipeline.training.setup import build_model, check_batch, check_data, require_same, trainable
 from fve_pipeline.training.validation import mean_dice, validate
 
-__all__ = ["TrainResult", "learning_rate", "train"]
+__all__ = ["TrainResult", "train"]
 
 _LOSSES = ("total", "dice", "bce", "edge", "classification")
 _MASKED = ("dice", "bce", "edge")  # counted where the object is
@@ -50,17 +51,6 @@ class TrainResult:
     loss: float
     scores: dict[str, dict[str, float | int | None]]
     checkpoint: Path | None
-
-
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Of 0-based ``step``: linear warm-up, then half a cosine to zero, or constant."""
-    settings = config.optimisation
-    if step < settings.warmup_steps:
-        return settings.lr * (step + 1) / settings.warmup_steps
-    if settings.schedule == "constant":
-        return settings.lr
-    done = (step - settings.warmup_steps) / max(1, steps - settings.warmup_steps)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def train(

@@ -21,7 +21,8 @@ from training_cases import MadeData, MadeValidation, config
 from fve_pipeline.errors import CheckpointError, TrainError
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.training.data import Batch, Share
-from fve_pipeline.training.trainer import TrainResult, learning_rate, train
+from fve_pipeline.training.schedule import learning_rate
+from fve_pipeline.training.trainer import TrainResult, train
 
 SCRIPT = Path(__file__).with_name("training_cases.py")
 
