@@ -63,9 +63,7 @@ class Assembler:
         self._read_images(places, rows, changes, images.numpy())
         for row, change, asked, target in zip(rows, changes, questions, masks.numpy(), strict=True):
             self._read_mask(row, change, asked, target)
-        numbers = [
-            ticket.time * len(self.index) + place for ticket, place in zip(tickets, places, strict=True)
-        ]
+        numbers = [self.number(*drawn) for drawn in zip(places, tickets, strict=True)]
         prompts, classes = self._words(places, questions)
         return LoadedBatch(images.permute(0, 3, 1, 2), masks, prompts, numbers, classes)
 
@@ -74,8 +72,8 @@ class Assembler:
         """Whether samples are given as they are stored, so that one of them needs no batch around it."""
         return self.prompts is None and self.augment is None and self.mask_type == torch.uint8
 
-    def read_plain(self, place: int, allocate: Allocate) -> tuple[torch.Tensor, torch.Tensor]:
-        """One plain sample: image (3, S, S) and mask (S, S), as a batch holds them."""
+    def read_one(self, place: int, allocate: Allocate) -> tuple[torch.Tensor, torch.Tensor]:
+        """One sample where they are ``plain``: image (3, S, S) and mask (S, S), as a batch holds them."""
         store, row = self.locate(place)
         source = self.sources[store]
         size = source.size
@@ -84,6 +82,10 @@ class Assembler:
         source.images((row,), (self._run(place),) if source.lazy else (), image.numpy())
         source.store.mask_rows.take((row,), mask.numpy())
         return image[0].permute(2, 0, 1), mask[0]
+
+    def number(self, place: int, ticket: Ticket) -> int:
+        """Of a draw: the same in every epoch and every run."""
+        return ticket.time * len(self.index) + place
 
     def feasible(self, place: int) -> tuple[ClassEntry, ...]:
         """Classes that the sample may be asked for."""

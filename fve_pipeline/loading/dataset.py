@@ -116,8 +116,8 @@ class SliceDataset(Dataset[dict[str, Any]]):
             return self.__getitems__([number])[0]
         ticket = Ticket.of(int(number))
         place = int(self.chosen[ticket.sample])
-        image, mask = self.assembler.read_plain(place, self._memory)
-        return {"image": image, "sample": ticket.time * len(self.index) + place, "mask": mask}
+        image, mask = self.assembler.read_one(place, self._memory)
+        return {"image": image, "sample": self.assembler.number(place, ticket), "mask": mask}
 
     def __getitems__(self, numbers: Sequence[int]) -> Samples:
         return Samples(self.read(numbers, None if get_worker_info() is None else in_shared_memory))

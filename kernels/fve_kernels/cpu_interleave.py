@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "finish_stream", "interleave3"]
+__all__ = ["finish_stream", "interleave3"]
 
 Bytes = NDArray[np.uint8]
 
