@@ -191,6 +191,7 @@ def cluster(
             return
         count = workers or gpus or os.cpu_count() or 1
         with (
+            _environment_restored(),
             LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -204,6 +205,19 @@ def cluster(
             if gpus:
                 client.run(_take_gpu, gpus)
             yield Executor(client, budget)
+
+
+@contextlib.contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Undo what Dask leaves behind: it sets its workers' variables here, for them to inherit, and what this process
+    starts later, a trainer or a loader's workers, would inherit them too: one thread, and freed memory given back."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _take_gpu(gpus: int, dask_worker: Any) -> None:

@@ -34,6 +34,10 @@ def span(seconds: float) -> tuple[float, float]:
     return started, time.monotonic()
 
 
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 def no_space() -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -100,6 +104,16 @@ def test_workers_that_die_name_the_task() -> None:
         pytest.raises(BuildError, match=r"case 3: .*fewer --workers"),
     ):
         list(alone.run(die, [Task("case 3", (), 1 << 20)]))
+
+
+def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program starts after a build has its own number of threads again."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "12345")
+    before = dict(os.environ)
+    with cluster(workers=1, memory=1 << 30) as alone:
+        assert [found for _, found in alone.run(variable, [Task("look", ("OMP_NUM_THREADS",), 1)])] == ["1"]
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(
