@@ -172,7 +172,7 @@ def stages(folder: Path, scratch: Path) -> dict[str, float]:
     masks = step("resize", lambda: fit.masks(slab_labels))
     encoded = step("encode", lambda: encode(slices, 1))
     codec = ChunkCodec("lz4", (1, SIZE, SIZE, 3), np.dtype("u1"))
-    mask_codec = ChunkCodec("zstd", (1, SIZE, SIZE), np.dtype("u1"))
+    mask_codec = ChunkCodec("zstd", (1, SIZE, SIZE), np.dtype("u1"), level=10)
     chunks = step("compress images", lambda: [codec.encode_chunk(row[None]) for row in encoded])
     step("compress masks", lambda: [mask_codec.encode_chunk(row[None]) for row in masks])
     step("write shard", lambda: write_shard(files, "shard", chunks, len(chunks)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from fve_pipeline.encode_store import ENCODE_VERSION
 from fve_pipeline.encoding import context_depth, encode
 from fve_pipeline.errors import BuildError
 from fve_pipeline.execution import Executor, Task
@@ -23,7 +24,7 @@ from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.lock import BuildLock
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import read_receipts
-from fve_pipeline.store.schema import Manifest, StoreSettings
+from fve_pipeline.store.schema import Manifest, StoreSettings, Versions
 from fve_pipeline.store.stage import ShardStage
 
 __all__ = ["ConvertJob", "convert_shard", "convert_store"]
@@ -92,7 +93,7 @@ def convert_store(
             files,
             generation,
             settings=settings,
-            versions=manifest.versions,
+            versions=Versions(prepare=manifest.versions.prepare, encode=ENCODE_VERSION),
             sources=manifest.sources,
             failures=manifest.failures,
             receipts=read_receipts(files, generation, hashes),
@@ -128,7 +129,7 @@ def _jobs(files: Files, source: Store, settings: StoreSettings, generation: str)
             RunPart(int(low), int(high), max(start, int(low)), min(stop, int(high)))
             for low, high in zip(bounds[first - 1 : last], bounds[first : last + 1], strict=True)
         )
-        described = [settings.model_dump(), source.manifest.content_id, start, stop]
+        described = [ENCODE_VERSION, settings.model_dump(), source.manifest.content_id, start, stop]
         plan_hash = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         yield ConvertJob(files, source, settings, generation, shard, plan_hash, parts)
 

@@ -15,8 +15,8 @@ from fve_pipeline.encoding import context_depth, encode
 from fve_pipeline.plan import Segment, ShardPlan
 from fve_pipeline.resample import Fit
 from fve_pipeline.store.array import ShardedArray
-from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.content import row_digest
+from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.files import Files
 from fve_pipeline.store.layout import MASKS, Member, shard_key
 from fve_pipeline.store.receipt import Receipt
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 # Raised whenever the same prepared data and settings would give other stored bytes.
-ENCODE_VERSION = 1
+ENCODE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,7 @@ def encode_shard(job: EncodeJob) -> Receipt:
     """Read the slabs that the shard's rows need, resize, encode, write both shards, leave the receipt."""
     cv2.setNumThreads(1)
     settings = job.settings
-    chunk = (1, settings.size, settings.size)
-    image_codec = ChunkCodec(
-        settings.codec, (*chunk, 3) if settings.storage == "encoded" else chunk, np.dtype("u1")
-    )
-    mask_codec = ChunkCodec(settings.mask_codec, chunk, np.dtype(settings.mask_dtype))
-
+    image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
     stage = ShardStage(job.store, job.generation, job.shard.shard, job.plan_hash, settings)
     stage.keep(list(_committed(job, settings.member)), list(_committed(job, MASKS)))
     for segment in job.shard.segments:
@@ -119,7 +114,7 @@ def encode_shard(job: EncodeJob) -> Receipt:
             identity = (segment.case, segment.rendition, segment.view, segment.start + row)
             stage.add(
                 image_codec.encode_chunk(image[None]),
-                mask_codec.encode_chunk(mask[None]),
+                masks_codec.encode_chunk(mask[None]),
                 row_digest(identity, focal_slice, mask),
                 *count_classes(mask, case.renditions[segment.rendition].classes),
             )

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import google_crc32c
 import numpy as np
 import zstandard
-from numcodecs import blosc, zstd
+from numcodecs import blosc
+from numpy.typing import NDArray
 
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.store.files import Buffer
@@ -23,7 +24,6 @@ CodecName = Literal["lz4", "zstd", "none"]
 blosc.use_threads = False
 
 _LZ4_LEVEL = 5
-_ZSTD_LEVEL = 1
 _CRC_BYTES = 4
 
 _local = threading.local()
@@ -39,7 +39,7 @@ def crc32c(data: Buffer | np.ndarray) -> int:
 class ChunkCodec:
     """Codec chain of the chunks of one array: little-endian bytes, compression by name, crc32c.
 
-    ``lz4`` is blosc-lz4 without shuffle and typesize 1, ``zstd`` is zstd at level 1, ``none`` stores the
+    ``lz4`` is blosc-lz4 without shuffle and typesize 1, ``zstd`` is zstd at ``level``, ``none`` stores the
     bytes as they are (a reader then needs no decompressor). ``shape`` and ``dtype`` are every chunk's.
     Encoding and decoding release the interpreter lock while they compress.
     """
@@ -47,6 +47,7 @@ class ChunkCodec:
     name: CodecName
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    level: int = 1
     nbytes: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -64,58 +65,67 @@ class ChunkCodec:
         if self.name == "lz4":
             payload = blosc.compress(raw, b"lz4", _LZ4_LEVEL, blosc.NOSHUFFLE, 0, 1)
         elif self.name == "zstd":
-            payload = zstd.compress(raw, _ZSTD_LEVEL)
+            payload = _compressor(self.level).compress(raw.data)
         else:
             payload = raw.tobytes()
         return bytes(payload) + crc32c(payload).to_bytes(_CRC_BYTES, "little")
-
-    def check_chunk(self, data: Buffer) -> memoryview:
-        """The compressed payload without its checksum. Raises StoreFormatError when they disagree."""
-        raw = memoryview(data)
-        if len(raw) <= _CRC_BYTES:
-            msg = f"a chunk has {len(raw)} bytes, too few to hold data and a checksum"
-            raise StoreFormatError(msg)
-        payload = raw[:-_CRC_BYTES]
-        stored = int.from_bytes(raw[-_CRC_BYTES:], "little")
-        computed = crc32c(payload)
-        if stored != computed:
-            msg = (
-                f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"
-            )
-            raise StoreFormatError(msg)
-        return payload
 
     def decode_chunk(self, data: Buffer, out: np.ndarray | None = None) -> np.ndarray:
         """Array of one chunk, into ``out`` (C-contiguous, of the chunk's size and dtype) when it is given.
 
         Raises StoreFormatError when the checksum disagrees or the payload is not what the codec writes.
         """
-        payload = self.check_chunk(data)
         if out is None:
             out = np.empty(self.shape, self.dtype)
         if out.nbytes != self.nbytes or not out.flags.c_contiguous:
             msg = f"out must be C-contiguous with {self.nbytes} bytes; it has shape {out.shape}, {out.dtype}"
             raise ValueError(msg)
-        raw = out.reshape(-1).view(np.uint8)
+        self.decode_bytes(data, out.reshape(-1).view(np.uint8))
+        return out
+
+    def decode_bytes(self, data: Buffer, out: NDArray[np.uint8]) -> None:
+        """As ``decode_chunk`` does, into ``out`` (nbytes,), which is not checked."""
+        size = len(data) - _CRC_BYTES
+        if size <= 0:
+            msg = f"a chunk has {len(data)} bytes, too few to hold data and a checksum"
+            raise StoreFormatError(msg)
+        payload = np.frombuffer(data, np.uint8, size)
+        stored, computed = int.from_bytes(data[size:], "little"), google_crc32c.value(payload)
+        if stored != computed:
+            msg = (
+                f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"
+            )
+            raise StoreFormatError(msg)
         try:
-            self._decompress(payload, raw)
+            self._decompress(payload, data, out)
         except (RuntimeError, ValueError, zstandard.ZstdError) as error:
             msg = f"a chunk with a right checksum is not {self.name} of {self.nbytes} bytes: {error}"
             raise StoreFormatError(msg) from error
-        return out
 
-    def _decompress(self, payload: memoryview, raw: np.ndarray) -> None:
+    def _decompress(self, payload: NDArray[np.uint8], data: Buffer, out: NDArray[np.uint8]) -> None:
         # The decompressors take a payload that fills only a part of what is asked for.
-        stored = _content_size(self.name, payload[:14], len(payload))
-        if stored != raw.size:
+        stored = self._content_size(data)
+        if stored != len(out):
             msg = f"it holds {stored} bytes"
             raise ValueError(msg)
         if self.name == "lz4":
-            blosc.decompress(payload, raw)
+            blosc.decompress(payload, out)
         elif self.name == "zstd":
-            _decompress_zstd(payload, raw)
+            _decompress_zstd(payload, out)
         else:
-            raw[:] = np.frombuffer(payload, np.uint8)
+            out[:] = payload
+
+    def _content_size(self, chunk: Buffer) -> int:
+        """Decompressed length, as the first bytes of a chunk say."""
+        if self.name == "none":
+            return len(chunk) - _CRC_BYTES
+        if self.name == "lz4":
+            return int.from_bytes(chunk[4:8], "little")
+        # zstd's frame header: magic (4), descriptor (1), window unless in a single segment (1), content size.
+        head = chunk[4]
+        width = (1, 2, 4, 8)[head >> 6]
+        start = 5 if head & 0x20 else 6
+        return int.from_bytes(chunk[start : start + width], "little") + (256 if width == 2 else 0)
 
     def zarr_metadata(self) -> list[dict[str, Any]]:
         """The chain as zarr v3 metadata lists it."""
@@ -133,27 +143,28 @@ class ChunkCodec:
             }
             chain.append({"name": "blosc", "configuration": configuration})
         elif self.name == "zstd":
-            chain.append({"name": "zstd", "configuration": {"level": _ZSTD_LEVEL, "checksum": False}})
+            chain.append({"name": "zstd", "configuration": {"level": self.level, "checksum": False}})
         return [*chain, {"name": "crc32c"}]
 
 
-def _decompress_zstd(payload: memoryview, raw: np.ndarray) -> None:
-    """Straight into ``raw``, with a decompressor that the thread keeps: making one costs as much as a mask takes."""
-    if not hasattr(_local, "zstd"):
-        _local.zstd = zstandard.ZstdDecompressor()
-    found = _local.zstd.stream_reader(payload).readinto(raw)
-    if found != raw.size:
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """One that the thread keeps: the tables of a new one are fresh memory, which costs more than they save."""
+    try:
+        kept: dict[int, zstandard.ZstdCompressor] = _local.compressors
+    except AttributeError:
+        kept = _local.compressors = {}
+    if level not in kept:
+        kept[level] = zstandard.ZstdCompressor(level)
+    return kept[level]
+
+
+def _decompress_zstd(payload: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """With a decompressor that the thread keeps: making one costs as much as a mask takes."""
+    try:
+        decompressor = _local.zstd
+    except AttributeError:
+        decompressor = _local.zstd = zstandard.ZstdDecompressor()
+    found = decompressor.stream_reader(payload).readinto(out)
+    if found != len(out):
         msg = f"it ends after {found} bytes"
         raise ValueError(msg)
-
-
-def _content_size(name: CodecName, head: memoryview, size: int) -> int:
-    """Decompressed length, as the first bytes of a payload of ``size`` bytes say."""
-    if name == "none":
-        return size
-    if name == "lz4":
-        return int.from_bytes(head[4:8], "little")
-    # zstd's frame header: magic (4), descriptor (1), window unless in a single segment (1), content size.
-    width = (1, 2, 4, 8)[head[4] >> 6]
-    start = 5 if head[4] & 0x20 else 6
-    return int.from_bytes(head[start : start + width], "little") + (256 if width == 2 else 0)

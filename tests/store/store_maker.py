@@ -168,7 +168,7 @@ def publish(
         files,
         str(next_generation(files)),
         settings=s,
-        versions=Versions(prepare=1, encode=1),
+        versions=Versions(prepare=1, encode=2),
         sources=[
             SourceEntry(dataset="made", licence="CC0-1.0", citation="", url="", catalog_sha256="0" * 64)
         ],
