@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.loading.augment import Change, Recipe, draw_change
 from fve_pipeline.loading.batch import LoadedBatch
-from fve_pipeline.loading.buffers import Allocate
+from fve_pipeline.loading.buffers import Allocate, BufferPool
 from fve_pipeline.loading.change import change_mask, change_slices
 from fve_pipeline.loading.prompts import ClassEntry, PromptTable, Question, ask, class_mask
 from fve_pipeline.loading.sampler import Ticket
@@ -72,16 +72,19 @@ class Assembler:
         """Whether samples are given as they are stored, so that one of them needs no batch around it."""
         return self.prompts is None and self.augment is None and self.mask_type == torch.uint8
 
-    def read_one(self, place: int, allocate: Allocate) -> tuple[torch.Tensor, torch.Tensor]:
+    def read_one(self, place: int, memory: BufferPool) -> tuple[torch.Tensor, torch.Tensor]:
         """One sample where they are ``plain``: image (3, S, S) and mask (S, S), as a batch holds them."""
         store, row = self.locate(place)
         source = self.sources[store]
         size = source.size
-        image = allocate((1, size, size, 3), torch.uint8)
-        mask = allocate((1, size, size), torch.uint8)
-        source.images((row,), (self._run(place),) if source.lazy else (), image.numpy())
-        source.store.mask_rows.take((row,), mask.numpy())
-        return image[0].permute(2, 0, 1), mask[0]
+        image = memory.array((size, size, 3), torch.uint8)
+        mask = memory.array((size, size), torch.uint8)
+        if source.lazy or source.order == 0:
+            source.images((row,), (self._run(place),), image[None])
+        else:
+            source.store.pixel_rows.decode(row, image.reshape(-1))
+        source.store.mask_rows.decode(row, mask.reshape(-1))
+        return torch.from_numpy(image.transpose(2, 0, 1)), torch.from_numpy(mask)
 
     def number(self, place: int, ticket: Ticket) -> int:
         """Of a draw: the same in every epoch and every run."""

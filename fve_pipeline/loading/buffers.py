@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import defaultdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,24 +45,26 @@ class BufferPool:
     def __init__(self, pinned: bool = False) -> None:
         self._pinned = pinned
         self._lock = threading.Lock()
-        self._owners: dict[tuple[tuple[int, ...], torch.dtype], list[NDArray[Any]]] = {}
+        self._owners: defaultdict[tuple[tuple[int, ...], torch.dtype], list[NDArray[Any]]] = defaultdict(list)
 
     def __reduce__(self) -> tuple[type[BufferPool], tuple[bool]]:
         return BufferPool, (self._pinned,)
 
     def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.from_numpy(self.array(shape, dtype))
+
+    def array(self, shape: tuple[int, ...], dtype: torch.dtype) -> NDArray[Any]:
+        """The memory as an array."""
         with self._lock:
-            owners = self._owners.setdefault((shape, dtype), [])
-            for i in range(len(owners)):
-                if sys.getrefcount(owners[i]) == _UNUSED:
-                    break
-            else:
-                i = len(owners)
-                owners.append(torch.empty(shape, dtype=dtype, pin_memory=self._pinned).numpy())
-            # The view is made while the lock is held: it is what marks its owner as used.
-            return torch.from_numpy(owners[i][:])
+            owners = self._owners[shape, dtype]
+            for owner in owners:
+                if sys.getrefcount(owner) == _UNUSED:
+                    # The view is made while the lock is held: it is what marks its owner as used.
+                    return owner[:]
+            owner = torch.empty(shape, dtype=dtype, pin_memory=self._pinned).numpy()
+            owners.append(owner)
+            return owner[:]
 
 
-_probe = [np.empty(0)]
-# What sys.getrefcount says of an array that a list alone holds.
-_UNUSED = sys.getrefcount(_probe[0])
+# What sys.getrefcount says of an array that a list alone holds, while a loop looks at it.
+_UNUSED = next(sys.getrefcount(owner) for owner in [np.empty(0)])

@@ -28,7 +28,7 @@ class KeptFile:
 
     def read(self, start: int, memory: memoryview) -> int:
         """Fill ``memory`` from ``start`` on; how much of it was, less only where the file ends."""
-        found = os.preadv(self._handle, [memory], start)
+        found = os.preadv(self._handle, (memory,), start)
         while 0 < found < len(memory):
             more = os.preadv(self._handle, [memory[found:]], start + found)
             if more == 0:

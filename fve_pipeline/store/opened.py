@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 
 from fve_pipeline.store.files import Buffer, Files
 from fve_pipeline.store.shard import ShardFile
@@ -13,22 +12,20 @@ __all__ = ["OpenShards"]
 
 
 class OpenShards:
-    """Chunks of shards, whose checked indexes are kept for the last ``limit`` of them: 16 bytes a sample.
+    """Chunks of shards, whose checked indexes are kept for the ``limit`` opened last: 16 bytes a sample.
 
-    Threads share it. A pickled or forked copy starts empty, so no lock or handle of the parent is used.
+    Threads share it, and reading what is open takes no lock. A pickled copy starts empty; a forked one reads on
+    from the parent's files, at places of its own.
     """
 
     def __init__(self, files: Files, capacity: int, limit: int = 1 << 14) -> None:
         self._files = files
         self._capacity = capacity
         self._limit = limit
-        self._start()
-
-    def _start(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._open: OrderedDict[str, ShardFile | None] = OrderedDict()
+        self._open: dict[str, ShardFile | None] = {}
 
     def __reduce__(self) -> tuple[type[OpenShards], tuple[Files, int, int]]:
         return OpenShards, (self._files, self._capacity, self._limit)
@@ -39,26 +36,32 @@ class OpenShards:
         They may lie in memory that the next chunk of this thread is read into. Raises StoreFormatError when the
         shard's index is damaged or the file was cut short.
         """
-        return self.chunks(key, place, 1)[0]
+        shard = self._shard(key)
+        return None if shard is None else shard.chunk(place, self._memory)
 
     def chunks(self, key: str, place: int, n: int) -> list[Buffer | None]:
         """``n`` chunks of one shard, from ``place`` on, as ``chunk`` gives one."""
-        shard = self._get(key)
+        shard = self._shard(key)
         return [None] * n if shard is None else shard.chunks(place, n, self._memory)
 
     def _memory(self, size: int) -> memoryview:
-        held: memoryview | None = getattr(self._local, "memory", None)
-        if held is None or len(held) < size:
+        try:
+            held: memoryview = self._local.memory
+        except AttributeError:
+            held = memoryview(b"")
+        if len(held) < size:
             held = self._local.memory = memoryview(bytearray(size + size // 4))
         return held[:size]
 
-    def _get(self, key: str) -> ShardFile | None:
-        if self._pid != os.getpid():
-            self._start()
-        with self._lock:
-            if key in self._open:
-                self._open.move_to_end(key)
-                return self._open[key]
+    def _shard(self, key: str) -> ShardFile | None:
+        try:
+            return self._open[key]
+        except KeyError:
+            return self._open_shard(key)
+
+    def _open_shard(self, key: str) -> ShardFile | None:
+        if self._pid != os.getpid():  # a lock that a thread of the parent held is never released here
+            self._pid, self._lock = os.getpid(), threading.Lock()
         shard: ShardFile | None
         try:
             shard = ShardFile(self._files, key, self._capacity)
@@ -67,5 +70,5 @@ class OpenShards:
         with self._lock:
             self._open[key] = shard
             if len(self._open) > self._limit:
-                self._open.popitem(last=False)
+                del self._open[next(iter(self._open))]
         return shard

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fve_pipeline.errors import StoreFormatError
@@ -93,8 +92,8 @@ class ShardFile:
         tail = min(size, 16 * capacity + 4)
         self._places = self._check(bytes(self._read(size - tail, tail, _fresh)), size, capacity)
 
-    def _check(self, index: bytes, size: int, capacity: int) -> NDArray[np.uint64]:
-        """(offset, length) of each place."""
+    def _check(self, index: bytes, size: int, capacity: int) -> memoryview:
+        """Offset and length of each place, one after another."""
         expected = 16 * capacity + 4
         if len(index) != expected:
             msg = (
@@ -113,25 +112,20 @@ class ShardFile:
             offset, length = pairs[outside.argmax()].tolist()
             msg = f"{self.name}: the index has a chunk at {offset}+{length}, outside the {size} bytes"
             raise StoreFormatError(msg)
-        return pairs
+        return pairs.astype(np.uint64).reshape(-1).data
 
     @property
     def n_chunks(self) -> int:
         """How many places hold a chunk."""
-        return int((self._places[:, 0] != _MISSING).sum())
-
-    def place(self, i: int) -> tuple[int, int] | None:
-        """Offset and length of chunk ``i`` in the file, or None when the place is empty."""
-        offset, length = self._places[i].tolist()
-        return None if offset == _MISSING else (offset, length)
+        return sum(offset != _MISSING for offset in self._places[::2])
 
     def chunk(self, i: int, allocate: Allocate | None = None) -> Buffer | None:
         """Encoded bytes of chunk ``i``, maybe in memory that ``allocate`` gives; None when the place is empty.
 
         Raises StoreFormatError when the file was cut short after it was opened.
         """
-        place = self.place(i)
-        return None if place is None else self._read(*place, allocate or _fresh)
+        offset = self._places[2 * i]
+        return None if offset == _MISSING else self._read(offset, self._places[2 * i + 1], allocate or _fresh)
 
     def chunks(self, i: int, n: int, allocate: Allocate) -> list[Buffer | None]:
         """Encoded bytes of ``n`` chunks from ``i`` on, by one read where they lie side by side, as we write them.
@@ -140,8 +134,9 @@ class ShardFile:
         """
         if n == 1:
             return [self.chunk(i, allocate)]
-        places = self._places[i : i + n].tolist()
-        start = end = places[0][0]
+        numbers = self._places[2 * i : 2 * (i + n)].tolist()
+        places = list(zip(numbers[::2], numbers[1::2], strict=True))
+        start = end = numbers[0]
         for offset, length in places:
             if offset != end or offset == _MISSING:
                 return [self.chunk(place) for place in range(i, i + n)]

@@ -226,8 +226,8 @@ def test_processes_after_a_read_in_the_parent(tmp_path: Path, method: str) -> No
 def test_fork_while_another_thread_reads(tmp_path: Path) -> None:
     """A lock held by a thread at the moment of the fork is never released in the child."""
     maker.build(LocalFiles(tmp_path), ROWS, maker.settings())
+    total = _sum(open_store(tmp_path))
     store = open_store(tmp_path)
-    total = _sum(store)
     with store.pixel_rows._shards._lock:
         child = os.fork()
         if child == 0:
