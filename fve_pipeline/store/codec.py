@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import google_crc32c
+import crc32c as _crc32c
 import numpy as np
 import zstandard
 from numcodecs import blosc
@@ -29,10 +29,9 @@ _CRC_BYTES = 4
 _local = threading.local()
 
 
-def crc32c(data: Buffer | np.ndarray) -> int:
+def crc32c(data: Buffer) -> int:
     """CRC-32C (Castagnoli) of the bytes."""
-    # An array, because the C function takes no memoryview.
-    return int(google_crc32c.value(np.frombuffer(data, np.uint8)))
+    return _crc32c.crc32c(data)
 
 
 @dataclass(frozen=True)
@@ -89,22 +88,22 @@ class ChunkCodec:
         if size <= 0:
             msg = f"a chunk has {len(data)} bytes, too few to hold data and a checksum"
             raise StoreFormatError(msg)
-        payload = np.frombuffer(data, np.uint8, size)
-        stored, computed = int.from_bytes(data[size:], "little"), google_crc32c.value(payload)
+        payload = memoryview(data)[:size]
+        stored, computed = int.from_bytes(data[size:], "little"), _crc32c.crc32c(payload)
         if stored != computed:
             msg = (
                 f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"
             )
             raise StoreFormatError(msg)
         try:
-            self._decompress(payload, data, out)
+            self._decompress(payload, out)
         except (RuntimeError, ValueError, zstandard.ZstdError) as error:
             msg = f"a chunk with a right checksum is not {self.name} of {self.nbytes} bytes: {error}"
             raise StoreFormatError(msg) from error
 
-    def _decompress(self, payload: NDArray[np.uint8], data: Buffer, out: NDArray[np.uint8]) -> None:
+    def _decompress(self, payload: memoryview, out: NDArray[np.uint8]) -> None:
         # The decompressors take a payload that fills only a part of what is asked for.
-        stored = self._content_size(data)
+        stored = self._content_size(payload)
         if stored != len(out):
             msg = f"it holds {stored} bytes"
             raise ValueError(msg)
@@ -113,19 +112,19 @@ class ChunkCodec:
         elif self.name == "zstd":
             _decompress_zstd(payload, out)
         else:
-            out[:] = payload
+            out[:] = np.frombuffer(payload, np.uint8)
 
-    def _content_size(self, chunk: Buffer) -> int:
-        """Decompressed length, as the first bytes of a chunk say."""
+    def _content_size(self, payload: memoryview) -> int:
+        """Decompressed length, as the first bytes of a payload say."""
         if self.name == "none":
-            return len(chunk) - _CRC_BYTES
+            return len(payload)
         if self.name == "lz4":
-            return int.from_bytes(chunk[4:8], "little")
+            return int.from_bytes(payload[4:8], "little")
         # zstd's frame header: magic (4), descriptor (1), window unless in a single segment (1), content size.
-        head = chunk[4]
+        head = payload[4] if len(payload) > 4 else 0
         width = (1, 2, 4, 8)[head >> 6]
         start = 5 if head & 0x20 else 6
-        return int.from_bytes(chunk[start : start + width], "little") + (256 if width == 2 else 0)
+        return int.from_bytes(payload[start : start + width], "little") + (256 if width == 2 else 0)
 
     def zarr_metadata(self) -> list[dict[str, Any]]:
         """The chain as zarr v3 metadata lists it."""
@@ -158,7 +157,7 @@ def _compressor(level: int) -> zstandard.ZstdCompressor:
     return kept[level]
 
 
-def _decompress_zstd(payload: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+def _decompress_zstd(payload: memoryview, out: NDArray[np.uint8]) -> None:
     """With a decompressor that the thread keeps: making one costs as much as a mask takes."""
     try:
         decompressor = _local.zstd

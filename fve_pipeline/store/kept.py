@@ -1,44 +1,41 @@
-"""Local files kept open for reading, within a share of what the process may open."""
+"""Local files kept mapped for reading, within a share of what the process may open."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 
-__all__ = ["KeptFile", "keep_open"]
+__all__ = ["KeptFile", "keep_mapped"]
 
 _SHARE = 4  # one in so many of the files that the process may open: the rest is the program's own
 
-# Descriptors that are kept. A set, because its operations are whole whatever threads and forks do.
+# Maps that are kept, each of which holds a file open. A set, because its operations are whole whatever threads
+# and forks do.
 _kept: set[int] = set()
 
 
 class KeptFile:
-    """A file open for reading until nobody holds this. Any number of threads may read at once."""
+    """A file mapped for reading until nobody holds this. Any number of threads may read at once."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._handle = os.open(path, os.O_RDONLY)
-        _kept.add(self._handle)
-        self.size = os.fstat(self._handle).st_size
+    def __init__(self, file: int) -> None:
+        self._map = mmap.mmap(file, 0, prot=mmap.PROT_READ)
+        self._bytes = memoryview(self._map)
+        self.size = len(self._bytes)
+        _kept.add(id(self))
 
     def __del__(self) -> None:
-        if hasattr(self, "_handle"):  # it was opened
-            _kept.discard(self._handle)
-            os.close(self._handle)
+        _kept.discard(id(self))
 
-    def read(self, start: int, memory: memoryview) -> int:
-        """Fill ``memory`` from ``start`` on; how much of it was, less only where the file ends."""
-        found = os.preadv(self._handle, (memory,), start)
-        while 0 < found < len(memory):
-            more = os.preadv(self._handle, [memory[found:]], start + found)
-            if more == 0:
-                break
-            found += more
-        return found
+    def read(self, start: int, length: int) -> memoryview:
+        """Bytes from ``start`` on: fewer than ``length`` where the file has been cut short since."""
+        # Asked each time: to touch a page past the file's end would kill the process.
+        return self._bytes[start : min(start + length, self._map.size())]
 
 
-def keep_open(path: str | os.PathLike[str]) -> KeptFile | None:
-    """The file, opened; None where the process keeps as many open as it should. Raises OSError."""
+def keep_mapped(path: str | os.PathLike[str]) -> KeptFile | None:
+    """The file, mapped; None when it is empty, or the process keeps as many open as it should. Raises OSError."""
     if len(_kept) >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE:
         return None
-    return KeptFile(path)
+    with open(path, "rb") as file:
+        return KeptFile(file.fileno()) if os.fstat(file.fileno()).st_size else None

@@ -24,7 +24,6 @@ class OpenShards:
         self._limit = limit
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._local = threading.local()
         self._open: dict[str, ShardFile | None] = {}
 
     def __reduce__(self) -> tuple[type[OpenShards], tuple[Files, int, int]]:
@@ -33,25 +32,10 @@ class OpenShards:
     def chunk(self, key: str, place: int) -> Buffer | None:
         """Encoded bytes of one chunk, None when it or its shard is not there.
 
-        They may lie in memory that the next chunk of this thread is read into. Raises StoreFormatError when the
-        shard's index is damaged or the file was cut short.
+        Raises StoreFormatError when the shard's index is damaged or the file was cut short.
         """
         shard = self._shard(key)
-        return None if shard is None else shard.chunk(place, self._memory)
-
-    def chunks(self, key: str, place: int, n: int) -> list[Buffer | None]:
-        """``n`` chunks of one shard, from ``place`` on, as ``chunk`` gives one."""
-        shard = self._shard(key)
-        return [None] * n if shard is None else shard.chunks(place, n, self._memory)
-
-    def _memory(self, size: int) -> memoryview:
-        try:
-            held: memoryview = self._local.memory
-        except AttributeError:
-            held = memoryview(b"")
-        if len(held) < size:
-            held = self._local.memory = memoryview(bytearray(size + size // 4))
-        return held[:size]
+        return None if shard is None else shard.chunk(place)
 
     def _shard(self, key: str) -> ShardFile | None:
         try:

@@ -8,7 +8,7 @@ chunk is (2^64-1, 2^64-1).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -16,14 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.store.codec import crc32c
 from fve_pipeline.store.files import Buffer, Files
-from fve_pipeline.store.kept import keep_open
+from fve_pipeline.store.kept import keep_mapped
 
-__all__ = ["Allocate", "FileSum", "ShardFile", "copy_chunks", "write_file", "write_shard"]
+__all__ = ["FileSum", "ShardFile", "copy_chunks", "write_file", "write_shard"]
 
 _MISSING = 2**64 - 1
-
-# Gives memory of so many bytes to read into.
-Allocate = Callable[[int], memoryview]
 
 
 class FileSum(BaseModel):
@@ -87,10 +84,10 @@ class ShardFile:
         self._files = files
         self._key = key
         path = files.local_path(key)
-        self._kept = None if path is None else keep_open(path)
+        self._kept = None if path is None else keep_mapped(path)
         size = files.size(key) if self._kept is None else self._kept.size
         tail = min(size, 16 * capacity + 4)
-        self._places = self._check(bytes(self._read(size - tail, tail, _fresh)), size, capacity)
+        self._places = self._check(bytes(self._read(size - tail, tail)), size, capacity)
 
     def _check(self, index: bytes, size: int, capacity: int) -> memoryview:
         """Offset and length of each place, one after another."""
@@ -119,46 +116,21 @@ class ShardFile:
         """How many places hold a chunk."""
         return sum(offset != _MISSING for offset in self._places[::2])
 
-    def chunk(self, i: int, allocate: Allocate | None = None) -> Buffer | None:
-        """Encoded bytes of chunk ``i``, maybe in memory that ``allocate`` gives; None when the place is empty.
+    def chunk(self, i: int) -> Buffer | None:
+        """Encoded bytes of chunk ``i``, None when the place is empty.
 
         Raises StoreFormatError when the file was cut short after it was opened.
         """
         offset = self._places[2 * i]
-        return None if offset == _MISSING else self._read(offset, self._places[2 * i + 1], allocate or _fresh)
+        return None if offset == _MISSING else self._read(offset, self._places[2 * i + 1])
 
-    def chunks(self, i: int, n: int, allocate: Allocate) -> list[Buffer | None]:
-        """Encoded bytes of ``n`` chunks from ``i`` on, by one read where they lie side by side, as we write them.
-
-        They may lie in memory that ``allocate`` gives, which is called once at most.
-        """
-        if n == 1:
-            return [self.chunk(i, allocate)]
-        numbers = self._places[2 * i : 2 * (i + n)].tolist()
-        places = list(zip(numbers[::2], numbers[1::2], strict=True))
-        start = end = numbers[0]
-        for offset, length in places:
-            if offset != end or offset == _MISSING:
-                return [self.chunk(place) for place in range(i, i + n)]
-            end += length
-        data = memoryview(self._read(start, end - start, allocate))
-        return [data[offset - start : offset - start + length] for offset, length in places]
-
-    def _read(self, start: int, length: int, allocate: Allocate) -> Buffer:
-        if self._kept is None:
-            data: Buffer = self._files.read_range(self._key, start, length)
-            found = len(data)
-        else:
-            data = allocate(length)
-            found = self._kept.read(start, data)
-        if found != length:
-            msg = f"{self.name} was cut short: of {length} bytes at {start} it holds {found}"
+    def _read(self, start: int, length: int) -> Buffer:
+        kept = self._kept
+        data = self._files.read_range(self._key, start, length) if kept is None else kept.read(start, length)
+        if len(data) != length:
+            msg = f"{self.name} was cut short: of {length} bytes at {start} it holds {len(data)}"
             raise StoreFormatError(msg)
         return data
-
-
-def _fresh(size: int) -> memoryview:
-    return memoryview(bytearray(size))
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:

@@ -35,23 +35,14 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes
     expected = [*chunks, *[None] * (capacity - len(chunks))]
     assert [shard.chunk(i) for i in range(capacity)] == expected
     assert shard.n_chunks == len(chunks)
-    for first in range(capacity):
-        for n in range(1, capacity - first + 1):
-            assert shard.chunks(first, n, memory) == expected[first : first + n]
-
-
-def memory(size: int) -> memoryview:
-    return memoryview(bytearray(size))
 
 
 def test_chunks_that_lie_in_another_order(files: LocalFiles, tmp_path: Path) -> None:
-    """As other writers may leave them: a run of them is not one stretch of the file."""
+    """As other writers may leave them."""
     index = np.array([(3, 2), (0, 3), (2**64 - 1, 2**64 - 1), (5, 1)], "<u8").tobytes()
     (tmp_path / "s").write_bytes(b"abcdef" + index + crc32c(index).to_bytes(4, "little"))
     shard = ShardFile(files, "s", 4)
-    assert shard.chunks(0, 4, memory) == [b"de", b"abc", None, b"f"]
-    assert shard.chunks(0, 2, memory) == [b"de", b"abc"]
-    assert shard.chunks(3, 1, memory) == [b"f"]
+    assert [shard.chunk(place) for place in range(4)] == [b"de", b"abc", None, b"f"]
 
 
 def test_the_format_byte_by_byte(files: LocalFiles) -> None:
