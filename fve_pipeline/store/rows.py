@@ -19,8 +19,8 @@ __all__ = ["Rows"]
 class Rows:
     """The first ``n`` rows of an array of one chunk a row, ``shard_samples`` rows a shard.
 
-    Each read is one decode into the result, with the interpreter lock released, its crc32c checked before. The
-    indexes of 16,384 shards are kept (16 bytes a sample) and 16 chunks a thread; nothing decoded is.
+    Each read is one decode from the mapped shard into the result, its crc32c checked before, both with the
+    interpreter lock released. The indexes of 16,384 shards are kept (16 bytes a sample); nothing decoded is.
     Picklable; safe across threads and forks.
     """
 

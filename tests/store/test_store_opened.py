@@ -1,4 +1,4 @@
-"""Chunks of open shards: some files kept open, the others opened for each chunk, all alike."""
+"""Chunks of open shards: some files kept mapped, the others opened for each chunk, all alike."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_indexes_are_kept_and_read_once(files: LocalFiles, monkeypatch: pytest.M
     assert read(shards) == EXPECTED
 
 
-def test_threads_read_into_memory_of_their_own(tmp_path: Path) -> None:
+def test_threads_share_a_shard(tmp_path: Path) -> None:
     files = LocalFiles(tmp_path)
     write_shard(files, "s", [bytes([i]) * 100_000 for i in range(8)], 8)
     shards = OpenShards(files, 8)
@@ -93,10 +93,17 @@ def test_threads_read_into_memory_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("kept")
 def test_a_shard_cut_short_after_it_was_opened_is_an_error(files: LocalFiles, tmp_path: Path) -> None:
     shards = OpenShards(files, 5)
-    shards.chunk("s/0", 0)
-    os.truncate(tmp_path / "s" / "0", 2)
-    with pytest.raises(StoreFormatError, match=r"s/0 was cut short: of 3 bytes at 3 it holds 0"):
-        shards.chunk("s/0", 3)
+    write_shard(files, "s/9", [bytes(100_000), bytes(200_000)], 5)
+    shards.chunk("s/9", 0)
+    os.truncate(tmp_path / "s" / "9", 150_000)
+    assert shards.chunk("s/9", 0) == bytes(100_000)
+    with pytest.raises(
+        StoreFormatError, match=r"s/9 was cut short: of 200000 bytes at 100000 it holds 50000"
+    ):
+        shards.chunk("s/9", 1)
+    os.truncate(tmp_path / "s" / "9", 0)
+    with pytest.raises(StoreFormatError, match=r"s/9 was cut short: of 100000 bytes at 0 it holds 0"):
+        shards.chunk("s/9", 0)
 
 
 def test_there_is_no_shard(files: LocalFiles) -> None:
