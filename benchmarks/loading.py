@@ -1,6 +1,6 @@
 """Samples a second from every way of keeping them, side by side in one run, on data that compress as CT does.
 
-``python benchmarks/loading.py [--data DIR] [--samples 2016] [--seconds 3] [--rounds 3] [--make-peers]``
+``python benchmarks/loading.py [--data DIR] [--samples 2016] [--seconds 3] [--rounds 4] [--make-peers]``
 
 One data set of slices and masks of 512², encoded with order 1 unless the line says otherwise. Each figure is the
 best of the rounds, which take the ways in turn, so that a busy moment hurts all alike. litdata, mosaicml-streaming
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--make-peers", action="store_true")
     parser.add_argument("--samples", type=int, default=2016)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     given = parser.parse_args()
     if given.make_peers:
         make_peers(given.peers)
