@@ -37,8 +37,8 @@ from fve_pipeline.resample import Fit
 from fve_pipeline.sources import Dataset
 from fve_pipeline.statistics import gradient_energy, quantiles_uint8
 from fve_pipeline.store.array import ShardedArray
-from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.content import row_digest
+from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.schema import StoreSettings
@@ -62,6 +62,14 @@ labels = "{{case}}/labels.nii.gz"
 """
 CLASSES = 16
 SIZE = 512
+SETTINGS = StoreSettings.model_validate(
+    {
+        "preset": "paper",
+        **PRESETS["paper"],
+        "size": SIZE,
+        "shard_samples": 64_000_000 // (SIZE * SIZE * 3),
+    }
+)
 
 
 def make_cohort(folder: Path, cases: int, shape: tuple[int, int, int]) -> Path:
@@ -108,20 +116,12 @@ def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, fl
         reading, found = timed(lambda: list(executor.run(inflate, tasks)))
     raw = sum(count for _, count in found)
     out = scratch / f"slices_{cases}_{workers}.zarr"
-    settings = StoreSettings.model_validate(
-        {
-            "preset": "paper",
-            **PRESETS["paper"],
-            "size": SIZE,
-            "shard_samples": 64_000_000 // (SIZE * SIZE * 3),
-        }
-    )
     only = frozenset(f"bench/{name}" for name in names)
     with cluster(workers=workers, memory=12 << 30) as executor:
         datasets = [Dataset(load_catalog(str(root / "bench.toml")), root)]
         building, summary = timed(
             lambda: build_store(
-                datasets, str(out), scratch / out.stem, settings, executor, Silent(), only=only
+                datasets, str(out), scratch / out.stem, SETTINGS, executor, Silent(), only=only
             )
         )
         peak = worker_peak_mb(executor)
@@ -171,10 +171,9 @@ def stages(folder: Path, scratch: Path) -> dict[str, float]:
     slices = step("resize", lambda: fit.images(slab))
     masks = step("resize", lambda: fit.masks(slab_labels))
     encoded = step("encode", lambda: encode(slices, 1))
-    codec = ChunkCodec("lz4", (1, SIZE, SIZE, 3), np.dtype("u1"))
-    mask_codec = ChunkCodec("zstd", (1, SIZE, SIZE), np.dtype("u1"), level=10)
-    chunks = step("compress images", lambda: [codec.encode_chunk(row[None]) for row in encoded])
-    step("compress masks", lambda: [mask_codec.encode_chunk(row[None]) for row in masks])
+    image_codec, masks_codec = pixel_codec(SETTINGS), mask_codec(SETTINGS)
+    chunks = step("compress images", lambda: [image_codec.encode_chunk(row[None]) for row in encoded])
+    step("compress masks", lambda: [masks_codec.encode_chunk(row[None]) for row in masks])
     step("write shard", lambda: write_shard(files, "shard", chunks, len(chunks)))
     step("digest rows", lambda: [row_digest(("c", 0), a, b) for a, b in zip(slices, masks, strict=True)])
     step("count classes", lambda: [count_classes(row, [(1, (1,))]) for row in masks])

@@ -79,10 +79,7 @@ class Assembler:
         size = source.size
         image = memory.array((size, size, 3), torch.uint8)
         mask = memory.array((size, size), torch.uint8)
-        if source.lazy or source.order == 0:
-            source.images((row,), (self._run(place),), image[None])
-        else:
-            source.store.pixel_rows.decode(row, image.reshape(-1))
+        source.image(row, self._run(place) if source.lazy else None, image)
         source.store.mask_rows.decode(row, mask.reshape(-1))
         return torch.from_numpy(image.transpose(2, 0, 1)), torch.from_numpy(mask)
 

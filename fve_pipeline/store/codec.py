@@ -6,16 +6,16 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import crc32c as _crc32c
 import numpy as np
 import zstandard
+from crc32c import crc32c
 from numcodecs import blosc
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.store.files import Buffer
 
-__all__ = ["ChunkCodec", "CodecName", "crc32c"]
+__all__ = ["ChunkCodec", "CodecName"]
 
 CodecName = Literal["lz4", "zstd", "none"]
 
@@ -27,11 +27,6 @@ _LZ4_LEVEL = 5
 _CRC_BYTES = 4
 
 _local = threading.local()
-
-
-def crc32c(data: Buffer) -> int:
-    """CRC-32C (Castagnoli) of the bytes."""
-    return _crc32c.crc32c(data)
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class ChunkCodec:
             msg = f"a chunk has {len(data)} bytes, too few to hold data and a checksum"
             raise StoreFormatError(msg)
         payload = memoryview(data)[:size]
-        stored, computed = int.from_bytes(data[size:], "little"), _crc32c.crc32c(payload)
+        stored, computed = int.from_bytes(data[size:], "little"), crc32c(payload)
         if stored != computed:
             msg = (
                 f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"

@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from crc32c import crc32c
 from pydantic import BaseModel, ConfigDict
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store.codec import crc32c
 from fve_pipeline.store.files import Buffer, Files
 from fve_pipeline.store.kept import keep_mapped
 

@@ -78,9 +78,10 @@ def test_samples_are_chosen_by_the_index(stores: Stores) -> None:
         SliceDataset(store, split=(), cases=("demo_npz/npz_02",), datasets=("demo_ct",))
 
 
+@pytest.mark.parametrize("order", [None, 0])
 @pytest.mark.parametrize("storage", ["encoded", "slices"])
-def test_one_sample_is_what_a_batch_holds(stores: Stores, storage: str) -> None:
-    dataset = SliceDataset([stores[storage], stores[storage]])
+def test_one_sample_is_what_a_batch_holds(stores: Stores, storage: str, order: int | None) -> None:
+    dataset = SliceDataset([stores[storage], stores[storage]], order=order)
     numbers = [0, len(dataset) - 1, Ticket(3, epoch=1, time=2).number]
     for number in numbers:
         one, (other,) = dataset[number], dataset.__getitems__([number])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fve_pipeline.encode_store import ENCODE_VERSION
 from fve_pipeline.store.commit import commit, next_generation
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
@@ -168,7 +169,7 @@ def publish(
         files,
         str(next_generation(files)),
         settings=s,
-        versions=Versions(prepare=1, encode=2),
+        versions=Versions(prepare=1, encode=ENCODE_VERSION),
         sources=[
             SourceEntry(dataset="made", licence="CC0-1.0", citation="", url="", catalog_sha256="0" * 64)
         ],

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from crc32c import crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store.codec import ChunkCodec, crc32c
+from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.shard import ShardFile, copy_chunks, write_shard
 
