@@ -23,28 +23,28 @@ import numpy as np
 from isal import igzip
 
 from fve_kernels.cpu_statistics import label_statistics
-from fve_pipeline.build import build_store
-from fve_pipeline.case import LabelFile
+from fve_pipeline.build.cases import Dataset
+from fve_pipeline.build.encode.shard import count_classes
+from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
-from fve_pipeline.cohort.benchmark import make_ct_benchmark_case
-from fve_pipeline.encode_store import count_classes
-from fve_pipeline.encoding import encode
-from fve_pipeline.execution import Executor, Task, cluster
-from fve_pipeline.intensity import parse_window, to_uint8
-from fve_pipeline.presets import PRESETS
-from fve_pipeline.progress import Silent
-from fve_pipeline.resample import Fit
-from fve_pipeline.sources import Dataset
-from fve_pipeline.statistics import gradient_energy, quantiles_uint8
+from fve_pipeline.demo.cohort.benchmark import make_ct_benchmark_case
+from fve_pipeline.files.local import LocalFiles
+from fve_pipeline.imaging.encoding import encode
+from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.imaging.statistics import gradient_energy, quantiles_uint8
+from fve_pipeline.runtime.executor import Executor, Task, cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.shard import write_shard
 from fve_pipeline.store.volume import write_volume
 from fve_pipeline.volume import hash_files, read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 CATALOG = """\
 name = "bench"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fve_pipeline.encoding import encode
+from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.training.data import Batch, CaseSlices, Share
 

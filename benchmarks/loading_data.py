@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from isal import igzip
 
-from fve_pipeline.build import build_store
+from fve_pipeline.build.cases import Dataset
+from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
-from fve_pipeline.cohort.nifti import nifti_bytes
-from fve_pipeline.cohort.torso import torso
-from fve_pipeline.execution import cluster
-from fve_pipeline.presets import PRESETS
-from fve_pipeline.progress import Silent
-from fve_pipeline.sources import Dataset
+from fve_pipeline.demo.cohort.nifti import nifti_bytes
+from fve_pipeline.demo.cohort.torso import torso
+from fve_pipeline.runtime.executor import cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.schema import StoreSettings
 
 SIDE, DEPTH = 512, 96

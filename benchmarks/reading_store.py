@@ -21,10 +21,10 @@ import tensorstore
 import zarr
 from numpy.typing import NDArray
 
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.commit import commit
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.layout import staged_shard
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.receipt import Receipt

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fve_pipeline.progress import Silent
-from fve_pipeline.report.page import make_report
+from fve_pipeline.files.open import open_files
+from fve_pipeline.look.report.page import make_report
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.commit import commit
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.files import open_files
 from fve_pipeline.store.layout import MASKS, staged_shard
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.receipt import Receipt, write_receipt
@@ -128,7 +128,7 @@ def made_store(folder: Path, cases: int) -> Store:
 
 def open_seconds(path: Path) -> float | None:
     """From asking for the page until its first picture is drawn; None without a browser."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests/report"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests/helpers"))
     import chromium
 
     if chromium.CHROMIUM is None:

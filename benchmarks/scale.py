@@ -18,10 +18,10 @@ from typing import Any
 
 import psutil
 
-from fve_pipeline.execution import Executor, Task, cluster
-from fve_pipeline.facts import CaseFacts, ClassFacts, SourceStat
-from fve_pipeline.journal import FactsBook
-from fve_pipeline.plan import PlanSettings, ShardPlan, plan_runs, plan_shards
+from fve_pipeline.build.encode.plan import PlanSettings, ShardPlan, plan_runs, plan_shards
+from fve_pipeline.build.prepare.facts import CaseFacts, ClassFacts, SourceStat
+from fve_pipeline.build.prepare.journal import FactsBook
+from fve_pipeline.runtime.executor import Executor, Task, cluster
 
 SETTINGS = PlanSettings("paper", False, 0, 0.1, 0.0, 85)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fve_pipeline.cohort.torso import torso
-from fve_pipeline.figures import draw_allocation, draw_decoded, draw_orders, save_figure
-from fve_pipeline.intensity import to_uint8
+from fve_pipeline.demo.cohort.torso import torso
+from fve_pipeline.imaging.intensity import to_uint8
+from fve_pipeline.look.figures import draw_allocation, draw_decoded, draw_orders, save_figure
 
 FIGURES = Path(__file__).parent / "figures"
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.cohort import make_ct_case
-from fve_pipeline.contact_sheet import draw_sheet, write_png
-from fve_pipeline.intensity import to_uint8
+from fve_pipeline.demo.cohort import make_ct_case
+from fve_pipeline.imaging.intensity import to_uint8
+from fve_pipeline.look.contact_sheet import draw_sheet, write_png
 from fve_pipeline.volume import read_image
 
 TRAIN = """\

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fve_pipeline.encoding import context_depth as context_depth
-    from fve_pipeline.encoding import decode as decode
-    from fve_pipeline.encoding import encode as encode
+    from fve_pipeline.imaging.encoding import context_depth as context_depth
+    from fve_pipeline.imaging.encoding import decode as decode
+    from fve_pipeline.imaging.encoding import encode as encode
     from fve_pipeline.store.reader import open_store as open_store
 
 __all__ = ["__version__", "context_depth", "decode", "encode", "open_store"]
@@ -19,9 +19,9 @@ __all__ = ["__version__", "context_depth", "decode", "encode", "open_store"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "context_depth": "fve_pipeline.encoding",
-    "decode": "fve_pipeline.encoding",
-    "encode": "fve_pipeline.encoding",
+    "context_depth": "fve_pipeline.imaging.encoding",
+    "decode": "fve_pipeline.imaging.encoding",
+    "encode": "fve_pipeline.imaging.encoding",
     "open_store": "fve_pipeline.store.reader",
 }
 

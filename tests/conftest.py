@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fve_pipeline.execution import Executor, cluster
+from fve_pipeline.runtime.executor import Executor, cluster
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from fve_pipeline.case import Case, LabelFile, Rendition
+from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.catalog.family import expand
 from fve_pipeline.catalog.frames import Framer
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog
 from fve_pipeline.catalog.split import split_finder
 from fve_pipeline.errors import CatalogError
+from fve_pipeline.volume.label_file import LabelFile
 
 __all__ = ["discover", "find_volumes", "natural_key"]
 

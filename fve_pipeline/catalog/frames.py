@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from fve_pipeline.case import Case
+from fve_pipeline.catalog.case import Case
 from fve_pipeline.catalog.layout import Frames
 from fve_pipeline.catalog.schema import Catalog
 from fve_pipeline.catalog.table import read_table

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fve_pipeline.anatomy import check_anatomy
-from fve_pipeline.case import Case, LabelFile, Rendition
+from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.errors import ReadError
+from fve_pipeline.imaging.anatomy import check_anatomy
 from fve_pipeline.volume import read_header, read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 __all__ = ["CaseLook", "look_at", "look_at_headers"]
 

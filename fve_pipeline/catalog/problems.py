@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fve_pipeline.case import Case
+from fve_pipeline.catalog.case import Case
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog
 

@@ -48,8 +48,8 @@ from fve_pipeline.cli.progress import console, errors
 from fve_pipeline.cli.running import finish, print_json, running
 
 if TYPE_CHECKING:
-    from fve_pipeline.dry_run import Forecast
-    from fve_pipeline.sources import Dataset
+    from fve_pipeline.build.cases import Dataset
+    from fve_pipeline.build.forecast import Forecast
     from fve_pipeline.store.schema import StoreSettings
 
 __all__ = ["build"]
@@ -134,15 +134,15 @@ def build(
         _forecast(datasets, settings, chosen, as_json)
         return
 
-    from fve_pipeline.build import build_store, default_work
+    from fve_pipeline.build.pipeline import build_store, default_work
 
     if break_lock:
-        from fve_pipeline.store.files import open_files
-        from fve_pipeline.store.lock import break_lock as take_over
+        from fve_pipeline.files.locks import break_lock as take_over
+        from fve_pipeline.files.open import open_files
 
         take_over(open_files(out))
     folder = (work or default_work(out)).absolute()
-    from fve_pipeline.device import choose_device, gpu_count
+    from fve_pipeline.runtime.device import choose_device, gpu_count
 
     chosen_device = choose_device(device)
     gpus = gpu_count() if chosen_device == "cuda" else 0
@@ -165,10 +165,10 @@ def build(
 def _forecast(
     datasets: list[Dataset], settings: StoreSettings, only: frozenset[str] | None, as_json: bool
 ) -> None:
-    from fve_pipeline.dry_run import forecast
-    from fve_pipeline.encode_stage import plan_settings
-    from fve_pipeline.jobs import prepare_settings
-    from fve_pipeline.sources import expand_datasets, find_jobs
+    from fve_pipeline.build.cases import expand_datasets, find_jobs
+    from fve_pipeline.build.encode.stage import plan_settings
+    from fve_pipeline.build.forecast import forecast
+    from fve_pipeline.build.prepare.job import prepare_settings
 
     found = expand_datasets(datasets)
     jobs = find_jobs(found, Path(), prepare_settings(settings), only=only)
@@ -182,7 +182,7 @@ def _forecast(
 
 
 def _print_forecast(predicted: Forecast) -> None:
-    from fve_pipeline.units import format_bytes
+    from fve_pipeline.runtime.units import format_bytes
 
     table = Table(title="Dry run: nothing is written", show_header=False, title_justify="left")
     table.add_row("cases", f"{predicted.cases:,}")

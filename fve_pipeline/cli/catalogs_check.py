@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fve_pipeline.case import Case
+    from fve_pipeline.catalog.case import Case
     from fve_pipeline.catalog.look import CaseLook
     from fve_pipeline.catalog.problems import Problem
     from fve_pipeline.catalog.schema import Catalog

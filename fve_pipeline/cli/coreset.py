@@ -126,7 +126,7 @@ def select_command(
             "".join(f"{source or case}\n" for source, case in zip(lines, selection.case_ids, strict=True))
         )
     if copy is not None:
-        from fve_pipeline.copy_stage import copy_cases
+        from fve_pipeline.build.copy import copy_cases
         from fve_pipeline.store.reader import open_store
 
         opened = [open_store(store) for store in stores]
@@ -220,7 +220,7 @@ def _features(stores: list[str], pool: Pool, checkpoint: Path | None, quiet: boo
     from fve_pipeline.store.reader import open_store
 
     with _needs_torch("--features"):
-        from fve_pipeline.probe.features import backbone_features, features_name
+        from fve_pipeline.coreset.probe.features import backbone_features, features_name
     with Bars(quiet) as bars:
         bars.stage("backbone features", len(pool.table), "cases")
         opened = [open_store(store) for store in stores]
@@ -232,7 +232,7 @@ def _probe(stores: list[str], pool: Pool, steps: int) -> Callable[[Selection, in
     from fve_pipeline.store.reader import open_store
 
     with _needs_torch("--proxy"):
-        from fve_pipeline.probe.probe import Probe, ProbeSettings
+        from fve_pipeline.coreset.probe.probe import Probe, ProbeSettings
     return Probe([open_store(store) for store in stores], pool.table.classes, ProbeSettings(steps=steps))
 
 

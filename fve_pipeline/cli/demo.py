@@ -32,7 +32,7 @@ def demo(
 
       fve demo --out demo
     """
-    from fve_pipeline.demo import run_demo
+    from fve_pipeline.demo.run import run_demo
 
     started = time.monotonic()
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):

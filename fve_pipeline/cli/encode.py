@@ -35,7 +35,7 @@ from fve_pipeline.cli.options import (
 )
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import finish, print_json, running
-from fve_pipeline.units import parse_bytes
+from fve_pipeline.runtime.units import parse_bytes
 
 __all__ = ["encode"]
 
@@ -90,7 +90,7 @@ def encode(
 
       fve encode --repair amos.zarr --root /data/amos22
     """
-    from fve_pipeline.build import default_work, encode_prepared
+    from fve_pipeline.build.pipeline import default_work, encode_prepared
 
     started = time.monotonic()
     if repair is not None:
@@ -149,7 +149,7 @@ def _from_lazy(
     how: tuple[int | None, int | None, str | None],
     as_json: bool,
 ) -> None:
-    from fve_pipeline.convert_stage import convert_store
+    from fve_pipeline.build.convert import convert_store
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.store.schema import StoreSettings
 
@@ -175,8 +175,8 @@ def _repair(
     scheduler: str | None,
     as_json: bool,
 ) -> None:
-    from fve_pipeline.build import default_work
-    from fve_pipeline.recompute import repair_shards
+    from fve_pipeline.build.pipeline import default_work
+    from fve_pipeline.build.repair import repair_shards
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.store.verify import verify
 

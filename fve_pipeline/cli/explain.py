@@ -43,10 +43,10 @@ def explain(
     """
     import numpy as np
 
-    from fve_pipeline.encoding import BOUNDARIES, DOWNSAMPLINGS
-    from fve_pipeline.figures import draw_explanation, save_figure
-    from fve_pipeline.intensity import to_uint8
-    from fve_pipeline.views import VIEWS, take_view
+    from fve_pipeline.imaging.encoding import BOUNDARIES, DOWNSAMPLINGS
+    from fve_pipeline.imaging.intensity import to_uint8
+    from fve_pipeline.imaging.views import VIEWS, take_view
+    from fve_pipeline.look.figures import draw_explanation, save_figure
     from fve_pipeline.volume import read_image
 
     choice("view", view, VIEWS)

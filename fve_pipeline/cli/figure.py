@@ -46,7 +46,7 @@ def encode(
       fve figure encode slices.zarr --case demo_ct/ct_02 --rendition lung --slice 12
     """
     from fve_pipeline.errors import StoreError
-    from fve_pipeline.figures import draw_explanation
+    from fve_pipeline.look.figures import draw_explanation
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.store.runs import Runs
 
@@ -81,7 +81,7 @@ def allocation(
 
       fve figure allocation --orders 4 --out allocation.svg
     """
-    from fve_pipeline.figures import draw_allocation
+    from fve_pipeline.look.figures import draw_allocation
 
     _save(draw_allocation(orders), out)
 
@@ -94,8 +94,8 @@ def views(store: StoreName, out: Out = Path("views.svg")) -> None:
 
       fve figure views slices.zarr --out views.svg
     """
+    from fve_pipeline.look.store_figures import draw_views
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.store_figures import draw_views
 
     _save(draw_views(open_store(store)), out)
 
@@ -112,14 +112,14 @@ def classes(
 
       fve figure classes slices.zarr --out classes.svg
     """
+    from fve_pipeline.look.store_figures import draw_classes
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.store_figures import draw_classes
 
     _save(draw_classes(open_store(store), most), out)
 
 
 def _save(figure: Any, out: Path) -> None:
-    from fve_pipeline.figures import save_figure
+    from fve_pipeline.look.figures import save_figure
 
     choice("out", out.suffix, (".svg", ".pdf", ".png"))
     save_figure(figure, out)

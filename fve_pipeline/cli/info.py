@@ -27,7 +27,7 @@ def info(
       fve info slices.zarr --json | jq .classes
     """
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.summary import summarise
+    from fve_pipeline.store.summary import summarise
 
     described = summarise(open_store(store))
     if as_json:

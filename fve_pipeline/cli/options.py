@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fve_pipeline.errors import BuildError
-from fve_pipeline.units import parse_bytes
+from fve_pipeline.runtime.units import parse_bytes
 
 if TYPE_CHECKING:
-    from fve_pipeline.sources import Dataset
+    from fve_pipeline.build.cases import Dataset
     from fve_pipeline.store.schema import StoreSettings
 
 __all__ = [
@@ -177,8 +177,8 @@ def memory_of(text: str | None) -> int | None:
 
 def datasets_of(catalogs: Iterable[str], roots: Sequence[str]) -> list[Dataset]:
     """Catalogs with their folders. A root without a name serves every catalog that has none of its own."""
+    from fve_pipeline.build.cases import Dataset
     from fve_pipeline.catalog import load_catalog
-    from fve_pipeline.sources import Dataset
 
     loaded = [load_catalog(name) for name in catalogs]
     names = {catalog.name for catalog in loaded}
@@ -222,15 +222,15 @@ def settings_of(
     preset: str, given: Mapping[str, Any], datasets: Sequence[Dataset], shard_size: str
 ) -> StoreSettings:
     """Settings of a build: the preset's, with what was ``given`` in their place (None is not given)."""
-    from fve_pipeline.build import mask_dtype
-    from fve_pipeline.sources import expand_datasets
+    from fve_pipeline.build.cases import expand_datasets
+    from fve_pipeline.build.pipeline import mask_dtype
 
     return _settings(preset, given, mask_dtype(expand_datasets(datasets)), shard_size)
 
 
 def prepared_settings(preset: str, given: Mapping[str, Any], work: Path, shard_size: str) -> StoreSettings:
     """The same, for cases that are prepared in ``work``."""
-    from fve_pipeline.roster import read_roster
+    from fve_pipeline.build.prepare.roster import read_roster
 
     roster = read_roster(work)
     wide = any(dataset.mask_dtype == "uint16" for dataset in roster.datasets)
@@ -242,7 +242,7 @@ def prepared_settings(preset: str, given: Mapping[str, Any], work: Path, shard_s
 def _settings(preset: str, given: Mapping[str, Any], masks: str, shard_size: str) -> StoreSettings:
     from pydantic import ValidationError
 
-    from fve_pipeline.presets import PRESETS
+    from fve_pipeline.build.settings import PRESETS
     from fve_pipeline.store.schema import StoreSettings
 
     values = {

@@ -241,7 +241,7 @@ def _axes(flips: str) -> tuple[int, ...]:
 
 
 def _views(views: str | None) -> tuple[str, ...] | None:
-    from fve_pipeline.views import VIEWS
+    from fve_pipeline.imaging.views import VIEWS
 
     if views is None:
         return None

@@ -56,7 +56,7 @@ def prepare(
 
       fve prepare amos22_ct --root /data/amos22 --work amos.work
     """
-    from fve_pipeline.build import prepare_datasets
+    from fve_pipeline.build.pipeline import prepare_datasets
 
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)

@@ -47,9 +47,9 @@ def report(
       fve report amos.zarr --coreset coreset.parquet --scores scores.parquet --root /data/amos22
     """
     from fve_pipeline.coreset import load_selection
-    from fve_pipeline.report.page import make_report
-    from fve_pipeline.report.panels import PanelFolders
-    from fve_pipeline.report.scores import read_scores
+    from fve_pipeline.look.report.page import make_report
+    from fve_pipeline.look.report.panels import PanelFolders
+    from fve_pipeline.look.report.scores import read_scores
     from fve_pipeline.store.reader import open_store
 
     if (pred is None) != (truth is None) or (pred is not None and scores is None):

@@ -15,8 +15,8 @@ from rich.table import Table
 from fve_pipeline.cli.progress import Bars, console, errors
 
 if TYPE_CHECKING:
-    from fve_pipeline.build import BuildSummary
-    from fve_pipeline.execution import Executor
+    from fve_pipeline.build.pipeline import BuildSummary
+    from fve_pipeline.runtime.executor import Executor
 
 __all__ = ["finish", "print_json", "running"]
 
@@ -26,7 +26,7 @@ def running(
     workers: int | None, memory: int | None, scheduler: str | None, quiet: bool, gpus: int = 0
 ) -> Iterator[tuple[Executor[Any], Bars]]:
     """A cluster and progress bars. Ctrl-C ends both and exits with 130."""
-    from fve_pipeline.execution import cluster
+    from fve_pipeline.runtime.executor import cluster
 
     try:
         with cluster(workers, memory, scheduler, gpus) as executor:

@@ -54,7 +54,7 @@ def scan(
 
       fve build amos22_ct --root /data/amos22 --only coreset.parquet --out amos.zarr
     """
-    from fve_pipeline.scan import scan_datasets, summary_dict
+    from fve_pipeline.build.scan import scan_datasets, summary_dict
 
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)

@@ -55,7 +55,7 @@ def verify(
         findings = check(opened, deep=deep, threads=os.cpu_count() or 1, progress=lambda *_: bars.advance())
     problems = [dataclasses.asdict(finding) for finding in findings]
     if roots and not findings:
-        from fve_pipeline.recompute import check_against_sources
+        from fve_pipeline.build.repair import check_against_sources
 
         with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
             mismatches = check_against_sources(opened, roots_of(roots), samples, seed, executor, bars)

@@ -34,8 +34,8 @@ def view(
     import webbrowser
 
     from fve_pipeline.errors import StoreError
+    from fve_pipeline.look.viewer import StoreSlices, serve
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.viewer import StoreSlices, serve
 
     slices = StoreSlices(open_store(store))
     if case is not None and case not in slices.store.cases.column("case").to_pylist():

@@ -11,7 +11,7 @@ from fve_pipeline.coreset import facility, herding, kcenter, multicover, stratif
 from fve_pipeline.coreset.compare import Comparison, compare
 from fve_pipeline.coreset.method import Choice, Method, Problem, Settings, get_method, method_names, register
 from fve_pipeline.coreset.select import Pool, Tables, select
-from fve_pipeline.coreset.selection import Selection, Source, filter_index, load_selection
+from fve_pipeline.coreset.selection import Selection, Source, load_selection
 
 __all__ = [
     "Choice",
@@ -24,7 +24,6 @@ __all__ = [
     "Source",
     "Tables",
     "compare",
-    "filter_index",
     "get_method",
     "load_selection",
     "method_names",

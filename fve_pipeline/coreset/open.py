@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fve_pipeline.build.scan import SCAN, read_scan
 from fve_pipeline.coreset.select import Tables
 from fve_pipeline.errors import StoreError
-from fve_pipeline.scan import SCAN, read_scan
 from fve_pipeline.store.reader import open_store
 
 __all__ = ["open_tables"]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fve_pipeline.coreset.method import Settings
 from fve_pipeline.errors import CoresetError
 
-__all__ = ["SELECTION_VERSION", "Selection", "Source", "filter_index", "load_selection"]
+__all__ = ["SELECTION_VERSION", "Selection", "Source", "load_selection"]
 
 SELECTION_VERSION = 1
 
@@ -132,19 +130,3 @@ def load_selection(path: Path | str) -> Selection:
         sources=tuple(Source(**source) for source in info["sources"]),
         **values,
     )
-
-
-def filter_index(index: pa.Table, cases: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Rows of a store's index table that belong to ``cases``, ascending."""
-    wanted = pa.array(list(cases), pa.string())
-    parts = []
-    start = 0
-    for chunk in index.column("case").chunks:
-        if pa.types.is_dictionary(chunk.type):
-            known = pc.is_in(chunk.dictionary.cast(pa.string()), value_set=wanted)
-            hit = known.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
-        else:
-            hit = pc.is_in(chunk, value_set=wanted).to_numpy(zero_copy_only=False)
-        parts.append(np.flatnonzero(hit) + start)
-        start += len(chunk)
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fve_pipeline.doctor.check import Check
-from fve_pipeline.encoding import encode
+from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.store.codec import ChunkCodec, CodecName
 
 __all__ = ["kernel_checks"]

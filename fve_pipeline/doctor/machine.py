@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from fve_pipeline.doctor.check import Check
-from fve_pipeline.execution import memory_budget
-from fve_pipeline.units import format_bytes
+from fve_pipeline.runtime.executor import memory_budget
+from fve_pipeline.runtime.units import format_bytes
 
 __all__ = ["machine_checks"]
 

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from fve_kernels import reference
-from fve_pipeline.build import build_store
-from fve_pipeline.case import LabelFile
+from fve_pipeline.build.cases import Dataset
+from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
-from fve_pipeline.cohort import make_ct_case
+from fve_pipeline.demo.cohort import make_ct_case
 from fve_pipeline.doctor.check import Check
-from fve_pipeline.encoding import encode
-from fve_pipeline.execution import cluster
-from fve_pipeline.intensity import to_uint8
-from fve_pipeline.presets import PRESETS
-from fve_pipeline.progress import Silent
-from fve_pipeline.sources import Dataset
+from fve_pipeline.imaging.encoding import encode
+from fve_pipeline.imaging.intensity import to_uint8
+from fve_pipeline.runtime.executor import cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.verify import verify
 from fve_pipeline.volume import read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 __all__ = ["self_test"]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.challenge_npz import read_text_prompts
 from fve_pipeline.errors import EvaluationError, FveError
 from fve_pipeline.evaluation.pairs import Pair
 from fve_pipeline.metrics import (
@@ -21,6 +20,7 @@ from fve_pipeline.metrics import (
     split_components,
 )
 from fve_pipeline.volume import Header, Volume, read_header, read_image
+from fve_pipeline.volume.challenge_npz import read_text_prompts
 
 __all__ = ["CaseScores", "Settings", "peak_bytes", "score_case"]
 

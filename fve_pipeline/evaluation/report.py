@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from fve_pipeline.evaluation.cases import CaseScores, Settings, peak_bytes, score_case
 from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
-from fve_pipeline.execution import Executor, Task
 from fve_pipeline.metrics import Interval, bootstrap_mean, mean_score
-from fve_pipeline.progress import Progress, Silent
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.runtime.progress import Progress, Silent
 
 __all__ = ["METRICS", "SCHEMA", "Evaluation", "evaluate", "group_mean", "save"]
 

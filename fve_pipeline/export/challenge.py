@@ -12,7 +12,7 @@ import numpy as np
 from fve_pipeline.errors import ExportError
 from fve_pipeline.export.reference_png import class_prompts
 from fve_pipeline.export.volumes import classes_of, empty_folder, primary, stored_runs
-from fve_pipeline.progress import Progress
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.reader import Store
 
 __all__ = ["export_challenge"]

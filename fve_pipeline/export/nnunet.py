@@ -18,7 +18,7 @@ from fve_pipeline.export.volumes import (
     primary,
     stored_runs,
 )
-from fve_pipeline.progress import Progress
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.reader import Store
 from fve_pipeline.volume import write_labels
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fve_pipeline.errors import ExportError
 from fve_pipeline.export.volumes import StoredClass, StoredRun, classes_of, empty_folder, stored_runs
 from fve_pipeline.loading.source import Source
-from fve_pipeline.progress import Progress
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.reader import Store
 
 __all__ = ["class_prompts", "export_reference_png"]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import ExportError
+from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.imaging.views import AXES, untake_view
 from fve_pipeline.loading.samples import SampleIndex
-from fve_pipeline.resample import Fit
 from fve_pipeline.store.reader import Store
-from fve_pipeline.views import AXES, untake_view
 
 __all__ = ["StoredClass", "StoredRun", "classes_of", "empty_folder", "primary", "stored_runs"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.encoding import context_depth, encode
 from fve_pipeline.errors import LoadingError
+from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.store.reader import Store
 
 __all__ = ["Source"]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fve_pipeline.bio2vol.network import Layout, Volumes
 from fve_pipeline.bio2vol.sliding import slide
-from fve_pipeline.encoding import context_depth, encode
+from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.prediction.prompts import mirrored
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.segmenter.losses import upsample_logits

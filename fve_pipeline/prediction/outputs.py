@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.challenge_npz import write_segs
 from fve_pipeline.evaluation.runtimes import Runtime
+from fve_pipeline.imaging.views import take_view
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.sources import Picture, Source
 from fve_pipeline.prediction.volume import Segmentation
-from fve_pipeline.views import take_view
 from fve_pipeline.volume import write_labels
+from fve_pipeline.volume.challenge_npz import write_segs
 
 __all__ = [
     "findings",

@@ -12,10 +12,9 @@ from typing import Any
 
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
-from fve_pipeline.challenge_npz import read_text_prompts
 from fve_pipeline.errors import FveError, PredictionError
 from fve_pipeline.evaluation.runtimes import Runtime, read_runtimes
-from fve_pipeline.execution import is_environment_fault
+from fve_pipeline.imaging.views import AXES, choose_views
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.outputs import (
     findings,
@@ -29,10 +28,11 @@ from fve_pipeline.prediction.prompts import Target, targets_from_sentences
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.sources import Intensity, Source, open_source, source_sha256
 from fve_pipeline.prediction.volume import predict_volume
-from fve_pipeline.progress import Progress
+from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.views import AXES, choose_views
+from fve_pipeline.volume.challenge_npz import read_text_prompts
 
 __all__ = ["PREDICT_VERSION", "Failed", "Predictor", "Request", "predict_all"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.errors import PredictionError
-from fve_pipeline.presets import PRESETS
-from fve_pipeline.resample import ResizeMethod
-from fve_pipeline.views import ViewRule
+from fve_pipeline.imaging.resample import ResizeMethod
+from fve_pipeline.imaging.views import ViewRule
 
 __all__ = ["SliceSettings"]
 

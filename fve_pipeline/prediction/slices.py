@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.imaging.resample import Fit
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.resample import Fit
 
 __all__ = ["WayBack", "fit_slices"]
 

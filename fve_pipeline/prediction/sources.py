@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.build.prepare.facts import CaseFacts
+from fve_pipeline.build.prepare.journal import read_journal
 from fve_pipeline.catalog import Catalog, find_volumes
 from fve_pipeline.errors import PredictionError, ReadError
-from fve_pipeline.facts import CaseFacts
-from fve_pipeline.intensity import parse_window, to_uint8
-from fve_pipeline.journal import read_journal
+from fve_pipeline.files.open import open_files
+from fve_pipeline.imaging.intensity import parse_window, to_uint8
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.store.array import ShardedArray
-from fve_pipeline.store.files import open_files
 from fve_pipeline.volume import hash_files, list_series, read_image, source_affine, source_files
 from fve_pipeline.volume.kinds import kind_of
 

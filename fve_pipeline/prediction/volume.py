@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.errors import PredictionError
+from fve_pipeline.imaging.views import AXES, take_view, untake_view
 from fve_pipeline.prediction.network import Averaging, ViewMaps, predict_slices
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.slices import WayBack, fit_slices
 from fve_pipeline.segmenter.instances import split_instances
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.views import AXES, take_view, untake_view
 
 __all__ = ["Segmentation", "predict_volume"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fve_pipeline.errors import StoreError, StoreFormatError
+from fve_pipeline.files.base import Buffer, Files
 from fve_pipeline.store.codec import ChunkCodec, CodecName
-from fve_pipeline.store.files import Buffer, Files
 from fve_pipeline.store.metadata import array_document
 from fve_pipeline.store.opened import OpenShards
 

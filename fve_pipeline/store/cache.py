@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store.files import LocalFiles
-from fve_pipeline.store.remote import RemoteFiles
+from fve_pipeline.files.local import LocalFiles
+from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.shard import FileSum
 
 __all__ = ["CachedShards", "ShardCache"]

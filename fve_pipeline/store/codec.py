@@ -13,7 +13,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store.files import Buffer
+from fve_pipeline.files.base import Buffer
 
 __all__ = ["ChunkCodec", "CodecName"]
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from fve_pipeline.errors import StoreError, StoreFormatError
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.content import EMPTY_CONTENT, chain
 from fve_pipeline.store.documents import store_documents
-from fve_pipeline.store.files import Files
 from fve_pipeline.store.layout import (
     CASES,
     CLASSES,

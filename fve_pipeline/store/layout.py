@@ -10,7 +10,6 @@ __all__ = [
     "INDEX",
     "JOURNAL",
     "JOURNAL_FOLDER",
-    "LOCK",
     "MANIFEST",
     "MASKS",
     "STAGING",
@@ -31,7 +30,6 @@ CLASSES = "classes.parquet"
 MASKS: Member = "masks"
 
 # What a build leaves while it runs. After a commit only the lock file is there, empty.
-LOCK = ".fve/lock"
 STAGING = ".fve/build"
 JOURNAL_FOLDER = ".fve/journal"
 JOURNAL = f"{JOURNAL_FOLDER}/commit.json"

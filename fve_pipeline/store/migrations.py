@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
-from fve_pipeline.store.files import Files
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.layout import JOURNAL, MANIFEST, STAGING
 from fve_pipeline.store.schema import FORMAT_VERSION, Manifest
 

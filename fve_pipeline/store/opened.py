@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from fve_pipeline.store.files import Buffer, Files
+from fve_pipeline.files.base import Buffer, Files
 from fve_pipeline.store.shard import ShardFile
 
 __all__ = ["OpenShards"]

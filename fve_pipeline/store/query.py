@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["rows_of_class"]
+__all__ = ["rows_of_cases", "rows_of_class"]
 
 
 def rows_of_class(index: pa.Table, dataset: str, class_id: int) -> np.ndarray:
@@ -28,3 +30,19 @@ def rows_of_class(index: pa.Table, dataset: str, class_id: int) -> np.ndarray:
     rows = np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
     kept: np.ndarray = rows[of_dataset[rows]]
     return kept
+
+
+def rows_of_cases(index: pa.Table, cases: Sequence[str]) -> np.ndarray:
+    """Return the rows (int64, ascending) of an index that belong to ``cases``."""
+    wanted = pa.array(list(cases), pa.string())
+    parts = []
+    start = 0
+    for chunk in index.column("case").chunks:
+        if pa.types.is_dictionary(chunk.type):
+            known = pc.is_in(chunk.dictionary.cast(pa.string()), value_set=wanted)
+            hit = known.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
+        else:
+            hit = pc.is_in(chunk, value_set=wanted).to_numpy(zero_copy_only=False)
+        parts.append(np.flatnonzero(hit) + start)
+        start += len(chunk)
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)

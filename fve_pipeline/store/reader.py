@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fve_pipeline.errors import StoreError
+from fve_pipeline.files.base import Files
+from fve_pipeline.files.open import open_files
+from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.files import Files, open_files
 from fve_pipeline.store.layout import MASKS, Member
 from fve_pipeline.store.migrations import read_manifest
-from fve_pipeline.store.remote import RemoteFiles
 from fve_pipeline.store.rows import Rows
 from fve_pipeline.store.schema import Manifest, StoreSettings
 

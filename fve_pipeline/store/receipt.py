@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from fve_pipeline.store.files import Files
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.layout import MASKS, Member, receipt_key, shard_key
 from fve_pipeline.store.schema import ShardEntry
 from fve_pipeline.store.shard import FileSum

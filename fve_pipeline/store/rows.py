@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.codec import ChunkCodec
-from fve_pipeline.store.files import Files
 from fve_pipeline.store.layout import Member, shard_key
 from fve_pipeline.store.opened import OpenShards
 

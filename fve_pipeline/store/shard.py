@@ -15,8 +15,8 @@ from crc32c import crc32c
 from pydantic import BaseModel, ConfigDict
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store.files import Buffer, Files
-from fve_pipeline.store.kept import keep_mapped
+from fve_pipeline.files.base import Buffer, Files
+from fve_pipeline.files.mapped import keep_mapped
 
 __all__ = ["FileSum", "ShardFile", "copy_chunks", "write_file", "write_shard"]
 

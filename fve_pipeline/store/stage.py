@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fve_pipeline.store.files import Files
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.layout import MASKS, staged_shard
 from fve_pipeline.store.receipt import Receipt, write_receipt
 from fve_pipeline.store.schema import StoreSettings

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.codec import ChunkCodec, CodecName
-from fve_pipeline.store.files import Files
 from fve_pipeline.store.metadata import array_document, group_document, to_json
 from fve_pipeline.store.shard import FileSum, write_shard
 

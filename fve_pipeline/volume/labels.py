@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError
 from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
+from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw

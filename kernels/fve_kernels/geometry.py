@@ -110,7 +110,7 @@ def plan(
             msg = f"{name} is {value!r}; expected one of {', '.join(known)}"
             raise KernelInputError(msg)
     if not _is_uint8(volume.dtype):
-        msg = f"the volume is {volume.dtype}; only uint8 is encoded (fve_pipeline.intensity makes it)"
+        msg = f"the volume is {volume.dtype}; only uint8 is encoded (fve_pipeline.imaging.intensity makes it)"
         raise KernelInputError(msg)
     shape = tuple(int(n) for n in volume.shape)
     if len(shape) != 3 or 0 in shape:

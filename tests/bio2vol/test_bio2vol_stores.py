@@ -14,15 +14,15 @@ import torch
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.bio2vol.store_data import SubVolumeTraining
-from fve_pipeline.build import build_store
+from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import TrainError
-from fve_pipeline.execution import Executor, cluster
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.run import Predictor
 from fve_pipeline.prediction.volume import predict_volume
-from fve_pipeline.progress import Silent
+from fve_pipeline.runtime.executor import Executor, cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.segmenter.checkpoint import save_weights
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter

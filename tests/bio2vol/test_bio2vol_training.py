@@ -20,7 +20,7 @@ from fve_pipeline.training.config import TrainConfig, load_config
 from fve_pipeline.training.estimate import estimate
 from fve_pipeline.training.trainer import train
 
-SCRIPT = Path(__file__).with_name("bio2vol_cases.py")
+SCRIPT = Path(__file__).parents[1] / "helpers" / "bio2vol_cases.py"
 
 
 @pytest.fixture(scope="module", autouse=True)

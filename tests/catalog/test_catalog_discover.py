@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fve_pipeline.case import LabelFile, Rendition
 from fve_pipeline.catalog import Catalog, discover, file_problems, load_catalog
+from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.catalog.discover import natural_key
 from fve_pipeline.catalog.load import parse_catalog
 from fve_pipeline.errors import CatalogError
+from fve_pipeline.volume.label_file import LabelFile
 
 HEAD = """\
 name = "mine"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import FveError
-from fve_pipeline.execution import Executor
+from fve_pipeline.runtime.executor import Executor
 
 
 def run(*words: object) -> Result:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from made_cases import made_tables, uneven
 from typer.testing import CliRunner
 
 from fve_pipeline.cli.main import app
 from fve_pipeline.coreset import load_selection
 from fve_pipeline.errors import CoresetError, StoreError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "coreset"))
-from made_cases import made_tables, uneven
 
 RUNNER = CliRunner()
 

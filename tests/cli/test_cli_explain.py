@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fve_pipeline.cli.main import app
-from fve_pipeline.cohort import make_challenge_case, make_ct_case
+from fve_pipeline.demo.cohort import make_challenge_case, make_ct_case
 
 pytest.importorskip("matplotlib")
 

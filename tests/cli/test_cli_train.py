@@ -10,11 +10,11 @@ import pytest
 import tiny
 from typer.testing import CliRunner
 
-from fve_pipeline.build import build_store
+from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import TrainError
-from fve_pipeline.execution import Executor, cluster
-from fve_pipeline.progress import Silent
+from fve_pipeline.runtime.executor import Executor, cluster
+from fve_pipeline.runtime.progress import Silent
 
 torch = pytest.importorskip("torch")
 

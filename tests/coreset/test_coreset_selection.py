@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_cases import made_pool, made_tables, uneven
 
-from fve_pipeline.coreset import Pool, Tables, filter_index, load_selection, select
+from fve_pipeline.coreset import Pool, Tables, load_selection, select
 from fve_pipeline.errors import CoresetError
+from fve_pipeline.store.query import rows_of_cases
 
 
 def test_round_trip_and_equal_bytes(tmp_path: Path) -> None:
@@ -71,5 +72,5 @@ def test_selection_from_two_stores_used_with_one() -> None:
 def test_filtering_an_index(cases: list[str], wanted: set[str], chunks: int, dictionary: bool) -> None:
     parts = [pa.array(part.tolist(), pa.string()) for part in np.array_split(np.array(cases, object), chunks)]
     column = pa.chunked_array([part.dictionary_encode() if dictionary else part for part in parts])
-    rows = filter_index(pa.table({"case": column}), sorted(wanted))
+    rows = rows_of_cases(pa.table({"case": column}), sorted(wanted))
     assert rows.tolist() == [row for row, case in enumerate(cases) if case in wanted]

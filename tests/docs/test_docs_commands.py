@@ -15,15 +15,15 @@ import pages
 import pytest
 from typer.testing import CliRunner
 
-from fve_pipeline.build import build_store, mask_dtype
+from fve_pipeline.build.cases import Dataset
+from fve_pipeline.build.pipeline import build_store, mask_dtype
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.cli.main import app
-from fve_pipeline.cohort import make_cohort
-from fve_pipeline.demo import DEMO_CATALOGS
-from fve_pipeline.execution import Executor
-from fve_pipeline.presets import PRESETS
-from fve_pipeline.progress import Silent
-from fve_pipeline.sources import Dataset
+from fve_pipeline.demo.cohort import make_cohort
+from fve_pipeline.demo.run import DEMO_CATALOGS
+from fve_pipeline.runtime.executor import Executor
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.schema import StoreSettings
 

@@ -15,7 +15,7 @@ import pytest
 from fve_pipeline import evaluation as ev
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import EvaluationError
-from fve_pipeline.execution import cluster
+from fve_pipeline.runtime.executor import cluster
 
 SPACING = (3.0, 0.75, 1.25)  # z, y, x; NIfTI holds them as float32
 

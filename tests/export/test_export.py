@@ -15,16 +15,16 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from fve_pipeline.case import LabelFile
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import ExportError, LoadingError
 from fve_pipeline.export.challenge import export_challenge
 from fve_pipeline.export.nnunet import _named
 from fve_pipeline.export.reference_png import class_prompts, export_reference_png
 from fve_pipeline.export.volumes import StoredClass
-from fve_pipeline.progress import Silent
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.volume import read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 Exported = tuple[Path, Path]
 

@@ -18,8 +18,8 @@ from kernel_conformance import Array, EncodingConformance, random_volume
 
 from fve_kernels import cpu_rescale, reference
 from fve_kernels.geometry import KernelInputError
-from fve_pipeline.encoding import encode
-from fve_pipeline.intensity import to_uint8
+from fve_pipeline.imaging.encoding import encode
+from fve_pipeline.imaging.intensity import to_uint8
 
 cuda_arrays = pytest.importorskip("fve_kernels.cuda_arrays")
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fve_pipeline.encoding import encode
 from fve_pipeline.errors import LoadingError
+from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.loading import Recipe, SliceDataset, Ticket
 from fve_pipeline.loading.augment import Change, Crop, draw_change
 from fve_pipeline.loading.change import change_mask, change_slices

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fve_pipeline.encoding import encode
 from fve_pipeline.errors import LoadingError
+from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.loading import Batches, Recipe, SliceDataset, Ticket, collate
 from fve_pipeline.store.reader import open_store
 

@@ -13,15 +13,15 @@ import pytest
 import SimpleITK as sitk
 import tiny
 
+from fve_pipeline.build.cases import find_jobs
+from fve_pipeline.build.prepare.case import prepare_case
+from fve_pipeline.build.prepare.facts import CaseFacts
+from fve_pipeline.build.prepare.job import PrepareSettings
+from fve_pipeline.build.prepare.journal import Journal
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
-from fve_pipeline.facts import CaseFacts
-from fve_pipeline.jobs import PrepareSettings
-from fve_pipeline.journal import Journal
 from fve_pipeline.prediction.sources import find_sources
-from fve_pipeline.prepare import prepare_case
-from fve_pipeline.sources import find_jobs
 from fve_pipeline.volume import read_image
 
 ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")

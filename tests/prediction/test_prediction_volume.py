@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from fve_pipeline.errors import PredictionError
+from fve_pipeline.imaging.views import take_view, untake_view
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.prompts import Target, mirrored
 from fve_pipeline.prediction.settings import SliceSettings
@@ -23,7 +24,6 @@ from fve_pipeline.prediction.slices import fit_slices
 from fve_pipeline.prediction.volume import merge_views, predict_volume
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
-from fve_pipeline.views import take_view, untake_view
 
 PAPER = SliceSettings(1, "repeat", "opencv", 64)
 TARGETS = (

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from fve_pipeline.errors import StoreError, StoreFormatError
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.array import ShardedArray
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.volume import write_group, write_volume
 
 

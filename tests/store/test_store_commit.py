@@ -10,8 +10,8 @@ import pytest
 import store_maker as maker
 
 from fve_pipeline.errors import StoreError, StoreFormatError
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.commit import recover, restore_shards
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.layout import staged_shard
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.reader import open_store
@@ -154,7 +154,7 @@ def test_recover_without_a_commit_keeps_what_is_staged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scenario", ["new", "append", "overwrite"])
 def test_killed_at_every_step(tmp_path: Path, scenario: str) -> None:
     """kill -9 before, in and after each file operation of a commit; see kill_commit.py."""
-    script = Path(__file__).with_name("kill_commit.py")
+    script = Path(__file__).parents[1] / "helpers" / "kill_commit.py"
     done = subprocess.run(
         [sys.executable, script, scenario, tmp_path], capture_output=True, text=True, timeout=300
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import store_maker as maker
 
-from fve_pipeline.store.files import LocalFiles
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.store.files import LocalFiles
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.opened import OpenShards
 from fve_pipeline.store.shard import write_shard
 
@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> LocalFiles:
 def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many files the process may keep open: a quarter of its limit."""
     number: int = request.param
-    monkeypatch.setattr("fve_pipeline.store.kept._kept", set())
+    monkeypatch.setattr("fve_pipeline.files.mapped._kept", set())
     monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * number, 4 * number))
     return number
 

@@ -17,7 +17,7 @@ import tensorstore
 import zarr
 
 from fve_pipeline.errors import StoreError, StoreFormatError
-from fve_pipeline.store.files import LocalFiles
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import INDEX_SCHEMA
 

@@ -16,9 +16,9 @@ import store_maker as maker
 from pydantic import ValidationError
 
 from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store import migrations, tables
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.schema import INDEX_SCHEMA, Manifest
 from fve_pipeline.store.tables import table_bytes
 

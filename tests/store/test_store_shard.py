@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.codec import ChunkCodec
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.shard import ShardFile, copy_chunks, write_shard
 
 

@@ -11,8 +11,8 @@ import pytest
 import store_maker as maker
 
 from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.content import EMPTY_CONTENT
-from fve_pipeline.store.files import LocalFiles
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import Finding, verify
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from fve_pipeline.build import build_store
+from fve_pipeline.build.cases import Dataset
+from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
-from fve_pipeline.execution import Executor
-from fve_pipeline.presets import PRESETS
-from fve_pipeline.progress import Silent
+from fve_pipeline.runtime.executor import Executor
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.sources import Dataset
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.training.config import TrainConfig

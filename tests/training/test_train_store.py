@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from fve_pipeline.build import build_store
-from fve_pipeline.execution import Executor, cluster
+from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.progress import Silent
+from fve_pipeline.runtime.executor import Executor, cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.training.config import DataSettings
 from fve_pipeline.training.data import Share

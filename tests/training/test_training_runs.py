@@ -24,7 +24,7 @@ from fve_pipeline.training.data import Batch, Share
 from fve_pipeline.training.schedule import learning_rate
 from fve_pipeline.training.trainer import TrainResult, train
 
-SCRIPT = Path(__file__).with_name("training_cases.py")
+SCRIPT = Path(__file__).parents[1] / "helpers" / "training_cases.py"
 
 
 @pytest.fixture(scope="session", autouse=True)

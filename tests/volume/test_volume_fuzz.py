@@ -12,9 +12,9 @@ import SimpleITK as sitk
 import tifffile
 from volume_make import ramp, slice_dataset, write_enhanced, write_nifti, write_seg
 
-from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import ReadError
 from fve_pipeline.volume import read_header, read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 ZYX = ramp((4, 16, 20))
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from volume_make import ramp, ras, write_nifti, write_series
 
-from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume import read_image, read_labels
 from fve_pipeline.volume.geometry import boxes_overlap, resample_nearest
+from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import flat_affine
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from volume_make import write_series
 
-from fve_pipeline.case import LabelFile
 from fve_pipeline.catalog import discover, load_catalog
 from fve_pipeline.errors import ReadError
 from fve_pipeline.volume import hash_files, read_image, read_labels, source_files
+from fve_pipeline.volume.label_file import LabelFile
 
 
 def make(root: Path, *, upwards: bool) -> None:

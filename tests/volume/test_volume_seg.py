@@ -10,9 +10,9 @@ import pydicom
 import pytest
 from volume_make import ramp, write_seg, write_series
 
-from fve_pipeline.case import LabelFile
 from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume import Labels, read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 HEIGHTS = [2.5 * n for n in range(4)]
 

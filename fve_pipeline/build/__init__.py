@@ -1,0 +1,1 @@
+"""The main job: catalogs and folders become a committed store."""

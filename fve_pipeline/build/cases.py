@@ -1,0 +1,168 @@
+"""Which cases a build is about, and whether those that the store holds are still what they were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fve_pipeline.catalog.case import Case
+from fve_pipeline.catalog import Catalog, discover, expand
+from fve_pipeline.errors import BuildError
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.build.prepare.facts import CaseFacts
+from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, fingerprint, hash_sources, source_stats
+from fve_pipeline.runtime.progress import Progress
+
+__all__ = ["Dataset", "expand_datasets", "find_jobs", "is_current", "refuse_changed_sources", "salted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A catalog and the folder that its globs start from."""
+
+    catalog: Catalog
+    root: Path
+
+
+def expand_datasets(datasets: Iterable[Dataset]) -> list[Dataset]:
+    """One entry a dataset: a family (the challenge's prompt file) becomes its datasets. Names must differ."""
+    found = [
+        Dataset(catalog, dataset.root)
+        for dataset in datasets
+        for catalog in expand(dataset.catalog, dataset.root)
+    ]
+    names = [dataset.catalog.name for dataset in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"two catalogs are named {', '.join(map(repr, twice))}: a dataset's name is what its cases are known by"
+        raise BuildError(msg)
+    return found
+
+
+def find_jobs(
+    datasets: Sequence[Dataset],
+    work: Path,
+    settings: PrepareSettings,
+    *,
+    only: frozenset[str] | None = None,
+    salt: str | None = None,
+    device: str = "cpu",
+) -> list[PrepareJob]:
+    """One job a case, in catalog order. ``only`` keeps the cases of a selection; with a ``salt``, subjects are
+    known by their salted hash.
+
+    Raises BuildError when the selection names cases that are not there.
+    """
+    jobs = [
+        _job(
+            case if salt is None else replace(case, subject=salted(case.subject, salt)),
+            dataset,
+            work,
+            settings,
+            device,
+        )
+        for dataset in datasets
+        for case in discover(dataset.catalog, dataset.root)
+    ]
+    if only is None:
+        return jobs
+    missing = sorted(only - {job.case.id for job in jobs})
+    if missing:
+        msg = (
+            f"the selection names {len(missing)} cases that the catalogs do not find, such as {missing[0]!r}: it was "
+            "made for other data, or --root is wrong"
+        )
+        raise BuildError(msg)
+    return [job for job in jobs if job.case.id in only]
+
+
+def salted(text: str, salt: str) -> str:
+    """What a subject is called when its name shall not be known: equal names stay equal."""
+    return hashlib.sha256(f"{salt}\0{text}".encode()).hexdigest()[:16]
+
+
+def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings, device: str) -> PrepareJob:
+    catalog = dataset.catalog
+    return PrepareJob(
+        case=case,
+        root=str(dataset.root),
+        work=str(work),
+        settings=replace(settings, percentiles_over=catalog.percentiles_over or settings.percentiles_over),
+        classes=tuple((spec.id, spec.ids) for spec in catalog.classes),
+        declared=None if catalog.instance else tuple(sorted(catalog.declared_ids)),
+        mask_dtype=catalog.mask_dtype,
+        device=device,
+    )
+
+
+def is_current(job: PrepareJob, facts: CaseFacts | None) -> bool:
+    """Whether the journal's facts still hold for a case: same settings, same sizes and times of its files."""
+    if facts is None or facts.fingerprint != fingerprint(job):
+        return False
+    try:
+        return source_stats(job) == facts.stats
+    except OSError:
+        return False
+
+
+def refuse_changed_sources(
+    jobs: Sequence[PrepareJob],
+    committed: Mapping[str, Mapping[str, object]],
+    journal: Mapping[str, CaseFacts],
+    executor: Executor[tuple[str, tuple[str, ...]]],
+    progress: Progress,
+) -> None:
+    """Raise BuildError when a case that the store holds has vanished or has other bytes than it had.
+
+    ``committed`` maps case ids to their rows of ``cases.parquet``. Cases whose files have the sizes and times
+    that the journal recorded are taken as unchanged; the others are hashed again.
+    """
+    by_id = {job.case.id: job for job in jobs}
+    datasets = {job.case.dataset for job in jobs}
+    vanished = sorted(
+        case for case, row in committed.items() if row["dataset"] in datasets and case not in by_id
+    )
+    if vanished:
+        msg = _refusal(vanished, "in the store but no longer found")
+        raise BuildError(msg)
+    doubtful = []
+    for case, row in committed.items():
+        job = by_id.get(case)
+        if job is None:
+            continue
+        facts = journal.get(case)
+        if (
+            facts is None
+            or not is_current(job, facts)
+            or not _same(row, facts.source_sha256, facts.labels_sha256)
+        ):
+            doubtful.append(job)
+    if not doubtful:
+        return
+    progress.stage("check sources", len(doubtful), "cases")
+    tasks = (Task(f"check {job.case.id}", (job,), 64 << 20) for job in doubtful)
+    changed = []
+    for task, (source, labels) in executor.run(hash_sources, tasks):
+        progress.advance()
+        job = task.args[0]
+        if not _same(committed[job.case.id], source, labels):
+            changed.append(f"{job.case.id} ({job.case.image})")
+    if changed:
+        msg = _refusal(
+            sorted(changed), "not what they were when the store was built: their files have changed"
+        )
+        raise BuildError(msg)
+
+
+def _same(row: Mapping[str, object], source: str, labels: tuple[str, ...]) -> bool:
+    return row["source_sha256"] == source and tuple(row["labels_sha256"]) == labels  # type: ignore[arg-type]
+
+
+def _refusal(cases: Sequence[str], what: str) -> str:
+    shown = ", ".join(cases[:5]) + (f" and {len(cases) - 5} more" if len(cases) > 5 else "")
+    return (
+        f"{len(cases)} cases are {what}: {shown}. Put them back as they were, or build the whole store anew with "
+        "--overwrite."
+    )

@@ -1,0 +1,1 @@
+"""The second flat map: one task a shard."""

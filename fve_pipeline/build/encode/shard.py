@@ -1,0 +1,182 @@
+"""Stage 2: one shard -> its encoded slices and masks, staged with a receipt. No data moves between tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fve_kernels.cpu_statistics import label_counts
+from fve_pipeline.imaging.encoding import context_depth, encode
+from fve_pipeline.build.encode.plan import Segment, ShardPlan
+from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.store.array import ShardedArray
+from fve_pipeline.store.content import row_digest
+from fve_pipeline.store.documents import mask_codec, pixel_codec
+from fve_pipeline.files.base import Files
+from fve_pipeline.store.layout import MASKS, Member, shard_key
+from fve_pipeline.store.receipt import Receipt
+from fve_pipeline.store.schema import StoreSettings
+from fve_pipeline.store.shard import ShardFile, copy_chunks
+from fve_pipeline.store.stage import ShardStage
+from fve_pipeline.imaging.views import AXES, take_view
+
+__all__ = [
+    "ENCODE_VERSION",
+    "EncodeJob",
+    "PreparedCase",
+    "RenditionClasses",
+    "count_classes",
+    "encode_shard",
+    "encoding_inputs",
+    "predicted_bytes",
+    "segment_samples",
+]
+
+# Raised whenever the same prepared data and settings would give other stored bytes.
+ENCODE_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionClasses:
+    """What a rendition shows: its classes as (class id, label ids; none for instances), and the label ids that
+    its masks keep (None: all)."""
+
+    classes: tuple[tuple[int, tuple[int, ...]], ...]
+    kept: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCase:
+    """What encoding needs to know of a case: its group in the prepared store, shape (z,y,x), and renditions."""
+
+    group: str
+    shape: tuple[int, int, int]
+    renditions: Mapping[str, RenditionClasses]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeJob:
+    """One shard to write: into ``store`` under ``generation``, from the prepared store ``prepared``."""
+
+    store: Files
+    prepared: Files
+    generation: str
+    shard: ShardPlan
+    plan_hash: str
+    settings: StoreSettings
+    cases: Mapping[str, PreparedCase]
+    device: str = "cpu"
+
+
+def encoding_inputs(settings: StoreSettings) -> dict[str, Any]:
+    """The settings that decide a shard's bytes, with the version of this stage."""
+    names = (
+        "storage",
+        "order",
+        "boundary",
+        "downsample",
+        "size",
+        "resize",
+        "codec",
+        "shard_samples",
+        "mask_dtype",
+    )
+    return {name: getattr(settings, name) for name in names} | {"version": ENCODE_VERSION}
+
+
+def predicted_bytes(job: EncodeJob) -> int:
+    """Peak memory of writing a shard: one slab with its context at native and at stored size, and the shard."""
+    size = job.settings.size
+    context = 2 * context_depth(job.settings.order)
+    slab = 0
+    for segment in job.shard.segments:
+        native = int(np.prod(job.cases[segment.case].shape)) // segment.length
+        slab = max(slab, (segment.stop - segment.start + context) * (3 * native + 8 * size * size))
+    return slab + 4 * job.shard.n_rows * size * size + (128 << 20)
+
+
+def encode_shard(job: EncodeJob) -> Receipt:
+    """Read the slabs that the shard's rows need, resize, encode, write both shards, leave the receipt."""
+    cv2.setNumThreads(1)
+    settings = job.settings
+    image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
+    stage = ShardStage(job.store, job.generation, job.shard.shard, job.plan_hash, settings)
+    stage.keep(list(_committed(job, settings.member)), list(_committed(job, MASKS)))
+    for segment in job.shard.segments:
+        case = job.cases[segment.case]
+        encoded, focal, labels = segment_samples(job.prepared, settings, segment, case, job.device)
+        for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
+            identity = (segment.case, segment.rendition, segment.view, segment.start + row)
+            stage.add(
+                image_codec.encode_chunk(image[None]),
+                masks_codec.encode_chunk(mask[None]),
+                row_digest(identity, focal_slice, mask),
+                *count_classes(mask, case.renditions[segment.rendition].classes),
+            )
+    return stage.write()
+
+
+def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:
+    """Compressed chunks of the rows that the store's tail shard holds already, as they are."""
+    if not job.shard.copied:
+        return ()
+    tail = ShardFile(job.store, shard_key(member, job.shard.shard), job.settings.shard_samples)
+    return (bytes(chunk) for chunk in copy_chunks(tail, job.shard.copied))
+
+
+def segment_samples(
+    prepared: Files, settings: StoreSettings, segment: Segment, case: PreparedCase, device: str = "cpu"
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    """Images to store, focal slices, and masks of one segment, all at the stored size."""
+    context = context_depth(settings.order) if settings.storage == "encoded" else 0
+    low, high = max(0, segment.start - context), min(segment.length, segment.stop + context)
+    slab = _read(prepared, f"{case.group}/{segment.rendition}", segment.view, low, high)
+    labels = _read(prepared, f"{case.group}/labels", segment.view, segment.start, segment.stop)
+    height, width = slab.shape[1:]
+    fit = Fit((height, width), settings.size, settings.resize)
+    slices = fit.images(np.ascontiguousarray(slab))
+    kept = case.renditions[segment.rendition].kept
+    if kept is not None:
+        labels = np.where(np.isin(labels, kept), labels, labels.dtype.type(0))
+    # The store's dtype is the widest of its datasets'.
+    masks = fit.masks(np.ascontiguousarray(labels, dtype=settings.mask_dtype))
+    focal = slices[segment.start - low : segment.stop - low]
+    if settings.storage == "slices":
+        return focal, focal, masks
+    rows = np.arange(segment.start - low, segment.stop - low)
+    encoded = encode(
+        slices, settings.order, settings.boundary, settings.downsample, focal=rows, device=device
+    )
+    return encoded, focal, masks
+
+
+def _read(files: Files, path: str, view: str, start: int, stop: int) -> npt.NDArray[Any]:
+    """Slices ``start:stop`` of a prepared array along a view: (n,H,W)."""
+    bounds = [slice(None)] * 3
+    bounds[AXES[view]] = slice(start, stop)
+    return take_view(ShardedArray(files, path).read(bounds), view)
+
+
+def count_classes(
+    mask: npt.NDArray[Any], classes: Iterable[tuple[int, tuple[int, ...]]]
+) -> tuple[list[int], list[int]]:
+    """Class ids present in one (S,S) mask, unions included, and their pixel counts.
+
+    A class without label ids is instance data: every non-zero pixel is its.
+    """
+    counts = label_counts(mask)
+    ids, pixels = [], []
+    for class_id, members in classes:
+        if members:
+            total = sum(int(counts[label]) for label in members)
+        else:
+            total = int(counts[1:].sum())
+        if total:
+            ids.append(class_id)
+            pixels.append(total)
+    return ids, pixels

@@ -1,0 +1,1 @@
+"""The first flat map: one task a case."""

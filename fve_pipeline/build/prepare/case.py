@@ -1,0 +1,201 @@
+"""Stage 1: one case -> its own group in the prepared store, uint8, LPS, native resolution.
+
+A case with bad data fails alone, with its reason on record. What is the machine's fault is raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fve_kernels.cpu_statistics import label_statistics
+from fve_pipeline.catalog.case import Rendition
+from fve_pipeline.errors import FveError, GeometryError, ReadError
+from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.build.prepare.facts import CaseFacts, Failure
+from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.build.prepare.job import PrepareJob, fingerprint, image_files, label_hashes, recipe, source_stats
+from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quantiles_uint8
+from fve_pipeline.files.open import open_files
+from fve_pipeline.store.volume import write_volume
+from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
+
+__all__ = ["checked_labels", "prepare_case", "read_rendition"]
+
+
+def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
+    """Read, check, orient, window and write one case; return its facts, or why it failed."""
+    case = job.case
+    try:
+        return _prepare(job)
+    except FveError as error:
+        reason = str(error)
+    except Exception as error:
+        if is_environment_fault(error):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+    return Failure(
+        case=case.id,
+        dataset=case.dataset,
+        stage="prepare",
+        reason=reason.replace(f"{job.root.rstrip('/')}/", ""),
+    )
+
+
+def _prepare(job: PrepareJob) -> CaseFacts:
+    case, root = job.case, Path(job.root)
+    stats = source_stats(job)
+    made = fingerprint(job)
+    group = f"{case.dataset}/{hashlib.sha256(case.id.encode()).hexdigest()[:16]}-{made[:8]}"
+    files = open_files(Path(job.work) / "prepared")
+
+    geometry: Header | None = None
+    source: tuple[str, int | None] | None = None
+    volume: Volume | None = None
+    pixels = hashlib.sha256()
+    decisions: list[str] = []
+    notes: list[str] = []
+    quantiles: tuple[float, ...] = ()
+    energy = 0.0
+    for rendition in case.renditions:
+        wanted = (rendition.image or case.image, rendition.channel)
+        if volume is None or wanted != source:
+            volume = None  # let the last one go before the next is read
+            volume = read_rendition(job, rendition)
+            source = wanted
+            notes.extend(note for note in volume.notes if note not in notes)
+        geometry = _same_grid(geometry, volume, wanted[0])
+        window = parse_window(rendition.window) if rendition.window is not None else None
+        image, decision = to_uint8(
+            volume.array,
+            modality=case.modality,
+            rule=job.settings.rule,
+            window=window,
+            percentiles_over=job.settings.percentiles_over,
+            scaled=case.scaled,
+            device=job.device,
+        )
+        decisions.append(f"{rendition.name}: {decision}")
+        pixels.update(repr((image.shape, volume.spacing)).encode())
+        pixels.update(np.ascontiguousarray(image).data)
+        if not quantiles:
+            quantiles, energy = quantiles_uint8(image), gradient_energy(image)
+        write_volume(files, f"{group}/{rendition.name}", image)
+        del image
+    if geometry is None:
+        msg = f"{case.id}: the catalog gives it no rendition; give the dataset at least one window or channel"
+        raise ReadError(msg)
+    modality = volume.modality if volume is not None and volume.modality else case.modality
+    if modality != case.modality:
+        notes.append(f"the file says modality {modality}, the catalog {case.modality}: the catalog's is used")
+    volume = None
+
+    labels = read_labels(case.labels, root, geometry)
+    found = label_statistics(labels.array)
+    mask = checked_labels(labels.array, found.counts, job)
+    notes.extend(note for note in labels.notes if note not in notes)
+    write_volume(files, f"{group}/labels", mask)
+    return CaseFacts(
+        case=case.id,
+        dataset=case.dataset,
+        subject=case.subject,
+        modality=case.modality,
+        split=case.split,
+        fingerprint=made,
+        group=group,
+        source=case.image,
+        source_sha256=hash_files(image_files(case, root)),
+        source_bytes=sum(stat.size for stat in stats),
+        labels=tuple(label.path for label in case.labels),
+        labels_sha256=label_hashes(case, root),
+        stats=stats,
+        shape=_int_triple(geometry.shape),
+        spacing=geometry.spacing,
+        affine=tuple(_row(row) for row in geometry.affine),
+        orientation=geometry.orientation,
+        renditions=tuple(rendition.name for rendition in case.renditions),
+        classes=class_facts(found, job.classes, geometry.shape, geometry.spacing),
+        pixels_sha256=pixels.hexdigest(),
+        quantiles=quantiles,
+        gradient_energy=round(energy, 4),
+        resampled_labels=labels.resampled,
+        decision="; ".join(decisions),
+        notes=tuple(notes),
+        recipe=recipe(job),
+    )
+
+
+def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
+    """The source of one rendition, read as the job says."""
+    case = job.case
+    path = rendition.image or case.image
+    return read_image(
+        Path(job.root) / path,
+        series=case.series,
+        channel=rendition.channel,
+        modality=case.modality,
+        nonfinite=job.settings.nonfinite,
+        resample_tilt=job.settings.resample_tilt,
+        name=path,
+    )
+
+
+def _same_grid(first: Header | None, volume: Volume, path: str) -> Header:
+    """Renditions of one case share its labels, so they must lie on one grid."""
+    if first is None:
+        return volume.header
+    if first.shape != volume.shape or not np.allclose(first.affine, volume.affine, atol=1e-3):
+        msg = (
+            f"{path}: shape {volume.shape} (z,y,x) with spacing {volume.spacing} mm differs from the first "
+            f"rendition's {first.shape} with {first.spacing} mm. Renditions of one case share its labels: "
+            "register them to one grid, or make them cases of their own."
+        )
+        raise GeometryError(msg)
+    return first
+
+
+def checked_labels(
+    labels: npt.NDArray[np.uint16], counts: npt.NDArray[np.int64], job: PrepareJob
+) -> npt.NDArray[Any]:
+    """Refuse label ids that no class names; narrow to the dtype that the catalog implies.
+
+    ``counts`` are the voxels of each id.
+    """
+    if job.declared is not None:
+        unnamed = [int(i) for i in np.flatnonzero(counts) if i != 0 and i not in job.declared]
+        if unnamed:
+            found = ", ".join(f"{i} ({counts[i]:,} voxels)" for i in unnamed[:8])
+            more = f" and {len(unnamed) - 8} more" if len(unnamed) > 8 else ""
+            msg = (
+                f"{', '.join(label.path for label in job.case.labels[:2])}: label id {found}{more} is named by no class of "
+                f"catalog {job.case.dataset!r}, which declares {_ranges(job.declared)}. Add the class to the "
+                "catalog, or correct the label map."
+            )
+            raise ReadError(msg)
+    return labels.astype(job.mask_dtype, copy=False)
+
+
+def _ranges(ids: Iterable[int]) -> str:
+    """1, 2, 3, 7 -> "1-3, 7"."""
+    spans: list[list[int]] = []
+    for i in sorted(ids):
+        if spans and i == spans[-1][1] + 1:
+            spans[-1][1] = i
+        else:
+            spans.append([i, i])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def _row(row: Iterable[float]) -> tuple[float, float, float, float]:
+    a, b, c, d = (float(value) for value in row)
+    return a, b, c, d
+
+
+def _int_triple(shape: Iterable[int]) -> tuple[int, int, int]:
+    z, y, x = (int(n) for n in shape)
+    return z, y, x

@@ -1,0 +1,158 @@
+"""What preparing one case takes: its job, its sources, and the names of what decides its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from fve_pipeline.catalog.case import Case
+from fve_pipeline.errors import FveError, ReadError, StoreFormatError
+from fve_pipeline.build.prepare.facts import SourceStat
+from fve_pipeline.store.schema import StoreSettings
+from fve_pipeline.volume import hash_files, read_header, source_files
+
+__all__ = [
+    "PREPARE_VERSION",
+    "PrepareJob",
+    "PrepareSettings",
+    "fingerprint",
+    "hash_sources",
+    "image_files",
+    "job_from_recipe",
+    "label_hashes",
+    "predicted_bytes",
+    "prepare_settings",
+    "recipe",
+    "source_stats",
+]
+
+# Raised whenever the same case and settings would give other prepared bytes.
+PREPARE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSettings:
+    """What a build asks of this stage, the same for all its cases.
+
+    ``rule`` and ``percentiles_over`` are :mod:`fve_pipeline.imaging.intensity`'s. ``nonfinite`` replaces NaN and infinite
+    voxels, which are refused when it is None; ``resample_tilt`` straightens a tilted gantry's series, which is
+    refused otherwise.
+    """
+
+    rule: str = "window"
+    percentiles_over: str = "positive"
+    nonfinite: float | None = None
+    resample_tilt: bool = False
+
+
+def prepare_settings(settings: StoreSettings) -> PrepareSettings:
+    """The part of the settings that the prepare stage takes."""
+    return PrepareSettings(
+        rule=settings.intensity_rule,
+        percentiles_over=settings.percentiles_over,
+        nonfinite=settings.nonfinite,
+        resample_tilt=settings.resample_tilt,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareJob:
+    """All that a worker needs to prepare one case.
+
+    ``classes`` are (class id, label ids that make it up); ``declared`` are the label ids that the catalog
+    names, or None for instance data, where any id is an instance; ``mask_dtype`` follows from the catalog.
+    ``device`` windows on ``cpu`` or ``cuda``, to the same bytes.
+    """
+
+    case: Case
+    root: str
+    work: str
+    settings: PrepareSettings
+    classes: tuple[tuple[int, tuple[int, ...]], ...]
+    declared: tuple[int, ...] | None
+    mask_dtype: str
+    device: str = "cpu"
+
+
+def fingerprint(job: PrepareJob) -> str:
+    """Names everything but the sources' bytes that decides the prepared data; paths of the machine excluded."""
+    described = asdict(job) | {"root": None, "work": None, "device": None, "version": PREPARE_VERSION}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def recipe(job: PrepareJob) -> str:
+    """The job as JSON without paths of this machine: with it, a case can be prepared again from its sources."""
+    return json.dumps(asdict(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
+
+
+def job_from_recipe(text: str, root: Path, work: Path) -> PrepareJob:
+    """The job of a recorded recipe, its sources under ``root``.
+
+    Raises StoreFormatError for a recipe that this version cannot read.
+    """
+    try:
+        job = TypeAdapter(PrepareJob).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        msg = (
+            f"cases.parquet: a case's recipe is not as this version writes it ({'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}); build the store again"
+        )
+        raise StoreFormatError(msg) from error
+    return replace(job, root=str(root), work=str(work))
+
+
+def predicted_bytes(job: PrepareJob) -> int:
+    """Peak memory of preparing a case, from headers alone; an unreadable header costs nothing, since the
+    case then fails before any voxel is read."""
+    case = job.case
+    try:
+        header = read_header(Path(job.root) / case.image, series=case.series, name=case.image)
+    except FveError:
+        return 0
+    voxels = int(np.prod(header.shape))
+    # The file's bytes and their oriented copy, uint8 renditions one at a time, labels and their mask.
+    return 2 * header.nbytes + voxels * (1 + 2 + 2) + (256 << 20)
+
+
+def source_stats(job: PrepareJob) -> tuple[SourceStat, ...]:
+    """Size and time of each source file, in a fixed order. Raises FileNotFoundError."""
+    stats = []
+    for path in _all_files(job.case, Path(job.root)):
+        stat = path.stat()
+        stats.append(
+            SourceStat(
+                path=path.relative_to(job.root).as_posix(), size=stat.st_size, mtime_ns=stat.st_mtime_ns
+            )
+        )
+    return tuple(stats)
+
+
+def hash_sources(job: PrepareJob) -> tuple[str, tuple[str, ...]]:
+    """sha256 of the image's files and of each label file; "" for what is not there any more."""
+    root = Path(job.root)
+    try:
+        return hash_files(image_files(job.case, root)), label_hashes(job.case, root)
+    except (FileNotFoundError, ReadError):
+        return "", ()
+
+
+def image_files(case: Case, root: Path) -> list[Path]:
+    """All files behind a case's images, in order."""
+    names = dict.fromkeys(rendition.image or case.image for rendition in case.renditions)
+    return [file for name in names for file in source_files(root / name, case.series)]
+
+
+def label_hashes(case: Case, root: Path) -> tuple[str, ...]:
+    """sha256 of each label file."""
+    return tuple(hash_files(source_files(root / label.path)) for label in case.labels)
+
+
+def _all_files(case: Case, root: Path) -> list[Path]:
+    labels = dict.fromkeys(label.path for label in case.labels)
+    return [*image_files(case, root), *(file for path in labels for file in source_files(root / path))]

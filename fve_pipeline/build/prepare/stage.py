@@ -1,0 +1,95 @@
+"""The first flat map: cases -> prepared store, journal and roster."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fve_pipeline.errors import BuildError
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.build.prepare.facts import CaseFacts, Failure
+from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings
+from fve_pipeline.build.prepare.journal import Journal, read_journal
+from fve_pipeline.build.prepare.case import prepare_case
+from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
+from fve_pipeline.build.cases import Dataset, is_current, refuse_changed_sources
+from fve_pipeline.store.schema import StoreSettings
+
+__all__ = ["Prepared", "prepare_cases"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """``cases`` are those to encode, in the roster's order; ``facts`` are theirs, and maybe others', by id;
+    ``fresh`` of them were made now."""
+
+    roster: Roster
+    cases: Sequence[str]
+    facts: Mapping[str, CaseFacts]
+    fresh: int
+
+
+def prepare_cases(
+    datasets: Sequence[Dataset],
+    jobs: Sequence[PrepareJob],
+    work: Path,
+    settings: StoreSettings,
+    committed: Mapping[str, Mapping[str, object]],
+    executor: Executor[object],
+    progress: Progress,
+) -> Prepared:
+    """Prepare what is missing and write the roster.
+
+    ``jobs`` are all cases in catalog order; those in ``committed`` (rows of the store's ``cases.parquet``, by
+    id) are checked against their sources and not prepared again. A case that fails is recorded and left out.
+
+    Raises BuildError when a committed case has changed or vanished, or when the machine is at fault.
+    """
+    journal_folder = work / "journal"
+    known = read_journal(journal_folder)
+    refuse_changed_sources(jobs, committed, known, executor, progress)  # type: ignore[arg-type]
+    new = [job for job in jobs if job.case.id not in committed]
+    missing = [job for job in new if not is_current(job, known.get(job.case.id))]
+    failures: dict[str, Failure] = {}
+    progress.stage("prepare", len(new), "cases")
+    progress.advance(len(new) - len(missing))
+    with Journal(journal_folder) as journal:
+        for task, result in executor.run(prepare_case, _tasks(missing)):
+            progress.advance()
+            if isinstance(result, Failure):
+                failures[result.case] = result
+                progress.note(f"{result.case}: {result.reason}")
+            elif isinstance(result, CaseFacts):
+                known[result.case] = result
+                journal.add(result)
+            else:
+                msg = f"{task.name} returned {type(result).__name__}, not facts"
+                raise BuildError(msg)
+    done = [job.case.id for job in new if job.case.id not in failures]
+    roster = Roster(
+        settings=asdict(prepare_settings(settings)),
+        subject_salt=settings.subject_salt,
+        datasets=tuple(describe_dataset(dataset.catalog) for dataset in datasets),
+        cases=tuple(job.case.id for job in jobs if job.case.id not in failures),
+        failures=tuple(failures[job.case.id] for job in new if job.case.id in failures),
+    )
+    write_roster(work, roster)
+    _sweep(work, known)
+    return Prepared(roster, done, known, len(missing) - len(failures))
+
+
+def _sweep(work: Path, known: Mapping[str, CaseFacts]) -> None:
+    """Remove groups that no facts name any more: those of settings or sources that were replaced."""
+    kept = {facts.group for facts in known.values()}
+    for dataset in (work / "prepared").glob("*"):
+        for group in dataset.glob("*"):
+            if f"{dataset.name}/{group.name}" not in kept:
+                shutil.rmtree(group)
+
+
+def _tasks(jobs: Iterable[PrepareJob]) -> Iterable[Task]:
+    # Headers are read as tasks are admitted, not all before the first.
+    return (Task(f"prepare {job.case.id}", (job,), predicted_bytes(job)) for job in jobs)

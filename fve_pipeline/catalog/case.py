@@ -1,0 +1,52 @@
+"""One case as the catalog describes it: an image and its labels, before any file is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fve_pipeline.volume.label_file import LabelFile
+
+__all__ = ["Case", "Rendition"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One way of turning a case's image into uint8: a window, or a channel.
+
+    ``image`` replaces the case's image when each channel is a file of its own (nnU-Net's ``_0000``).
+    ``channel`` selects one channel of a 4D or multi-channel file. ``window`` is a name known to
+    ``fve_pipeline.imaging.intensity`` or None for percentile clipping / pass-through. ``class_ids`` are the label ids
+    it is meant for; None means all of them.
+    """
+
+    name: str
+    window: str | None = None
+    channel: int | None = None
+    image: str | None = None
+    class_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An image with its labels. Paths are relative to the dataset's root, with forward slashes.
+
+    ``name`` is unique within ``dataset``; ``id`` is unique in a store. ``subject`` is what splits and
+    coresets group by, unique across datasets (the catalog prefixes it unless it says that several datasets
+    share subjects). ``split`` is None when the catalog leaves it to hash(subject, seed).
+    ``scaled`` is True when the catalog says that the image is already 0..255.
+    """
+
+    dataset: str
+    name: str
+    subject: str
+    modality: str
+    image: str
+    labels: tuple[LabelFile, ...]
+    renditions: tuple[Rendition, ...]
+    split: str | None = None
+    series: str | None = None
+    scaled: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"{self.dataset}/{self.name}"

@@ -1,0 +1,1 @@
+"""Pure steps over arrays: intensity, views, resampling, the encoding, statistics."""

@@ -1,0 +1,1 @@
+"""What people look at: contact sheets, figures, the report, the viewer."""

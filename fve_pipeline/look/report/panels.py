@@ -1,0 +1,97 @@
+"""Image, truth and prediction side by side, for the worst and the best cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fve_pipeline.errors import FveError
+from fve_pipeline.evaluation.pairs import Pair, match_folders
+from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.look.contact_sheet import class_colour
+from fve_pipeline.look.report import html
+from fve_pipeline.look.report.slices import picture_url
+from fve_pipeline.volume import Volume, read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
+
+__all__ = ["PanelFolders", "panels"]
+
+_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PanelFolders:
+    """Where the files of scored cases are. ``images`` may be the truths' folder when those are npz."""
+
+    pred: Path
+    truth: Path
+    images: Path
+
+
+def panels(cases: Sequence[tuple[str, str, float]], folders: PanelFolders) -> str:
+    """One figure a (case, modality, score): three pictures of the slice where truth and prediction differ most
+    (where the truth is largest, when they agree). Cases whose files are not all there are named.
+
+    A file that cannot be read is named in place of its panel. Raises EvaluationError when no names match.
+    """
+    labels = _by_case(folders.pred, folders.truth)
+    images = _by_case(folders.images, folders.truth)
+    figures, missing = [], []
+    for case, modality, score in cases:
+        if case not in labels or case not in images:
+            missing.append(case)
+            continue
+        try:
+            picture, place, count = _picture(labels[case], images[case].pred, modality)
+        except FveError as error:  # one file costs its own panel
+            figures.append(html.paragraph(f"{case}: {error}", "note"))
+            continue
+        told = f"{case}: {score:.3f}, slice {place} of 0 to {count - 1}. Image, truth, prediction."
+        figures.append(
+            f'<figure><img alt="{escape(told)}" width="{3 * _SIDE}" height="{_SIDE}" loading="lazy" '
+            f'src="{picture_url(picture)}"><figcaption>{escape(told)}</figcaption></figure>'
+        )
+    lost = html.paragraph(f"No files for {', '.join(missing)}.", "note") if missing else ""
+    return f'<div class="panels">{"".join(figures)}</div>{lost}'
+
+
+def _by_case(pred: Path, truth: Path) -> dict[str, Pair]:
+    return {pair.case: pair for pair in match_folders(pred, truth)[0]}
+
+
+def _picture(pair: Pair, image: Path, modality: str) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int, int]:
+    """(SIDE, 3·SIDE, 3) RGB, the slice shown, and how many there are."""
+    volume = read_image(image, modality=modality or None)
+    truth, pred = _labels(pair.truth, "gts", volume), _labels(pair.pred, "segs", volume)
+    differing = (truth != pred).sum((1, 2))
+    place = int(np.argmax(differing if differing.any() else (truth > 0).sum((1, 2))))
+    kind = modality or volume.modality or "MR"
+    window = parse_window("soft_tissue") if kind == "CT" and volume.array.dtype != np.uint8 else None
+    scaled = volume.array.dtype == np.uint8
+    grey, _ = to_uint8(volume.array[place : place + 1], modality=kind, window=window, scaled=scaled)
+    fit = Fit((grey.shape[1], grey.shape[2]), _SIDE)
+    ground = cv2.cvtColor(fit.images(grey)[0], cv2.COLOR_GRAY2RGB)
+    drawn = [ground, *(_outlined(ground, fit.masks(m[place : place + 1])[0]) for m in (truth, pred))]
+    return np.hstack(drawn), place, len(truth)
+
+
+def _labels(path: Path, member: str, like: Volume) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    file = LabelFile(path.name, member=member if path.suffix == ".npz" else None)
+    return read_labels([file], path.parent, like).array
+
+
+def _outlined(
+    ground: np.ndarray[Any, np.dtype[np.uint8]], mask: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    out = ground.copy()
+    for label in np.unique(mask[mask > 0]).tolist():
+        found, _ = cv2.findContours((mask == label).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(out, found, -1, class_colour(label), 1)
+    return out

@@ -1,0 +1,1 @@
+"""What a run needs of its machine: Dask, faults, progress, devices, units."""

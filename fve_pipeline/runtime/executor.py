@@ -1,0 +1,225 @@
+"""Dask, and nothing else that knows it: a cluster, tasks admitted by their bytes, results as they come.
+
+A task is a function call that reads and writes its own files and returns a few kilobytes. No data moves
+between tasks, so the scheduler holds only what is in flight, however many tasks there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
+
+from fve_pipeline.errors import BuildError
+from fve_pipeline.runtime.faults import is_environment_fault
+
+__all__ = ["Executor", "Task", "cluster", "memory_budget"]
+
+R = TypeVar("R")
+
+# Tasks in flight for each worker thread: one runs, the others wait so that it never idles.
+_QUEUED_PER_WORKER = 4
+
+# One thread a library inside a worker: the workers are the parallelism.
+_SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "BLOSC_NTHREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+}
+
+_DASK_CONFIG: dict[str, Any] = {
+    # Workers keep no data, so there is nothing to spill or to pause for; the nanny still ends a worker
+    # that outgrows the whole budget, which names the case instead of taking the machine down.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.98,
+    "distributed.scheduler.allowed-failures": 2,
+    "distributed.admin.log-length": 1000,
+    "distributed.admin.low-level-log-length": 100,
+    "distributed.nanny.pre-spawn-environ": {
+        **_SINGLE_THREADED,
+        "MALLOC_TRIM_THRESHOLD_": "65536",
+        # A worker's failure is told once, by the driver.
+        "DASK_LOGGING__DISTRIBUTED": "critical",
+    },
+    # Loading a case can hold the interpreter for a while; that is not news.
+    "distributed.admin.tick.limit": "1h",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call: ``name`` is unique within a run and is what messages show; ``nbytes`` is its predicted peak."""
+
+    name: str
+    args: tuple[Any, ...]
+    nbytes: int
+
+
+def memory_budget(fraction: float = 0.8) -> int:
+    """Bytes that a build may use by default: a share of what this machine, or its container, has."""
+    from distributed.system import MEMORY_LIMIT
+
+    return round(float(MEMORY_LIMIT) * fraction)
+
+
+class Executor(Generic[R]):
+    """Runs tasks on a Dask client with bounded submission."""
+
+    def __init__(self, client: Any, memory: int) -> None:
+        self._client = client
+        self.memory = memory
+
+    @property
+    def dashboard(self) -> str:
+        return str(self._client.dashboard_link)
+
+    @property
+    def workers(self) -> int:
+        return max(1, int(sum(self._client.nthreads().values())))
+
+    def run(self, function: Callable[..., R], tasks: Iterable[Task]) -> Iterator[tuple[Task, R]]:
+        """Call ``function(*task.args)`` for each task on the workers; yield (task, result) as they end.
+
+        Tasks are admitted while their predicted bytes fit the budget; one that is larger than the budget
+        runs alone. Raises BuildError when the machine and not the data is at fault: a worker killed again
+        and again, no disk, no memory. Any exception that a task lets through ends the run.
+        """
+        from distributed import as_completed
+
+        pending: dict[Any, Task] = {}
+        # Results come with the completions, in batches: asking for each costs a round trip more.
+        finished = as_completed(with_results=True, raise_errors=False)
+        held = 0
+        waiting = iter(tasks)
+        upcoming = next(waiting, None)
+        try:
+            while pending or upcoming is not None:
+                while upcoming is not None and self._admits(upcoming, held, len(pending)):
+                    future = self._client.submit(
+                        function, *upcoming.args, pure=False, key=(function.__name__, upcoming.name)
+                    )
+                    pending[future.key] = upcoming
+                    held += upcoming.nbytes
+                    finished.add(future)
+                    del future
+                    upcoming = next(waiting, None)
+                future, result = next(finished)
+                task = pending.pop(future.key)
+                held -= task.nbytes
+                if future.status != "finished":
+                    self._fail(future, task)
+                future.release()
+                yield task, result
+        finally:
+            # Ctrl-C, an error, or a caller that stops early: nothing goes on behind its back.
+            with contextlib.suppress(Exception):
+                self._client.cancel(list(finished.futures), force=True)
+
+    def _admits(self, task: Task, held: int, in_flight: int) -> bool:
+        if in_flight == 0:
+            return True
+        return in_flight < self.workers * _QUEUED_PER_WORKER and held + task.nbytes <= self.memory
+
+    def _fail(self, future: Any, task: Task) -> NoReturn:
+        """Raise what ended a task: as a BuildError when it is the machine's fault."""
+        from distributed.scheduler import KilledWorker
+
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            msg = (
+                f"{task.name}: the workers that ran it died {error.allowed_failures + 1} times. It was predicted "
+                f"to need {task.nbytes / 2**30:.1f} GiB of a budget of {self.memory / 2**30:.1f} GiB; most likely "
+                "the machine ran out of memory. Run again with fewer --workers or a smaller --memory: what is "
+                "finished is kept."
+            )
+            raise BuildError(msg) from error
+        if is_environment_fault(error):
+            msg = (
+                f"{task.name}: {type(error).__name__}: {error}. This is the machine's fault and not the "
+                "data's, so the build stops here. Mend it and run the same command again: what is finished "
+                "is kept."
+            )
+            raise BuildError(msg) from error
+        raise error
+
+
+@contextlib.contextmanager
+def cluster(
+    workers: int | None = None, memory: int | None = None, scheduler: str | None = None, gpus: int = 0
+) -> Iterator[Executor[Any]]:
+    """A local cluster of one-threaded worker processes, or a running one at ``scheduler``.
+
+    ``memory`` is the budget in bytes over all workers. With ``gpus``, there are as many local workers, and each
+    sees one of them; a running cluster's workers see what they were started with. Raises BuildError when the
+    scheduler does not answer or has no workers.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    budget = memory or memory_budget()
+    with dask.config.set(_DASK_CONFIG):
+        if scheduler is not None:
+            yield from _remote(scheduler, budget)
+            return
+        count = workers or gpus or os.cpu_count() or 1
+        with (
+            _environment_restored(),
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=budget,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.ERROR,
+            ) as local,
+            Client(local) as client,
+        ):
+            if gpus:
+                client.run(_take_gpu, gpus)
+            yield Executor(client, budget)
+
+
+@contextlib.contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Undo what Dask leaves behind: it sets its workers' variables here, for them to inherit, and what this process
+    starts later, a trainer or a loader's workers, would inherit them too: one thread, and freed memory given back."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _take_gpu(gpus: int, dask_worker: Any) -> None:
+    """Leave a worker one GPU to see, before it has looked for any. Dask passes the worker by this name."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(int(dask_worker.name) % gpus)
+
+
+def _remote(scheduler: str, budget: int) -> Iterator[Executor[Any]]:
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout="20s")
+    except (OSError, TimeoutError, ValueError) as error:
+        msg = (
+            f"no Dask scheduler answers at {scheduler!r} ({error}). Start one with `dask scheduler` and workers "
+            "with `dask worker ADDRESS --nthreads 1`, or leave out --scheduler to run on this machine."
+        )
+        raise BuildError(msg) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=30)
+        except TimeoutError as error:
+            msg = f"the Dask scheduler at {scheduler!r} has no workers. Start some: `dask worker {scheduler} --nthreads 1`."
+            raise BuildError(msg) from error
+        yield Executor(client, budget)

@@ -1,8 +1,0 @@
-"""A store's slices on a local page, for any case and any order."""
-
-from __future__ import annotations
-
-from fve_pipeline.viewer.server import serve
-from fve_pipeline.viewer.slices import StoreSlices
-
-__all__ = ["StoreSlices", "serve"]

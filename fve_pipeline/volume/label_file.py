@@ -1,0 +1,25 @@
+"""One label file of a case, and which part of it is meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LabelFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """One label file of a case.
+
+    ``path`` is relative to the dataset's root, with forward slashes. ``value`` is None for a label map with
+    ids of its own, or the id that the file's non-zero voxels get (one file a class, as TotalSegmentator
+    ships). ``member`` names an array inside an npz. ``channel`` selects one layer of a file of several (4D
+    label maps with a structure a layer). ``slices_of`` is the DICOM folder whose slices the pictures in the
+    folder ``path`` are, one PNG each (CHAOS).
+    """
+
+    path: str
+    value: int | None = None
+    member: str | None = None
+    channel: int | None = None
+    slices_of: str | None = None

@@ -1,0 +1,41 @@
+"""A build straight into a bucket: an S3 endpoint over HTTP that now and then drops or refuses a request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+pytest.importorskip("moto.server", reason="the S3 endpoint of these tests is moto's")
+
+from s3_server import S3Server
+
+from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.runtime.executor import cluster
+from fve_pipeline.runtime.progress import Silent
+from fve_pipeline.files.local import LocalFiles
+from fve_pipeline.files.open import open_files
+from fve_pipeline.store.reader import open_store
+from fve_pipeline.store.verify import verify
+
+
+def test_build_append_and_verify_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tiny.write_cohort(tmp_path / "cohort", 3)
+    with S3Server() as server:
+        for name, value in server.make_bucket("bucket").items():
+            monkeypatch.setenv(name, value)
+        url = "s3://bucket/slices.zarr"
+        with cluster(workers=1, memory=1 << 30) as executor:
+            for out in (url, str(tmp_path / "slices.zarr")):
+                work = tmp_path / "work"
+                build_store(tiny.datasets(root), out, work, tiny.settings(), executor, Silent())
+            tiny.write_case(root, "c90", 90)
+            for out in (url, str(tmp_path / "slices.zarr")):
+                summary = build_store(tiny.datasets(root), out, work, tiny.settings(), executor, Silent())
+                assert summary.new_cases == 1
+        assert verify(open_store(url), deep=True) == []
+        there, here = open_files(url), LocalFiles(tmp_path / "slices.zarr")
+        keys = [key for key in here.list_keys() if key != ".fve/lock"]
+        assert there.list_keys() == keys
+        assert all(there.read(key) == here.read(key) for key in keys)

@@ -1,0 +1,146 @@
+"""Run as a script: kills a process with SIGKILL at each point of a commit, goes on, compares every byte.
+
+``kill_commit.py SCENARIO FOLDER``: SCENARIO is new, append or overwrite.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import store_maker as maker
+
+from fve_pipeline.errors import StoreError
+from fve_pipeline.files.base import Buffer
+from fve_pipeline.files.local import LocalFiles
+from fve_pipeline.files.locks import BuildLock
+from fve_pipeline.store.commit import recover
+from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.reader import open_store
+from fve_pipeline.store.verify import verify
+
+SETTINGS = maker.settings()
+FIRST = maker.plan({"a": 3, "b": 2})
+TARGET = {"new": FIRST, "append": maker.plan({"a": 3, "b": 2, "c": 4}), "overwrite": maker.plan({"d": 2})}
+
+
+class DyingFiles(LocalFiles):
+    """Counts two steps an operation, before it and after it, and kills the process at the given one."""
+
+    def __init__(self, root: Path, fatal: int) -> None:
+        super().__init__(root)
+        self.fatal = fatal
+        self.steps = 0
+
+    def step(self) -> None:
+        if self.steps == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.steps += 1
+
+    def write_atomic(self, key: str, pieces: Iterable[Buffer]) -> None:
+        def dying() -> Iterable[Buffer]:
+            for piece in pieces:
+                yield piece[: len(piece) // 2]
+                self.step()
+                yield piece[len(piece) // 2 :]
+
+        super().write_atomic(key, dying())
+        self.step()
+
+    def move(self, source: str, target: str) -> None:
+        self.step()
+        super().move(source, target)
+        self.step()
+
+    def delete(self, key: str) -> None:
+        self.step()
+        super().delete(key)
+        self.step()
+
+    def delete_tree(self, prefix: str) -> None:
+        # A tree goes file by file.
+        for key in self.list_keys(prefix):
+            self.step()
+            (self.root / key).unlink()
+        self.step()
+        super().delete_tree(prefix)
+        self.step()
+
+
+def start(scenario: str, files: LocalFiles) -> None:
+    if scenario != "new":
+        maker.build(files, FIRST, SETTINGS)
+
+
+def go_on(scenario: str, files: LocalFiles) -> None:
+    """What a build does that is started, or started again."""
+    with BuildLock(files):
+        recover(files)
+        try:
+            previous = read_manifest(files)
+        except StoreError:
+            previous = None
+        if previous and previous.n_samples == len(TARGET[scenario]):
+            return
+        maker.build(files, TARGET[scenario], SETTINGS, None if scenario == "overwrite" else previous)
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    paths = sorted(root.rglob("*"))
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None for path in paths
+    }
+
+
+def check_what_a_reader_sees(scenario: str, root: Path) -> None:
+    """Between a kill and the next build: the old rows, the new rows, or a clear refusal. Nothing else."""
+    try:
+        store = open_store(root)
+    except StoreError:
+        if scenario == "append":
+            raise
+        return
+    assert store.index.num_rows == len(store)
+    old, new = (store.index["case"][0].as_py() == f"made/{rows[0][0]}" for rows in (FIRST, TARGET[scenario]))
+    assert old or new
+    rows = TARGET[scenario] if len(store) == len(TARGET[scenario]) else FIRST
+    for i, row in enumerate(rows):
+        assert (store.sample(i)[0] == maker.pixels(row, 16)).all()
+
+
+def main(scenario: str, folder: Path) -> None:
+    os.fsync = lambda _: None  # a kill loses nothing that was written; only a power cut would
+    undisturbed = LocalFiles(folder / "undisturbed")
+    start(scenario, undisturbed)
+    go_on(scenario, undisturbed)
+    expected = tree(undisturbed.root)
+    base = folder / "base"
+    start(scenario, LocalFiles(base))
+    kills = 0
+    while True:
+        root = folder / "killed"
+        shutil.rmtree(root, ignore_errors=True)
+        if base.exists():
+            shutil.copytree(base, root)
+        child = os.fork()
+        if child == 0:
+            go_on(scenario, DyingFiles(root, fatal=kills))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            break  # it lived: every step has been fatal once
+        assert os.WTERMSIG(status) == signal.SIGKILL, status
+        check_what_a_reader_sees(scenario, root)
+        go_on(scenario, LocalFiles(root))
+        assert tree(root) == expected, f"killed at step {kills}"
+        kills += 1
+    assert verify(open_store(root), deep=True) == []
+    print(f"{kills} kills")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
