@@ -145,7 +145,8 @@ class FocalNet(Recomputing):
         for i, stage in enumerate(self.layers):
             for block in stage.blocks:  # type: ignore[union-attr]
                 x = self.run(block, x, randomness)
-            features.append(self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2))
+            # Contiguous: on a channels-last view, torch's group norm on a CPU loses float32 where the image is flat.
+            features.append(self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2).contiguous())
             if stage.downsample is not None:
                 x = stage.downsample(x)  # type: ignore[operator]
         return features
