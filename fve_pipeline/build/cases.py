@@ -7,12 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fve_pipeline.catalog.case import Case
+from fve_pipeline.build.prepare.facts import CaseFacts
+from fve_pipeline.build.prepare.job import (
+    PrepareJob,
+    PrepareSettings,
+    fingerprint,
+    hash_sources,
+    source_stats,
+)
 from fve_pipeline.catalog import Catalog, discover, expand
+from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.executor import Executor, Task
-from fve_pipeline.build.prepare.facts import CaseFacts
-from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, fingerprint, hash_sources, source_stats
 from fve_pipeline.runtime.progress import Progress
 
 __all__ = ["Dataset", "expand_datasets", "find_jobs", "is_current", "refuse_changed_sources", "salted"]

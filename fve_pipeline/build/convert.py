@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow.compute as pc
 
 from fve_pipeline.build.encode.shard import ENCODE_VERSION
-from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.errors import BuildError
+from fve_pipeline.files.base import Files
+from fve_pipeline.files.locks import BuildLock
+from fve_pipeline.files.open import open_files
+from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.runtime.executor import Executor, Task
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.commit import commit, next_generation, recover
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.files.base import Files
-from fve_pipeline.files.open import open_files
 from fve_pipeline.store.layout import MANIFEST
-from fve_pipeline.files.locks import BuildLock
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings, Versions

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from fve_pipeline.errors import FveError
+from fve_pipeline.build.encode.plan import PlanSettings, case_split, case_views
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob
-from fve_pipeline.build.encode.plan import PlanSettings, case_split, case_views
-from fve_pipeline.store.schema import StoreSettings
+from fve_pipeline.errors import FveError
 from fve_pipeline.imaging.views import VIEWS
+from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.volume import read_header
 
 __all__ = ["Forecast", "forecast"]

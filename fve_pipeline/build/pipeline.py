@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
 from fve_pipeline.build.encode.stage import EncodeStage
-from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.executor import Executor
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import prepare_settings
 from fve_pipeline.build.prepare.journal import read_journal
-from fve_pipeline.build.prepare.stage import Prepared, prepare_cases
-from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.build.prepare.roster import read_roster
-from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
-from fve_pipeline.store.commit import next_generation, recover
+from fve_pipeline.build.prepare.stage import Prepared, prepare_cases
+from fve_pipeline.errors import BuildError
 from fve_pipeline.files.base import Files
-from fve_pipeline.files.open import open_files
-from fve_pipeline.store.layout import MANIFEST
-from fve_pipeline.files.owner import LOCK
 from fve_pipeline.files.locks import BuildLock
+from fve_pipeline.files.open import open_files
+from fve_pipeline.files.owner import LOCK
+from fve_pipeline.runtime.executor import Executor
+from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.store.commit import next_generation, recover
+from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import StoreSettings
 

@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.build.encode.stage import prepared_cases
+from fve_pipeline.build.cases import is_current
+from fve_pipeline.build.encode.plan import Segment, ShardPlan
 from fve_pipeline.build.encode.shard import EncodeJob, PreparedCase, encode_shard, segment_samples
 from fve_pipeline.build.encode.shard import predicted_bytes as predicted_shard_bytes
-from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.build.encode.stage import prepared_cases
+from fve_pipeline.build.prepare.case import prepare_case
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
 from fve_pipeline.build.prepare.job import PrepareJob, job_from_recipe, predicted_bytes
 from fve_pipeline.build.prepare.journal import Journal, read_journal
-from fve_pipeline.build.encode.plan import Segment, ShardPlan
-from fve_pipeline.build.prepare.case import prepare_case
-from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.build.prepare.roster import datasets_of_store
-from fve_pipeline.build.cases import is_current
-from fve_pipeline.store.commit import restore_shards
-from fve_pipeline.files.open import open_files
+from fve_pipeline.errors import BuildError
 from fve_pipeline.files.locks import BuildLock
+from fve_pipeline.files.open import open_files
+from fve_pipeline.imaging.views import VIEWS
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.store.commit import restore_shards
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import ShardEntry
-from fve_pipeline.imaging.views import VIEWS
 
 __all__ = ["SourceMismatch", "check_against_sources", "repair_shards"]
 

@@ -17,18 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fve_kernels.cpu_statistics import label_statistics
-from fve_pipeline.errors import BuildError, FveError
-from fve_pipeline.runtime.executor import Executor, Task
-from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
+from fve_pipeline.build.encode.tables import class_rows
+from fve_pipeline.build.prepare.case import checked_labels
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, hash_sources, source_stats
-from fve_pipeline.build.prepare.case import checked_labels
-from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.build.prepare.roster import describe_dataset
-from fve_pipeline.build.encode.tables import class_rows
-from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
 from fve_pipeline.build.splits import split_of
+from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.imaging.statistics import class_facts
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.tables import CASES_SCHEMA
 from fve_pipeline.volume import Header, Volume, read_header, read_labels
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.pipeline import BuildSummary, build_store, mask_dtype
+from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort import make_cohort
 from fve_pipeline.look.contact_sheet import draw_sheet, write_png
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.runtime.progress import Progress
-from fve_pipeline.build.cases import Dataset
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.verify import Finding, verify

@@ -13,17 +13,17 @@ import tiny
 import zarr
 
 import fve_pipeline
+from fve_pipeline.build.cases import Dataset, salted
+from fve_pipeline.build.convert import convert_store
 from fve_pipeline.build.pipeline import BuildSummary, build_store, encode_prepared, prepare_datasets
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort.make import make_dicom_case
-from fve_pipeline.build.convert import convert_store
-from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.errors import BuildError, StoreLockedError
-from fve_pipeline.runtime.executor import Executor, cluster
-from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.build.cases import Dataset, salted
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.locks import BuildLock
+from fve_pipeline.imaging.encoding import encode
+from fve_pipeline.runtime.executor import Executor, cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 

@@ -9,14 +9,14 @@ import pytest
 import tiny
 from typer.testing import CliRunner
 
+from fve_pipeline.build.copy import copy_cases
 from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli.main import app
-from fve_pipeline.build.copy import copy_cases
 from fve_pipeline.coreset import load_selection
 from fve_pipeline.errors import BuildError
+from fve_pipeline.files.owner import LOCK
 from fve_pipeline.runtime.executor import Executor
 from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.files.owner import LOCK
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.verify import verify
 

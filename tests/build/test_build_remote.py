@@ -12,10 +12,10 @@ pytest.importorskip("moto.server", reason="the S3 endpoint of these tests is mot
 from s3_server import S3Server
 
 from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.runtime.executor import cluster
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.open import open_files
+from fve_pipeline.runtime.executor import cluster
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 

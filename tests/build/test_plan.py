@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fve_pipeline.build.encode.plan import (
+    PlanSettings,
+    case_views,
+    index_table,
+    plan_hash,
+    plan_runs,
+    plan_shards,
+)
 from fve_pipeline.build.prepare.facts import CaseFacts, SourceStat
-from fve_pipeline.build.encode.plan import PlanSettings, case_views, index_table, plan_hash, plan_runs, plan_shards
 from fve_pipeline.build.splits import split_of
 
 SETTINGS = PlanSettings("paper", True, 0, 0.2, 0.1, 10)

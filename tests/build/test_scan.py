@@ -12,13 +12,13 @@ import tiny
 from typer.testing import CliRunner
 
 from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.build.scan import SCAN_SCHEMA, ScanSummary, scan_datasets
 from fve_pipeline.cli.main import app
 from fve_pipeline.coreset import Pool, load_selection, select
 from fve_pipeline.coreset.open import open_tables
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.executor import Executor
 from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.build.scan import SCAN_SCHEMA, ScanSummary, scan_datasets
 from fve_pipeline.store.reader import open_store
 
 

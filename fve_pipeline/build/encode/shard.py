@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from fve_kernels.cpu_statistics import label_counts
-from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.build.encode.plan import Segment, ShardPlan
+from fve_pipeline.files.base import Files
+from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.imaging.views import AXES, take_view
 from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.files.base import Files
 from fve_pipeline.store.layout import MASKS, Member, shard_key
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.shard import ShardFile, copy_chunks
 from fve_pipeline.store.stage import ShardStage
-from fve_pipeline.imaging.views import AXES, take_view
 
 __all__ = [
     "ENCODE_VERSION",

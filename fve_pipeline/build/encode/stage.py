@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from fve_pipeline.build.encode.plan import PlanSettings, Run, ShardPlan, plan_hash, plan_runs, plan_shards
 from fve_pipeline.build.encode.shard import (
     ENCODE_VERSION,
     EncodeJob,
@@ -16,19 +17,18 @@ from fve_pipeline.build.encode.shard import (
     encoding_inputs,
     predicted_bytes,
 )
-from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.build.encode.tables import case_rows, class_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import PREPARE_VERSION
-from fve_pipeline.build.encode.plan import PlanSettings, Run, ShardPlan, plan_hash, plan_runs, plan_shards
-from fve_pipeline.build.prepare.stage import Prepared
-from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.build.prepare.roster import Roster, RosterDataset
-from fve_pipeline.build.encode.tables import case_rows, class_rows, index_rows
-from fve_pipeline.store.commit import commit
-from fve_pipeline.store.content import EMPTY_CONTENT
+from fve_pipeline.build.prepare.stage import Prepared
+from fve_pipeline.errors import BuildError
 from fve_pipeline.files.base import Files
 from fve_pipeline.files.locks import BuildLock
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.store.commit import commit
+from fve_pipeline.store.content import EMPTY_CONTENT
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import FailureEntry, Manifest, SourceEntry, StoreSettings, Versions

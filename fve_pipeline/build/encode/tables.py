@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.encode.plan import PlanSettings, Run, index_table, split_and_views
+from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.roster import ClassRow
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA

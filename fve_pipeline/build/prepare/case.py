@@ -14,14 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fve_kernels.cpu_statistics import label_statistics
+from fve_pipeline.build.prepare.facts import CaseFacts, Failure
+from fve_pipeline.build.prepare.job import (
+    PrepareJob,
+    fingerprint,
+    image_files,
+    label_hashes,
+    recipe,
+    source_stats,
+)
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
-from fve_pipeline.runtime.faults import is_environment_fault
-from fve_pipeline.build.prepare.facts import CaseFacts, Failure
-from fve_pipeline.imaging.intensity import parse_window, to_uint8
-from fve_pipeline.build.prepare.job import PrepareJob, fingerprint, image_files, label_hashes, recipe, source_stats
-from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quantiles_uint8
 from fve_pipeline.files.open import open_files
+from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quantiles_uint8
+from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.store.volume import write_volume
 from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from fve_pipeline.build.prepare.facts import SourceStat
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import FveError, ReadError, StoreFormatError
-from fve_pipeline.build.prepare.facts import SourceStat
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.volume import hash_files, read_header, source_files
 

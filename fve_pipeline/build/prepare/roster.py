@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.catalog import Catalog
 from fve_pipeline.errors import BuildError
-from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.store.reader import Store
 
 __all__ = [

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.build.cases import Dataset, is_current, refuse_changed_sources
+from fve_pipeline.build.prepare.case import prepare_case
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
 from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings
 from fve_pipeline.build.prepare.journal import Journal, read_journal
-from fve_pipeline.build.prepare.case import prepare_case
-from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
-from fve_pipeline.build.cases import Dataset, is_current, refuse_changed_sources
+from fve_pipeline.errors import BuildError
+from fve_pipeline.runtime.executor import Executor, Task
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.schema import StoreSettings
 
 __all__ = ["Prepared", "prepare_cases"]

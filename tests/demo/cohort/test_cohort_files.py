@@ -12,10 +12,10 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
-from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.catalog import discover, load_catalog
 from fve_pipeline.demo.cohort import make_cohort, make_ct_benchmark_case
 from fve_pipeline.volume import read_image, read_labels
+from fve_pipeline.volume.label_file import LabelFile
 
 KINDS = ("demo_ct", "demo_ct_dicom", "demo_mr", "demo_npz", "demo_microscopy")
 
