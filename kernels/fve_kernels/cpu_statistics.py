@@ -34,16 +34,25 @@ def label_statistics(labels: NDArray[Any]) -> LabelStatistics:
     low = np.full((ids, 3), np.iinfo(np.int64).max)
     high = np.full((ids, 3), -1)
     sums = np.zeros((ids, 3))
-    kernel = _STATISTICS[labels.dtype.itemsize]
-    kernel(np.ascontiguousarray(labels), counts, low, high, sums)
+    _STATISTICS[labels.dtype.itemsize](*_in_words(labels), labels.shape, counts, low, high, sums)
     return LabelStatistics(counts, low, high, sums)
 
 
 def label_counts(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Pixels of each id 0..255 or 0..65535 of a uint8 or uint16 array of any shape."""
     counts = np.zeros(np.iinfo(labels.dtype).max + 1, np.int64)
-    _COUNTS[labels.dtype.itemsize](np.ascontiguousarray(labels).reshape(-1), counts)
+    _COUNTS[labels.dtype.itemsize](*_in_words(labels), counts)
     return counts
+
+
+def _in_words(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint64], np.uint64]:
+    """The labels in one row; as many of them as fill words of eight bytes; what times a label is a word of it."""
+    flat = np.ascontiguousarray(labels).reshape(-1)
+    if flat.ctypes.data % 8:
+        flat = flat.copy()
+    size = flat.dtype.itemsize
+    words = flat[: flat.size * size // 8 * 8 // size].view(np.uint64)
+    return flat, words, np.uint64(sum(1 << 8 * place for place in range(0, 8, size)))
 
 
 def histogram_uint8(image: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -61,40 +70,48 @@ def squared_steps(plane: NDArray[np.uint8]) -> tuple[int, int]:
     return int(_STEPS(np.ascontiguousarray(plane))), steps
 
 
-def _statistics(labels, counts, low, high, sums):  # type: ignore[no-untyped-def]
-    depth, height, width = labels.shape
-    for z in range(depth):
-        for y in range(height):
-            row = labels[z, y]
-            start = 0
-            while start < width:
-                label = row[start]
-                stop = start + 1
-                while stop < width and row[stop] == label:
-                    stop += 1
-                n = stop - start
-                counts[label] += n
-                low[label, 0] = min(low[label, 0], z)
-                low[label, 1] = min(low[label, 1], y)
-                low[label, 2] = min(low[label, 2], start)
-                high[label, 0] = max(high[label, 0], z)
-                high[label, 1] = max(high[label, 1], y)
-                high[label, 2] = max(high[label, 2], stop - 1)
-                sums[label, 0] += n * z
-                sums[label, 1] += n * y
-                sums[label, 2] += n * (start + stop - 1) / 2
-                start = stop
+@numba.njit(nogil=True, inline="always")
+def _run_stop(labels, words, repeated, start, end):  # type: ignore[no-untyped-def]
+    """Where the run of equal labels that begins at ``start`` stops, at most ``end``: a word at a time inside."""
+    label = labels[start]
+    per_word = 8 // labels.itemsize
+    stop = start + 1
+    while stop < end and labels[stop] == label:
+        stop += 1
+        if stop % per_word == 0:
+            word, last, pattern = stop // per_word, end // per_word, np.uint64(label) * repeated
+            while word < last and words[word] == pattern:
+                word += 1
+            stop = word * per_word
+    return stop
 
 
-def _counts(labels, counts):  # type: ignore[no-untyped-def]
-    size = labels.size
+def _statistics(labels, words, repeated, shape, counts, low, high, sums):  # type: ignore[no-untyped-def]
+    depth, height, width = shape
+    for line in range(depth * height):
+        z, y, first = line // height, line % height, line * width
+        start = first
+        while start < first + width:
+            stop = _run_stop(labels, words, repeated, start, first + width)
+            label, n = labels[start], stop - start
+            counts[label] += n
+            low[label, 0] = min(low[label, 0], z)
+            low[label, 1] = min(low[label, 1], y)
+            low[label, 2] = min(low[label, 2], start - first)
+            high[label, 0] = max(high[label, 0], z)
+            high[label, 1] = max(high[label, 1], y)
+            high[label, 2] = max(high[label, 2], stop - first - 1)
+            sums[label, 0] += n * z
+            sums[label, 1] += n * y
+            sums[label, 2] += n * (start + stop - 2 * first - 1) / 2
+            start = stop
+
+
+def _counts(labels, words, repeated, counts):  # type: ignore[no-untyped-def]
     start = 0
-    while start < size:
-        label = labels[start]
-        stop = start + 1
-        while stop < size and labels[stop] == label:
-            stop += 1
-        counts[label] += stop - start
+    while start < labels.size:
+        stop = _run_stop(labels, words, repeated, start, labels.size)
+        counts[labels[start]] += stop - start
         start = stop
 
 
@@ -130,10 +147,16 @@ def _steps(plane):  # type: ignore[no-untyped-def]
 
 _INT, _INTS, _FLOATS = numba.int64[::1], numba.int64[:, ::1], numba.float64[:, ::1]
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+_WORDS, _WORD, _SHAPE = read_only(np.uint64), numba.uint64, numba.types.UniTuple(numba.int64, 3)
 _STATISTICS = {
-    dtype.itemsize: compile_kernel(_statistics, numba.void(read_only(dtype, 3), _INT, _INTS, _INTS, _FLOATS))
+    dtype.itemsize: compile_kernel(
+        _statistics, numba.void(read_only(dtype), _WORDS, _WORD, _SHAPE, _INT, _INTS, _INTS, _FLOATS)
+    )
     for dtype in _DTYPES
 }
-_COUNTS = {dtype.itemsize: compile_kernel(_counts, numba.void(read_only(dtype), _INT)) for dtype in _DTYPES}
+_COUNTS = {
+    dtype.itemsize: compile_kernel(_counts, numba.void(read_only(dtype), _WORDS, _WORD, _INT))
+    for dtype in _DTYPES
+}
 _HISTOGRAM = compile_kernel(_histogram, numba.void(read_only(np.uint8), _INTS))
 _STEPS = compile_kernel(_steps, numba.int64(read_only(np.uint8, 2)))

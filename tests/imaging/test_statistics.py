@@ -51,3 +51,24 @@ def test_kernels_count_as_numpy_does(plane: np.ndarray) -> None:
     total = sum(int((step**2).sum()) for step in steps)
     assert squared_steps(plane) == (total, sum(step.size for step in steps))
     assert squared_steps(plane[::-1, ::2])[1] == squared_steps(np.ascontiguousarray(plane[::-1, ::2]))[1]
+
+
+@given(
+    st.data(), st.sampled_from([np.uint8, np.uint16]), hnp.array_shapes(min_dims=3, max_dims=3, max_side=40)
+)
+def test_runs_longer_than_a_word_are_counted_whole(
+    data: st.DataObject, dtype: type[np.generic], shape: tuple[int, ...]
+) -> None:
+    size = int(np.prod(shape))
+    lengths = data.draw(st.lists(st.integers(1, 50), min_size=1, max_size=20))
+    offset = data.draw(st.integers(0, 3))  # from memory at any address
+    runs = np.resize(np.repeat(np.arange(len(lengths)) % 5, lengths), size + offset).astype(dtype)
+    labels = runs[offset:].reshape(shape)
+    found = label_statistics(labels)
+    assert np.array_equal(label_counts(labels), np.bincount(labels.reshape(-1), minlength=len(found.counts)))
+    assert np.array_equal(found.counts, label_counts(labels))
+    for label in np.unique(labels):
+        places = np.argwhere(labels == label)
+        assert np.array_equal(found.low[label], places.min(axis=0))
+        assert np.array_equal(found.high[label], places.max(axis=0))
+        assert np.array_equal(found.sums[label], places.sum(axis=0))
