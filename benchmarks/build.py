@@ -22,9 +22,8 @@ import cv2
 import numpy as np
 from isal import igzip
 
-from fve_kernels.cpu_statistics import label_statistics
+from fve_kernels.cpu_statistics import label_counts, label_statistics
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.encode.shard import count_classes
 from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.build.settings import PRESETS
 from fve_pipeline.catalog import load_catalog
@@ -37,6 +36,7 @@ from fve_pipeline.imaging.statistics import gradient_energy, quantiles_uint8
 from fve_pipeline.runtime.executor import Executor, Task, cluster
 from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.array import ShardedArray
+from fve_pipeline.store.class_table import MaskClasses, MaskValues
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.reader import open_store
@@ -176,7 +176,8 @@ def stages(folder: Path, scratch: Path) -> dict[str, float]:
     step("compress masks", lambda: [masks_codec.encode_chunk(row[None]) for row in masks])
     step("write shard", lambda: write_shard(files, "shard", chunks, len(chunks)))
     step("digest rows", lambda: [row_digest(("c", 0), a, b) for a, b in zip(slices, masks, strict=True)])
-    step("count classes", lambda: [count_classes(row, [(1, (1,))]) for row in masks])
+    held = MaskClasses(((1, MaskValues((1,))),), None)
+    step("count classes", lambda: [held.present(label_counts(row)) for row in masks])
     shutil.rmtree(scratch / "stages")
     return spent
 

@@ -134,4 +134,4 @@ class SubVolumeTraining(StoreTraining):
         for label, target in zip(labels, masks, strict=True):
             for entry, out in zip(asked, target, strict=True):
                 class_mask(label, entry, out)
-        return [e.prompts[w % len(e.prompts)] for e, w in zip(asked, words.tolist(), strict=True)]
+        return [e.words[w % len(e.words)] for e, w in zip(asked, words.tolist(), strict=True)]

@@ -18,11 +18,10 @@ import pyarrow.parquet as pq
 
 from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
-from fve_pipeline.build.encode.tables import class_rows
 from fve_pipeline.build.prepare.case import checked_labels
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, hash_sources, source_stats
-from fve_pipeline.build.prepare.roster import describe_dataset
+from fve_pipeline.build.prepare.roster import class_table_of, describe_dataset
 from fve_pipeline.build.splits import split_of
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.imaging.statistics import class_facts
@@ -93,7 +92,7 @@ def scan_datasets(
         raise BuildError(msg)
     ordered = [rows[job.case.id] for job in jobs if job.case.id in rows]
     cases = pa.Table.from_pylist(ordered, schema=SCAN_SCHEMA)
-    classes = class_rows(row for dataset in found for row in describe_dataset(dataset.catalog).classes)
+    classes = class_table_of(describe_dataset(dataset.catalog) for dataset in found).to_arrow()
     content_id = hashlib.sha256(json.dumps(ordered, sort_keys=True).encode()).hexdigest()
     refused = tuple(failures[job.case.id] for job in jobs if job.case.id in failures)
     out.mkdir(parents=True, exist_ok=True)

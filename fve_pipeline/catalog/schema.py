@@ -250,18 +250,3 @@ class Catalog(BaseModel):
             for path, parts in parse_pattern(self.layout.images).find(root)
             if all(low <= int(parts[part]) <= high for part, (low, high) in where.items())
         ]
-
-    def class_table(self) -> list[dict[str, Any]]:
-        """One row a class, as the store's ``classes.parquet`` holds them."""
-        return [
-            {
-                "dataset": self.name,
-                "class_id": spec.id,
-                "name": spec.name,
-                "ids": list(spec.ids),
-                "instance": spec.instance,
-                "side": spec.side or "",
-                "prompts": list(spec.prompts),
-            }
-            for spec in self.classes
-        ]

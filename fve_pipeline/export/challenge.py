@@ -11,7 +11,7 @@ import numpy as np
 
 from fve_pipeline.errors import ExportError
 from fve_pipeline.export.reference_png import class_prompts
-from fve_pipeline.export.volumes import classes_of, empty_folder, primary, stored_runs
+from fve_pipeline.export.volumes import empty_folder, primary, stored_runs
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.reader import Store
 
@@ -41,7 +41,7 @@ def export_challenge(
     prompts: dict[str, dict[str, Any]] = {}
     notes = []
     for dataset in renditions:
-        prompts[dataset], dropped = class_prompts(classes_of(store, dataset))
+        prompts[dataset], dropped = class_prompts(store.class_table.of_dataset(dataset))
         notes += [f"{dataset}: no label of its own for {name}: left out" for name in dropped]
     # Looked at before anything is written; masks of uint8 cannot hold more.
     for run in runs if store.settings.mask_dtype == "uint16" else ():

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.export.volumes import (
-    StoredClass,
     StoredRun,
-    classes_of,
     empty_folder,
     primary,
     stored_runs,
 )
 from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
 from fve_pipeline.volume import write_labels
 
@@ -45,7 +44,7 @@ def export_nnunet(
     progress.stage("write NIfTI", len(runs), "volumes")
     notes = []
     for number, dataset in enumerate(dict.fromkeys(run.dataset for run in runs), start=first_number):
-        classes = classes_of(store, dataset)
+        classes = store.class_table.of_dataset(dataset)
         notes += [
             f"{dataset}: {c.name} is a union, which nnU-Net calls a region: left out"
             for c in classes
@@ -62,9 +61,9 @@ def export_nnunet(
     return notes
 
 
-def _named(classes: Sequence[StoredClass]) -> dict[int, StoredClass]:
+def _named(classes: Sequence[ClassEntry]) -> dict[int, ClassEntry]:
     """The first class of each label."""
-    named: dict[int, StoredClass] = {}
+    named: dict[int, ClassEntry] = {}
     for one in classes:
         if one.label is not None:
             named.setdefault(one.label, one)
@@ -72,7 +71,7 @@ def _named(classes: Sequence[StoredClass]) -> dict[int, StoredClass]:
 
 
 def _write_dataset(
-    folder: Path, runs: Sequence[StoredRun], classes: Sequence[StoredClass], progress: Progress
+    folder: Path, runs: Sequence[StoredRun], classes: Sequence[ClassEntry], progress: Progress
 ) -> None:
     channels = list(dict.fromkeys(run.rendition for run in runs))
     named = _named(classes)

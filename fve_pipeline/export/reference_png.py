@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import ExportError
-from fve_pipeline.export.volumes import StoredClass, StoredRun, classes_of, empty_folder, stored_runs
+from fve_pipeline.export.volumes import StoredRun, empty_folder, stored_runs
 from fve_pipeline.loading.source import Source
 from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
 
 __all__ = ["class_prompts", "export_reference_png"]
@@ -48,7 +49,7 @@ def export_reference_png(
     progress.stage("write PNG", sum(run.stop - run.start for run in runs), "samples")
     source, notes = Source(store), []
     for dataset in dict.fromkeys(run.dataset for run in runs):
-        classes = classes_of(store, dataset)
+        classes = store.class_table.of_dataset(dataset)
         prompts, dropped = class_prompts(classes)
         notes += [f"{dataset}: no mask id of its own for {name}: left out" for name in dropped]
         annotations: dict[str, list[dict[str, Any]]] = {}
@@ -63,7 +64,7 @@ def export_reference_png(
     return notes
 
 
-def class_prompts(classes: list[StoredClass]) -> tuple[dict[str, Any], list[str]]:
+def class_prompts(classes: Sequence[ClassEntry]) -> tuple[dict[str, Any], list[str]]:
     """The challenge's table of a dataset, id to prompts with ``instance_label``, and the classes left out."""
     kept: dict[str, Any] = {}
     for one in classes:

@@ -16,7 +16,7 @@ from fve_pipeline.imaging.views import AXES, untake_view
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.store.reader import Store
 
-__all__ = ["StoredClass", "StoredRun", "classes_of", "empty_folder", "primary", "stored_runs"]
+__all__ = ["StoredRun", "empty_folder", "primary", "stored_runs"]
 
 
 @dataclass(frozen=True)
@@ -71,24 +71,6 @@ class StoredRun:
         return np.ascontiguousarray(untake_view(masks, self.view))
 
 
-@dataclass(frozen=True)
-class StoredClass:
-    """A class of a dataset; a union has several ``ids``, instances none."""
-
-    class_id: int
-    name: str
-    ids: tuple[int, ...]
-    instance: bool
-    prompts: tuple[str, ...]
-
-    @property
-    def label(self) -> int | None:
-        """The id that stands for the class in a label map; None for a union, which has none of its own."""
-        if self.instance:
-            return self.class_id
-        return self.ids[0] if len(self.ids) == 1 else None
-
-
 def stored_runs(
     store: Store, datasets: Collection[str] = (), splits: Collection[str] = ()
 ) -> Iterator[StoredRun]:
@@ -120,15 +102,6 @@ def primary(runs: Sequence[StoredRun]) -> list[StoredRun]:
     for run in runs:
         found.setdefault((run.case, run.rendition), run)
     return list(found.values())
-
-
-def classes_of(store: Store, dataset: str) -> list[StoredClass]:
-    """The dataset's classes, in the catalog's order."""
-    return [
-        StoredClass(row["class_id"], row["name"], tuple(row["ids"]), row["instance"], tuple(row["prompts"]))
-        for row in store.classes.to_pylist()
-        if row["dataset"] == dataset
-    ]
 
 
 def empty_folder(out: Path) -> None:

@@ -17,10 +17,11 @@ from fve_pipeline.loading.augment import Change, Recipe, draw_change
 from fve_pipeline.loading.batch import LoadedBatch
 from fve_pipeline.loading.buffers import Allocate, BufferPool
 from fve_pipeline.loading.change import change_mask, change_slices
-from fve_pipeline.loading.prompts import ClassEntry, PromptTable, Question, ask, class_mask
+from fve_pipeline.loading.prompts import PromptTable, Question, ask, class_mask
 from fve_pipeline.loading.sampler import Ticket
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.source import Source
+from fve_pipeline.store.class_table import ClassEntry
 
 __all__ = ["Assembler"]
 

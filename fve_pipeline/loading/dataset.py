@@ -88,7 +88,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
             raise LoadingError(msg)
         self.seed = seed
         self._memory = BufferPool()
-        table = PromptTable.of([store.classes for store in opened])
+        table = PromptTable(tuple(store.class_table for store in opened))
         self.assembler = Assembler(self.sources, self.index, table, prompts, augment, seed)
 
     def __len__(self) -> int:

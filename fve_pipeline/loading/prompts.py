@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import LoadingError
 from fve_pipeline.loading.hashing import Stream, mix
+from fve_pipeline.store.class_table import ClassEntry, ClassTable
 
-__all__ = ["ClassEntry", "PromptTable", "Question", "ask", "class_mask", "mirrored"]
+__all__ = ["PromptTable", "Question", "ask", "class_mask", "mirrored"]
 
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 _OTHER = {"left": "right", "right": "left"}
-
-
-@dataclass(frozen=True, slots=True)
-class ClassEntry:
-    """A class of a dataset: label ids in the mask that make it up (none: every id is an instance of it)."""
-
-    class_id: int
-    name: str
-    ids: tuple[int, ...]
-    side: str
-    prompts: tuple[str, ...]
-
-    @property
-    def names_a_side(self) -> bool:
-        """Whether a mirrored image makes its words wrong."""
-        return bool(self.side) or any(_SIDES.search(words) for words in (self.name, *self.prompts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +41,16 @@ class Question:
 
 @dataclass(frozen=True)
 class PromptTable:
-    """Classes that may be asked for, by (store, dataset, rendition)."""
+    """Classes that may be asked for, in the class tables of stores."""
 
-    classes: Mapping[tuple[int, str], Sequence[tuple[ClassEntry, frozenset[str]]]]
-
-    @classmethod
-    def of(cls, tables: Sequence[pa.Table]) -> PromptTable:
-        """From the ``classes`` tables of stores, in order."""
-        classes: dict[tuple[int, str], list[tuple[ClassEntry, frozenset[str]]]] = {}
-        for store, table in enumerate(tables):
-            for row in table.to_pylist():
-                entry = ClassEntry(
-                    row["class_id"],
-                    row["name"],
-                    () if row["instance"] else tuple(row["ids"]),
-                    row["side"] or "",
-                    tuple(row["prompts"]) or (row["name"],),
-                )
-                shown = frozenset(row.get("renditions") or ())
-                classes.setdefault((store, row["dataset"]), []).append((entry, shown))
-        return cls(classes)
+    tables: tuple[ClassTable, ...]
 
     def feasible(self, store: int, dataset: str, rendition: str) -> tuple[ClassEntry, ...]:
         """Classes of a dataset that a rendition shows, present in a sample or not.
 
         Raises LoadingError when there is none.
         """
-        found = self.classes.get((store, dataset), ())
-        entries = tuple(entry for entry, shown in found if not shown or rendition in shown)
+        entries = self.tables[store].shown(dataset, rendition)
         if not entries:
             msg = f"{dataset} has no class for rendition {rendition!r}: nothing to ask for; load it without prompts"
             raise LoadingError(msg)
@@ -92,7 +58,12 @@ class PromptTable:
 
     def names_a_side(self, store: int, dataset: str) -> bool:
         """Whether a mirrored image of the dataset would have wrong ids somewhere."""
-        return any(entry.names_a_side for entry, _ in self.classes.get((store, dataset), ()))
+        return any(_names_a_side(entry) for entry in self.tables[store].of_dataset(dataset))
+
+
+def _names_a_side(entry: ClassEntry) -> bool:
+    """Whether a mirrored image makes the class's words wrong."""
+    return bool(entry.side) or any(_SIDES.search(words) for words in (entry.name, *entry.prompts))
 
 
 def ask(
@@ -114,15 +85,13 @@ def ask(
         else:
             picked = (key[:count] % np.uint64(len(entries))).tolist()
         drawn = [entries[i] for i in picked]
-        questions.append(
-            [Question(e, e.prompts[w % len(e.prompts)]) for e, w in zip(drawn, word, strict=True)]
-        )
+        questions.append([Question(e, e.words[w % len(e.words)]) for e, w in zip(drawn, word, strict=True)])
     return questions
 
 
 def class_mask(mask: NDArray[Any], entry: ClassEntry, out: NDArray[Any]) -> None:
     """Write the class's mask: 1 where the mask (S, S) has one of its ids, or the instance's id as it is."""
-    if not entry.ids:
+    if entry.instance:
         np.copyto(out, mask, casting="unsafe")
         return
     np.equal(mask, entry.ids[0], out=out, casting="unsafe")

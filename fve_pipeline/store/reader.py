@@ -15,6 +15,7 @@ from fve_pipeline.files.base import Files
 from fve_pipeline.files.open import open_files
 from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.cache import CachedShards, ShardCache
+from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, Member
 from fve_pipeline.store.migrations import read_manifest
@@ -68,6 +69,11 @@ class Store:
     def classes(self) -> pa.Table:
         """One row a class of a dataset (``schema.CLASSES_SCHEMA``)."""
         return self._table("classes")
+
+    @cached_property
+    def class_table(self) -> ClassTable:
+        """The classes of ``classes``, to be asked which are whose."""
+        return ClassTable.of(self.classes)
 
     @cached_property
     def images(self) -> zarr.Array[Any]:

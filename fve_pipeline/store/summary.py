@@ -56,16 +56,16 @@ def _classes(store: Store) -> list[dict[str, Any]]:
     cases = _by_class(store.cases.select(["dataset", "class_ids"]))
     return [
         {
-            "dataset": row["dataset"],
-            "class_id": row["class_id"],
-            "name": row["name"],
-            "ids": row["ids"],
-            "instance": row["instance"],
-            "prompts": len(row["prompts"]),
-            "cases": cases.get((row["dataset"], row["class_id"]), 0),
-            "samples": samples.get((row["dataset"], row["class_id"]), 0),
+            "dataset": entry.dataset,
+            "class_id": entry.class_id,
+            "name": entry.name,
+            "ids": list(entry.ids),
+            "instance": entry.instance,
+            "prompts": len(entry.prompts),
+            "cases": cases.get((entry.dataset, entry.class_id), 0),
+            "samples": samples.get((entry.dataset, entry.class_id), 0),
         }
-        for row in store.classes.to_pylist()
+        for entry in store.class_table
     ]
 
 

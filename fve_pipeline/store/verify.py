@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +24,6 @@ __all__ = ["Finding", "verify"]
 
 _PIECE = 16 * 2**20
 _IDENTITY = ("case", "rendition", "view", "slice")
-
-# (dataset, class id) -> label ids that make it up (None for instances, which are every id but 0), and the
-# renditions that show it (none means all).
-_Classes = Mapping[tuple[str, int], tuple[tuple[int, ...] | None, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,8 @@ def verify(
     if manifest != store.manifest:
         return [Finding(MANIFEST, "it changed since the store was opened: open the store again")]
     findings = [*_check_documents(store), *_check_tables(store)]
-    classes: _Classes = {}
-    index = None
-    if deep and not findings:
-        classes, index = _class_ids(store.classes), store.index
-    check = partial(_check_shard, store, index, classes)
+    index = store.index if deep and not findings else None
+    check = partial(_check_shard, store, index)
     entries = store.manifest.shards
     content: str | None = EMPTY_CONTENT
     with ThreadPoolExecutor(threads) as pool:
@@ -127,9 +119,7 @@ def _check_sum(store: Store, expected: FileSum) -> str | None:
     return None
 
 
-def _check_shard(
-    store: Store, index: pa.Table | None, classes: _Classes, entry: ShardEntry
-) -> tuple[list[Finding], list[str]]:
+def _check_shard(store: Store, index: pa.Table | None, entry: ShardEntry) -> tuple[list[Finding], list[str]]:
     """Findings in one shard, and its rows' digests when ``index`` is given and it is whole."""
     findings = []
     for total in (entry.images, entry.masks):
@@ -148,10 +138,9 @@ def _check_shard(
             findings.append(Finding(entry.images.key, " ".join([str(error), *_notes(error)]), entry.shard))
             return findings, []
         digests.append(row_digest([row[name] for name in _IDENTITY], focal, mask))
-        counted, recorded = (
-            _count(row, mask, classes),
-            dict(zip(row["class_ids"], row["class_pixels"], strict=True)),
-        )
+        counts = np.bincount(mask.reshape(-1), minlength=np.iinfo(mask.dtype).max + 1)
+        counted = store.class_table.of_masks(row["dataset"], row["rendition"]).present(counts)
+        recorded = dict(zip(row["class_ids"], row["class_pixels"], strict=True))
         if counted != recorded:
             problem = f"row {number}: the index has class pixels {recorded}, the mask {counted}"
             findings.append(Finding(INDEX, problem, entry.shard))
@@ -168,25 +157,3 @@ def _check_index(store: Store, key: str, n_rows: int) -> str | None:
 
 def _notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", ()))
-
-
-def _class_ids(classes: pa.Table) -> _Classes:
-    return {
-        (row["dataset"], row["class_id"]): (
-            None if row["instance"] else tuple(row["ids"]),
-            tuple(row["renditions"]),
-        )
-        for row in classes.to_pylist()
-    }
-
-
-def _count(row: Mapping[str, Any], mask: np.ndarray, classes: _Classes) -> dict[int, int]:
-    """Pixels of each class of the row's dataset that is in the mask."""
-    counts = np.bincount(mask.reshape(-1), minlength=np.iinfo(mask.dtype).max + 1)
-    pixels = {}
-    for (dataset, class_id), (ids, renditions) in classes.items():
-        if dataset == row["dataset"] and (not renditions or row["rendition"] in renditions):
-            n = int(counts[1:].sum() if ids is None else counts[list(ids)].sum())
-            if n:
-                pixels[class_id] = n
-    return pixels

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from fve_pipeline.loading import ClassBalanced, Once, Recipe, SliceDataset, Tempered, prefetch
 from fve_pipeline.loading.buffers import BufferPool
 from fve_pipeline.loading.dataset import require_alike
-from fve_pipeline.loading.prompts import ClassEntry, PromptTable, class_mask
+from fve_pipeline.loading.prompts import PromptTable, class_mask
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.source import Source
 from fve_pipeline.loading.strategies import Strategy
+from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
 from fve_pipeline.training.config import DataSettings
 from fve_pipeline.training.data import Batch, CaseSlices, Share
@@ -76,16 +77,12 @@ class StoreTraining:
         index, counts = self.dataset.index, dict[str, int]()
         chosen = np.zeros(len(index), bool)
         chosen[self.dataset.chosen] = True
-        for (_, dataset), entries in self.dataset.assembler.classes.classes.items():
-            for entry, shown in entries:
-                held = index.holding(entry.class_id, dataset)
-                held = held[chosen[held]]
-                if shown:
-                    codes = [
-                        index.names["rendition"].index(r) for r in shown if r in index.names["rendition"]
-                    ]
-                    held = held[np.isin(index.rendition[held], codes)]
-                counts[f"{dataset}/{entry.name}"] = len(held)
+        for table in self.dataset.assembler.classes.tables:
+            for entry in table:
+                held = index.holding(entry.class_id, entry.dataset)
+                shown = np.array([entry.shown_in(name) for name in index.names["rendition"]])
+                held = held[chosen[held] & shown[index.rendition[held]]]
+                counts[f"{entry.dataset}/{entry.name}"] = len(held)
         return counts
 
     def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
@@ -115,7 +112,7 @@ class StoreCase:
 
     @property
     def prompts(self) -> list[str]:
-        return [entry.prompts[0] for entry in self.entries]
+        return [entry.words[0] for entry in self.entries]
 
     @property
     def depth(self) -> int:
@@ -147,7 +144,7 @@ class StoreValidation:
         require_alike(sources)
         self.settings: Mapping[str, Any] = _recorded(sources[0])
         for store, source in zip(stores, sources, strict=True):
-            index, table = SampleIndex.of([store.index]), PromptTable.of([store.classes])
+            index, table = SampleIndex.of([store.index]), PromptTable((store.class_table,))
             subjects = store.index.column("subject")
             judged: dict[str, set[str]] = {}
             stops = np.append(index.starts[1:], len(index))

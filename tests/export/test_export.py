@@ -20,8 +20,8 @@ from fve_pipeline.errors import ExportError, LoadingError
 from fve_pipeline.export.challenge import export_challenge
 from fve_pipeline.export.nnunet import _named
 from fve_pipeline.export.reference_png import class_prompts, export_reference_png
-from fve_pipeline.export.volumes import StoredClass
 from fve_pipeline.runtime.progress import Silent
+from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.volume import read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
@@ -224,9 +224,9 @@ def test_exports_need_no_torch() -> None:
 
 def test_two_classes_of_one_label_share_it() -> None:
     classes = [
-        StoredClass(3, "kidney", (3,), False, ("kidney",)),
-        StoredClass(30, "kidney again", (3,), False, ("the kidney",)),
-        StoredClass(5, "both", (1, 2), False, ("both",)),
+        ClassEntry("d", 3, "kidney", (3,), prompts=("kidney",)),
+        ClassEntry("d", 30, "kidney again", (3,), prompts=("the kidney",)),
+        ClassEntry("d", 5, "both", (1, 2), prompts=("both",)),
     ]
     prompts, dropped = class_prompts(classes)
     assert prompts == {"3": ["kidney", "the kidney"], "instance_label": 0}

@@ -15,7 +15,8 @@ from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.loading import Recipe, SliceDataset, Ticket
 from fve_pipeline.loading.augment import Change, Crop, draw_change
 from fve_pipeline.loading.change import change_mask, change_slices
-from fve_pipeline.loading.prompts import ClassEntry, Question, mirrored
+from fve_pipeline.loading.prompts import Question, mirrored
+from fve_pipeline.store.class_table import ClassEntry
 
 Stores = dict[str, Path]
 ALWAYS = Recipe(gate=1.0)
@@ -145,7 +146,7 @@ def test_words_change_sides(text: str, expected: str) -> None:
 
 def test_a_mirrored_question() -> None:
     def question(side: str, prompt: str) -> Question:
-        return Question(ClassEntry(1, "x", (1,), side, (prompt,)), prompt)
+        return Question(ClassEntry("d", 1, "x", (1,), side=side, prompts=(prompt,)), prompt)
 
     found = question("left", "left kidney").mirrored
     assert found is not None

@@ -17,6 +17,7 @@ from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.imaging.resample import Fit
 from fve_pipeline.imaging.views import AXES, take_view
 from fve_pipeline.store.array import ShardedArray
+from fve_pipeline.store.class_table import MaskClasses
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, Member, shard_key
@@ -29,8 +30,6 @@ __all__ = [
     "ENCODE_VERSION",
     "EncodeJob",
     "PreparedCase",
-    "RenditionClasses",
-    "count_classes",
     "encode_shard",
     "encoding_inputs",
     "predicted_bytes",
@@ -42,21 +41,13 @@ ENCODE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class RenditionClasses:
-    """What a rendition shows: its classes as (class id, label ids; none for instances), and the label ids that
-    its masks keep (None: all)."""
-
-    classes: tuple[tuple[int, tuple[int, ...]], ...]
-    kept: tuple[int, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
 class PreparedCase:
-    """What encoding needs to know of a case: its group in the prepared store, shape (z,y,x), and renditions."""
+    """What encoding needs to know of a case: its group in the prepared store, shape (z,y,x), and what the masks
+    of each rendition hold."""
 
     group: str
     shape: tuple[int, int, int]
-    renditions: Mapping[str, RenditionClasses]
+    renditions: Mapping[str, MaskClasses]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +102,14 @@ def encode_shard(job: EncodeJob) -> Receipt:
         case = job.cases[segment.case]
         encoded, focal, labels = segment_samples(job.prepared, settings, segment, case, job.device)
         for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
+            present = case.renditions[segment.rendition].present(label_counts(mask))
             identity = (segment.case, segment.rendition, segment.view, segment.start + row)
             stage.add(
                 image_codec.encode_chunk(image[None]),
                 masks_codec.encode_chunk(mask[None]),
                 row_digest(identity, focal_slice, mask),
-                *count_classes(mask, case.renditions[segment.rendition].classes),
+                tuple(present),
+                tuple(present.values()),
             )
     return stage.write()
 
@@ -160,23 +153,3 @@ def _read(files: Files, path: str, view: str, start: int, stop: int) -> npt.NDAr
     bounds = [slice(None)] * 3
     bounds[AXES[view]] = slice(start, stop)
     return take_view(ShardedArray(files, path).read(bounds), view)
-
-
-def count_classes(
-    mask: npt.NDArray[Any], classes: Iterable[tuple[int, tuple[int, ...]]]
-) -> tuple[list[int], list[int]]:
-    """Class ids present in one (S,S) mask, unions included, and their pixel counts.
-
-    A class without label ids is instance data: every non-zero pixel is its.
-    """
-    counts = label_counts(mask)
-    ids, pixels = [], []
-    for class_id, members in classes:
-        if members:
-            total = sum(int(counts[label]) for label in members)
-        else:
-            total = int(counts[1:].sum())
-        if total:
-            ids.append(class_id)
-            pixels.append(total)
-    return ids, pixels

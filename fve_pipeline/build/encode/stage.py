@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 
@@ -12,15 +13,14 @@ from fve_pipeline.build.encode.shard import (
     ENCODE_VERSION,
     EncodeJob,
     PreparedCase,
-    RenditionClasses,
     encode_shard,
     encoding_inputs,
     predicted_bytes,
 )
-from fve_pipeline.build.encode.tables import case_rows, class_rows, index_rows
+from fve_pipeline.build.encode.tables import case_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import PREPARE_VERSION
-from fve_pipeline.build.prepare.roster import Roster, RosterDataset
+from fve_pipeline.build.prepare.roster import Roster, RosterDataset, class_table_of
 from fve_pipeline.build.prepare.stage import Prepared
 from fve_pipeline.errors import BuildError
 from fve_pipeline.files.base import Files
@@ -123,7 +123,7 @@ class EncodeStage:
         in_order = [receipt for _, receipt in sorted(receipts.items())]
         index = index_rows(runs, prepared.facts, settings, in_order)
         table = case_rows((prepared.facts[case] for case in prepared.cases), settings, samples)
-        classes = class_rows(row for dataset in roster.datasets for row in dataset.classes)
+        classes = class_table_of(roster.datasets).to_arrow()
         sources = [_source(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]
         if self.base is not None:
@@ -158,23 +158,15 @@ def write_shard_of(job: EncodeJob) -> None:
 
 def prepared_cases(datasets: Iterable[RosterDataset], cases: Iterable[CaseFacts]) -> dict[str, PreparedCase]:
     """What encoding needs to know of each case, by case id."""
-    by_name = {dataset.name: dataset for dataset in datasets}
+    held = cache(class_table_of(datasets).of_masks)
     return {
         facts.case: PreparedCase(
             group=facts.group,
             shape=facts.shape,
-            renditions={name: _shown(by_name[facts.dataset], name) for name in facts.renditions},
+            renditions={name: held(facts.dataset, name) for name in facts.renditions},
         )
         for facts in cases
     }
-
-
-def _shown(dataset: RosterDataset, rendition: str) -> RenditionClasses:
-    classes = [row for row in dataset.classes if not row.renditions or rendition in row.renditions]
-    members = tuple((row.class_id, row.ids) for row in classes)
-    if dataset.instance or len(classes) == len(dataset.classes):
-        return RenditionClasses(members, None)
-    return RenditionClasses(members, tuple(sorted({label for row in classes for label in row.ids})))
 
 
 def _source(dataset: RosterDataset) -> SourceEntry:

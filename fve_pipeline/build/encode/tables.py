@@ -9,11 +9,10 @@ import pyarrow as pa
 
 from fve_pipeline.build.encode.plan import PlanSettings, Run, index_table, split_and_views
 from fve_pipeline.build.prepare.facts import CaseFacts
-from fve_pipeline.build.prepare.roster import ClassRow
 from fve_pipeline.store.receipt import Receipt
-from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA
+from fve_pipeline.store.tables import CASES_SCHEMA, INDEX_SCHEMA
 
-__all__ = ["case_rows", "class_rows", "index_rows"]
+__all__ = ["case_rows", "index_rows"]
 
 
 def index_rows(
@@ -57,8 +56,3 @@ def case_rows(cases: Iterable[CaseFacts], settings: PlanSettings, samples: Mappi
             }
         )
     return pa.Table.from_pylist(rows, schema=CASES_SCHEMA)
-
-
-def class_rows(classes: Iterable[ClassRow]) -> pa.Table:
-    """``classes.parquet`` of these classes."""
-    return pa.Table.from_pylist([row.model_dump() for row in classes], schema=CLASSES_SCHEMA)

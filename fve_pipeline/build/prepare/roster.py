@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -12,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.catalog import Catalog
 from fve_pipeline.errors import BuildError
+from fve_pipeline.store.class_table import ClassEntry, ClassTable
 from fve_pipeline.store.reader import Store
 
 __all__ = [
-    "ClassRow",
     "Roster",
     "RosterDataset",
+    "class_table_of",
     "datasets_of_store",
     "describe_dataset",
     "read_roster",
@@ -27,19 +29,6 @@ __all__ = [
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClassRow(_Frozen):
-    """One class, as ``classes.parquet`` holds it. ``renditions`` are those it is meant for; none means all."""
-
-    dataset: str
-    class_id: int
-    name: str
-    ids: tuple[int, ...]
-    instance: bool
-    side: str
-    prompts: tuple[str, ...]
-    renditions: tuple[str, ...]
 
 
 class RosterDataset(_Frozen):
@@ -53,7 +42,7 @@ class RosterDataset(_Frozen):
     catalog_sha256: str
     instance: bool
     mask_dtype: str
-    classes: tuple[ClassRow, ...]
+    classes: tuple[ClassEntry, ...]
 
 
 class Roster(_Frozen):
@@ -69,10 +58,19 @@ class Roster(_Frozen):
 
 def describe_dataset(catalog: Catalog) -> RosterDataset:
     """A catalog as the store records it."""
-    rows = [
-        ClassRow.model_validate({**row, "renditions": _meant_for(catalog, row["class_id"])})
-        for row in catalog.class_table()
-    ]
+    classes = tuple(
+        ClassEntry(
+            catalog.name,
+            spec.id,
+            spec.name,
+            spec.ids,
+            spec.instance,
+            spec.side or "",
+            spec.prompts,
+            _meant_for(catalog, spec.id),
+        )
+        for spec in catalog.classes
+    )
     text = json.dumps(catalog.model_dump(mode="json"), sort_keys=True)
     return RosterDataset(
         name=catalog.name,
@@ -83,15 +81,15 @@ def describe_dataset(catalog: Catalog) -> RosterDataset:
         catalog_sha256=hashlib.sha256(text.encode()).hexdigest(),
         instance=catalog.instance,
         mask_dtype=catalog.mask_dtype,
-        classes=tuple(rows),
+        classes=classes,
     )
 
 
 def datasets_of_store(store: Store) -> tuple[RosterDataset, ...]:
     """The datasets of a committed store, as it records them."""
-    classes: dict[str, list[ClassRow]] = {}
-    for row in store.classes.to_pylist():
-        classes.setdefault(row["dataset"], []).append(ClassRow.model_validate(row))
+    classes = {
+        source.dataset: store.class_table.of_dataset(source.dataset) for source in store.manifest.sources
+    }
     modality = {
         row["dataset"]: row["modality"] for row in store.cases.select(["dataset", "modality"]).to_pylist()
     }
@@ -103,12 +101,17 @@ def datasets_of_store(store: Store) -> tuple[RosterDataset, ...]:
             citation=source.citation,
             url=source.url,
             catalog_sha256=source.catalog_sha256,
-            instance=any(row.instance for row in classes[source.dataset]),
+            instance=any(entry.instance for entry in classes[source.dataset]),
             mask_dtype=store.settings.mask_dtype,
-            classes=tuple(classes[source.dataset]),
+            classes=classes[source.dataset],
         )
         for source in store.manifest.sources
     )
+
+
+def class_table_of(datasets: Iterable[RosterDataset]) -> ClassTable:
+    """Return the classes of all of the datasets, in order."""
+    return ClassTable(tuple(entry for dataset in datasets for entry in dataset.classes))
 
 
 def _meant_for(catalog: Catalog, class_id: int) -> tuple[str, ...]:

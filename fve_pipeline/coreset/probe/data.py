@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fve_pipeline.coreset.table import ClassKey
+from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.query import rows_of_cases
 from fve_pipeline.store.reader import Store
 
@@ -20,38 +21,28 @@ __all__ = ["ProbeSlices", "Targets", "draw_rows", "read_slices"]
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What there is to find: for each class, by its number, the label ids that make it up (none: every id
-    above 0, as in instance data) and the renditions that show it (none: all)."""
+    """What there is to find: the classes of some stores, by number."""
 
-    classes: tuple[ClassKey, ...]
-    ids: tuple[tuple[int, ...], ...]
-    renditions: tuple[tuple[str, ...], ...]
+    classes: tuple[ClassEntry, ...]
 
     @classmethod
     def of(cls, stores: Sequence[Store], classes: Sequence[ClassKey]) -> Targets:
-        rows: dict[tuple[str, int], dict[str, Any]] = {}
-        for store in stores:
-            for row in store.classes.select(["dataset", "class_id", "ids", "renditions"]).to_pylist():
-                rows[row["dataset"], row["class_id"]] = row
-        found = [rows[key.dataset, key.class_id] for key in classes]
-        ids = tuple(tuple(row["ids"] or ()) for row in found)
-        return cls(tuple(classes), ids, tuple(tuple(row["renditions"] or ()) for row in found))
+        found = {(entry.dataset, entry.class_id): entry for store in stores for entry in store.class_table}
+        return cls(tuple(found[key.dataset, key.class_id] for key in classes))
 
     def shown(self, dataset: str, rendition: str) -> list[int]:
         """Numbers of the classes that a slice of this dataset and rendition shows."""
         return [
             number
-            for number, (key, names) in enumerate(zip(self.classes, self.renditions, strict=True))
-            if key.dataset == dataset and (not names or rendition in names)
+            for number, entry in enumerate(self.classes)
+            if entry.dataset == dataset and entry.shown_in(rendition)
         ]
 
     def masks(
         self, labels: np.ndarray[Any, Any], numbers: Sequence[int]
     ) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """(classes, S, S) bool of one label map."""
-        return np.stack(
-            [np.isin(labels, self.ids[number]) if self.ids[number] else labels > 0 for number in numbers]
-        )
+        return np.stack([self.classes[number].values.where(labels) for number in numbers])
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,7 @@ class Probe:
         settings = self.settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = ProbeNet(len(self.targets.ids))
+            net = ProbeNet(len(self.targets.classes))
         optimizer = torch.optim.AdamW(net.parameters(), settings.rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps)
         rng = np.random.Generator(np.random.Philox(key=seed + 1))
@@ -105,7 +105,7 @@ class Probe:
 
     @torch.no_grad()
     def _score(self, net: ProbeNet) -> float:
-        both, sizes, truth = (np.zeros(len(self.targets.ids)) for _ in range(3))
+        both, sizes, truth = (np.zeros(len(self.targets.classes)) for _ in range(3))
         for start in range(0, len(self.held_out), self.settings.batch):
             places = np.arange(start, min(start + self.settings.batch, len(self.held_out)))
             found = (net(_images(self.held_out, places)) > 0).numpy()

@@ -90,7 +90,7 @@ def show_run(
     masks = store.mask_rows.take([run.start + place for place in run.places])
     order = store.settings.order
     rows = [_panels(image, order) for image in images]
-    classes = _classes(store, run)
+    classes = store.class_table.shown(run.dataset, run.rendition)
     z_mm = store.index.column("z_mm")
     shown = {
         "case": run.case,
@@ -104,24 +104,16 @@ def show_run(
         "height": rows[0].shape[0],
         "classes": [
             {
-                "id": c["class_id"],
-                "name": c["name"],
-                "colour": f"#{bytes(class_colour(c['class_id'])).hex()}",
-                "union": len(c["ids"] or ()) > 1,
+                "id": one.class_id,
+                "name": one.name,
+                "colour": f"#{bytes(class_colour(one.class_id)).hex()}",
+                "union": len(one.ids) > 1,
             }
-            for c in classes
+            for one in classes
         ],
-        "paths": [[_outline(mask, c["ids"] or ()) for c in classes] for mask in masks],
+        "paths": [[_outline(mask, one.ids) for one in classes] for mask in masks],
     }
     return shown, np.ascontiguousarray(images[..., 0])
-
-
-def _classes(store: Store, run: ShownRun) -> list[dict[str, Any]]:
-    return [
-        row
-        for row in store.classes.to_pylist()
-        if row["dataset"] == run.dataset and (not row["renditions"] or run.rendition in row["renditions"])
-    ]
 
 
 def _panels(image: np.ndarray[Any, np.dtype[np.uint8]], order: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -112,34 +112,24 @@ class StoreSlices:
         return np.asarray(images[0])
 
     def _classes(self, dataset: str) -> list[dict[str, Any]]:
-        table = self.store.classes
-        found = table.filter(pc.equal(table.column("dataset"), dataset)).to_pylist()
         return [
             {
-                "id": row["class_id"],
-                "name": row["name"],
-                "instance": row["instance"],
-                "colour": list(class_colour(row["ids"][0])) if len(row["ids"]) == 1 else None,
+                "id": entry.class_id,
+                "name": entry.name,
+                "instance": entry.instance,
+                "colour": list(class_colour(entry.ids[0])) if len(entry.ids) == 1 else None,
             }
-            for row in found
+            for entry in self.store.class_table.of_dataset(dataset)
         ]
 
     def _outlined(self, grey: NDArray[np.uint8], row: int, only: int | None) -> NDArray[np.uint8]:
         mask = self.store.mask_rows.take([row])[0]
         if only is not None:
-            mask = np.where(np.isin(mask, self._mask_ids(row, only)), mask, 0)
+            dataset = self.store.index.column("dataset")[row].as_py()
+            mask = np.where(self.store.class_table.find(dataset, only).values.where(mask), mask, 0)
         picture = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB)
         for number in np.unique(mask[mask > 0]).tolist():
             inside = (mask == number).astype(np.uint8)
             outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, outlines, -1, class_colour(number), 1)
         return np.asarray(picture, np.uint8)
-
-    def _mask_ids(self, row: int, class_id: int) -> list[int]:
-        dataset = self.store.index.column("dataset")[row].as_py()
-        for entry in self.store.classes.to_pylist():
-            if (entry["dataset"], entry["class_id"]) == (dataset, class_id):
-                top = np.iinfo(self.store.masks.dtype).max
-                return list(range(1, int(top) + 1)) if entry["instance"] else list(entry["ids"])
-        msg = f"{dataset} has no class {class_id}"
-        raise KeyError(msg)
