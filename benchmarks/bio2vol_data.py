@@ -87,7 +87,7 @@ class RodSubVolumes:
         for centre in centres:
             first = centre - centre % self.depth
             cuts.append(
-                sub_volume(centre - self.bio2vol.depth // 2, (first, first + self.depth), self.bio2vol)
+                sub_volume(centre - self.bio2vol.depth // 2, range(first, first + self.depth), self.bio2vol)
             )
         rows = [row for cut in cuts for row in cut.rows]
         return SubVolumes(

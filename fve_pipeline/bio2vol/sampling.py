@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.loading.hashing import Stream, mix
 from fve_pipeline.loading.samples import SampleIndex
+from fve_pipeline.store.runs import Runs
 
-__all__ = ["Runs", "SubVolume", "draw_classes", "paths", "sub_volume", "window_starts"]
+__all__ = ["SubVolume", "draw_classes", "paths", "sequence_runs", "sub_volume", "window_starts"]
 
 _AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
 
@@ -44,10 +45,10 @@ class SubVolume:
     places: tuple[int, ...]
 
 
-def sub_volume(start: int, run: tuple[int, int], settings: Bio2VolSettings) -> SubVolume:
-    """The sub-volume that begins at sample ``start``, which may lie outside, of the run [first, past the last)."""
+def sub_volume(start: int, run: range, settings: Bio2VolSettings) -> SubVolume:
+    """The sub-volume that begins at sample ``start``, which may lie outside, of a run."""
     read = sorted({place for path in paths(settings) for place in path})
-    rows = {place: min(max(start + place, run[0]), run[1] - 1) for place in read}
+    rows = {place: min(max(start + place, run.start), run.stop - 1) for place in read}
     ascending = sorted(set(rows.values()))
     number = {row: i for i, row in enumerate(ascending)}
     places = tuple(number[rows[i]] if i in rows else -1 for i in range(settings.depth))
@@ -65,28 +66,19 @@ def window_starts(depth: int, settings: Bio2VolSettings) -> Iterator[int]:
     yield last
 
 
-class Runs:
-    """Where sequences may lie: runs of an index, cut where z jumps.
+def sequence_runs(index: SampleIndex, tables: Sequence[pa.Table]) -> Runs:
+    """Return where sequences may lie: runs of an index, cut where z jumps.
 
-    ``starts`` are their first samples, ascending. Built from the same tables as the index.
+    ``tables`` are those that the index was made of.
     """
-
-    def __init__(self, index: SampleIndex, tables: Sequence[pa.Table]) -> None:
-        z = np.concatenate([t.column("z_mm").to_numpy() for t in tables])
-        spacing = np.concatenate(
-            [np.asarray(t.column("spacing").combine_chunks().flatten()).reshape(-1, 3) for t in tables]
-        )
-        axis = np.array([_AXES[view] for view in index.names["view"]])[index.view]
-        step = np.abs(np.diff(z, prepend=z[:1]))
-        jumps = step > _GAP * spacing[np.arange(len(axis)), axis]
-        self.starts = np.union1d(index.starts, np.flatnonzero(jumps))
-        self.size = len(index)
-
-    def of(self, sample: int) -> tuple[int, int]:
-        """First and past-the-last sample of the run that ``sample`` is in."""
-        place = int(np.searchsorted(self.starts, sample, side="right"))
-        stop = int(self.starts[place]) if place < len(self.starts) else self.size
-        return int(self.starts[place - 1]), stop
+    z = np.concatenate([t.column("z_mm").to_numpy() for t in tables])
+    spacing = np.concatenate(
+        [np.asarray(t.column("spacing").combine_chunks().flatten()).reshape(-1, 3) for t in tables]
+    )
+    axis = np.array([_AXES[view] for view in index.names["view"]])[index.view]
+    step = np.abs(np.diff(z, prepend=z[:1]))
+    jumps = step > _GAP * spacing[np.arange(len(axis)), axis]
+    return index.runs.cut_at(np.flatnonzero(jumps))
 
 
 def draw_classes(

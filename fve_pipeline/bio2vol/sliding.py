@@ -25,7 +25,7 @@ def slide(
     starts = list(window_starts(depth, settings))
     kept: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     for start, stop in zip(starts, [*starts[1:], depth], strict=True):
-        cut = sub_volume(start, (0, depth), settings)
+        cut = sub_volume(start, range(depth), settings)
         found = predict(cut)
         for row, *logits in zip(cut.rows, found.masks, found.edges, found.existence, strict=True):
             kept.setdefault(row, []).append((logits[0], logits[1], logits[2]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.bio2vol.network import Layout
 from fve_pipeline.bio2vol.objective import SubVolumes
-from fve_pipeline.bio2vol.sampling import Runs, draw_classes, sub_volume
+from fve_pipeline.bio2vol.sampling import draw_classes, sequence_runs, sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import TrainError
 from fve_pipeline.loading import Ticket, prefetch
@@ -53,7 +53,7 @@ class SubVolumeTraining(StoreTraining):
         super().__init__(stores, settings, seed, cases)
         self.bio2vol, self.prompts, self.seed = bio2vol, settings.prompts, seed
         index = self.dataset.index
-        self.runs = Runs(index, [store.index for store in stores])
+        self.runs = sequence_runs(index, [store.index for store in stores])
         self.centres = self._centres()
         self.sampler = replace(
             self.sampler,
@@ -76,7 +76,7 @@ class SubVolumeTraining(StoreTraining):
         """The sub-volumes of the sampler's tickets."""
         tickets = [Ticket.of(number) for number in numbers]
         centres = self.centres[[ticket.sample for ticket in tickets]].tolist()
-        cuts = [sub_volume(c - self.bio2vol.depth // 2, self.runs.of(c), self.bio2vol) for c in centres]
+        cuts = [sub_volume(c - self.bio2vol.depth // 2, self.runs.of_row(c), self.bio2vol) for c in centres]
         size, total = self.dataset.sources[0].size, sum(len(cut.rows) for cut in cuts)
         images = np.empty((total, size, size, 3), np.uint8)
         masks = torch.empty((total, self.prompts, size, size), dtype=self.dataset.assembler.mask_type)
@@ -121,8 +121,8 @@ class SubVolumeTraining(StoreTraining):
         number, _ = assembler.locate(centre)
         source, offset = assembler.sources[number], int(index.offsets[number])
         own = [row - offset for row in rows]
-        start, stop = index.run(centre)  # encoding sees the whole run
-        source.images(own, [(start - offset, stop - offset)] * len(own), images)
+        run = index.runs.of_row(centre)  # encoding sees the whole run
+        source.images(own, [range(run.start - offset, run.stop - offset)] * len(own), images)
         labels = source.store.mask_rows.take(own)
 
         entries = assembler.feasible(centre)

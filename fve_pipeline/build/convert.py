@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from fve_pipeline.build.encode.shard import ENCODE_VERSION
 from fve_pipeline.errors import BuildError
@@ -25,20 +24,11 @@ from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import read_receipts
+from fve_pipeline.store.runs import RunPart, Runs
 from fve_pipeline.store.schema import Manifest, StoreSettings, Versions
 from fve_pipeline.store.stage import ShardStage
 
 __all__ = ["ConvertJob", "convert_shard", "convert_store"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunPart:
-    """Rows ``start:stop`` of the source that lie in one shard, out of the run ``low:high`` that they belong to."""
-
-    low: int
-    high: int
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,7 @@ def convert_store(
             if job.shard not in done
         )
         for task, _ in executor.run(convert_shard, tasks):
-            progress.advance(sum(part.stop - part.start for part in task.args[0].parts))
+            progress.advance(sum(len(part.rows) for part in task.args[0].parts))
         lock.check()
         manifest = source.manifest
         return commit(
@@ -121,30 +111,14 @@ def _check(source: Store, settings: StoreSettings) -> None:
 
 
 def _jobs(files: Files, source: Store, settings: StoreSettings, generation: str) -> Iterator[ConvertJob]:
-    bounds = _run_bounds(source)
+    runs = Runs.of(source.index)
     step = settings.shard_samples
     for shard, start in enumerate(range(0, len(source), step)):
         stop = min(len(source), start + step)
-        first, last = np.searchsorted(bounds, [start, stop - 1], side="right")
-        parts = tuple(
-            RunPart(int(low), int(high), max(start, int(low)), min(stop, int(high)))
-            for low, high in zip(bounds[first - 1 : last], bounds[first : last + 1], strict=True)
-        )
+        parts = tuple(runs.parts(range(start, stop)))
         described = [ENCODE_VERSION, settings.model_dump(), source.manifest.content_id, start, stop]
         plan_hash = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         yield ConvertJob(files, source, settings, generation, shard, plan_hash, parts)
-
-
-def _run_bounds(source: Store) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """First rows of the runs (case, rendition, view), and the end of the last."""
-    changed = np.zeros(len(source), bool)
-    changed[0] = True
-    for name in ("case", "rendition", "view"):
-        codes = (
-            pc.dictionary_encode(source.index.column(name).cast("string")).combine_chunks().indices.to_numpy()
-        )
-        changed[1:] |= codes[1:] != codes[:-1]
-    return np.append(np.flatnonzero(changed), len(source)).astype(np.int64)
 
 
 def convert_shard(job: ConvertJob) -> None:
@@ -153,16 +127,17 @@ def convert_shard(job: ConvertJob) -> None:
     image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
     context = context_depth(settings.order)
     stage = ShardStage(job.store, job.generation, job.shard, job.plan_hash, settings)
-    first, last = job.parts[0].start, job.parts[-1].stop
+    first, last = job.parts[0].rows.start, job.parts[-1].rows.stop
     names = ("case", "rendition", "view", "slice", "class_ids", "class_pixels")
     rows = source.index.slice(first, last - first).select(names).to_pylist()
     for part in job.parts:
-        low, high = max(part.low, part.start - context), min(part.high, part.stop + context)
+        low = max(part.run.start, part.rows.start - context)
+        high = min(part.run.stop, part.rows.stop + context)
         slices = source.read_slices(low, high)
-        labels = source.read_masks(part.start, part.stop)
-        focal = np.arange(part.start - low, part.stop - low)
+        labels = source.read_masks(part.rows.start, part.rows.stop)
+        focal = np.arange(part.rows.start - low, part.rows.stop - low)
         encoded = encode(slices, settings.order, settings.boundary, settings.downsample, focal=focal)
-        for place, image, mask in zip(range(part.start, part.stop), encoded, labels, strict=True):
+        for place, image, mask in zip(part.rows, encoded, labels, strict=True):
             row = rows[place - first]
             identity = (row["case"], row["rendition"], row["view"], row["slice"])
             stage.add(

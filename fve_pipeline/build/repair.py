@@ -28,6 +28,7 @@ from fve_pipeline.runtime.executor import Executor, Task
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.commit import restore_shards
 from fve_pipeline.store.reader import Store
+from fve_pipeline.store.runs import Runs
 from fve_pipeline.store.schema import ShardEntry
 
 __all__ = ["SourceMismatch", "check_against_sources", "repair_shards"]
@@ -86,17 +87,15 @@ def repair_shards(
 def shard_of_index(store: Store, entry: ShardEntry) -> ShardPlan:
     """The plan of a committed shard, read back from the index."""
     first = entry.shard * store.settings.shard_samples
-    rows = store.index.slice(first, entry.n_rows).select(["case", "rendition", "view", "slice"]).to_pylist()
+    rows = store.index.slice(first, entry.n_rows)
     shapes = {row["case"]: row["shape"] for row in store.cases.select(["case", "shape"]).to_pylist()}
-    segments: list[Segment] = []
-    for row in rows:
-        last = segments[-1] if segments else None
-        key = (row["case"], row["rendition"], row["view"])
-        if last and (last.case, last.rendition, last.view) == key and last.stop == row["slice"]:
-            segments[-1] = Segment(*key, last.length, last.start, last.stop + 1)
-        else:
-            length = shapes[row["case"]][VIEWS.index(row["view"])]
-            segments.append(Segment(*key, length, row["slice"], row["slice"] + 1))
+    segments = []
+    for run in Runs.of(rows):
+        case, rendition, view, start = (
+            rows.column(name)[run.start].as_py() for name in ("case", "rendition", "view", "slice")
+        )
+        length = shapes[case][VIEWS.index(view)]
+        segments.append(Segment(case, rendition, view, length, start, start + len(run)))
     return ShardPlan(entry.shard, first, entry.n_rows, 0, tuple(segments))
 
 

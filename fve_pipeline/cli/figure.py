@@ -47,19 +47,27 @@ def encode(
     """
     from fve_pipeline.errors import StoreError
     from fve_pipeline.look.figures import draw_explanation
+    from fve_pipeline.store.query import rows_of_cases
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.store.runs import Runs
 
     opened = open_store(store)
     name = case or opened.index.column("case")[0].as_py()
-    try:
-        runs = Runs(opened.index).of_case(name)
-    except KeyError:
+    runs = Runs.of(opened.index).of_rows(rows_of_cases(opened.index, [name]))
+    if not runs:
         msg = f"{store} has no case {name!r}; names are DATASET/NAME, as in its cases.parquet"
-        raise StoreError(msg) from None
-    fitting = [run for run in runs if rendition in (None, run.rendition) and view in (None, run.view)]
+        raise StoreError(msg)
+    described = [
+        tuple(opened.index.column(column)[run.start].as_py() for column in ("rendition", "view"))
+        for run in runs
+    ]
+    fitting = [
+        run
+        for run, (shown, axis) in zip(runs, described, strict=True)
+        if rendition in (None, shown) and view in (None, axis)
+    ]
     if not fitting:
-        there = ", ".join(f"{run.rendition} {run.view}" for run in runs)
+        there = ", ".join(f"{shown} {axis}" for shown, axis in described)
         msg = f"{name} has no slices of that rendition and view; it has {there}"
         raise StoreError(msg)
     slices = opened.read_slices(fitting[0].start, fitting[0].stop)

@@ -46,7 +46,7 @@ def export_reference_png(
     """
     empty_folder(out)
     runs = list(stored_runs(store, datasets, splits))
-    progress.stage("write PNG", sum(run.stop - run.start for run in runs), "samples")
+    progress.stage("write PNG", sum(len(run.rows) for run in runs), "samples")
     source, notes = Source(store), []
     for dataset in dict.fromkeys(run.dataset for run in runs):
         classes = store.class_table.of_dataset(dataset)
@@ -75,11 +75,10 @@ def class_prompts(classes: Sequence[ClassEntry]) -> tuple[dict[str, Any], list[s
 
 
 def _samples(source: Source, run: StoredRun) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[Any]]]:
-    bounds = (run.start, run.stop)
-    for start in range(run.start, run.stop, _BLOCK):
-        rows = list(range(start, min(run.stop, start + _BLOCK)))
+    for first in range(0, len(run.rows), _BLOCK):
+        rows = run.rows[first : first + _BLOCK]
         images = np.empty((len(rows), source.size, source.size, 3), np.uint8)
-        source.images(rows, [bounds] * len(rows), images)
+        source.images(rows, [run.rows] * len(rows), images)
         masks = source.store.read_masks(rows[0], rows[-1] + 1)
         yield from zip(rows, images, masks, strict=True)
 
@@ -98,9 +97,11 @@ def _write(
         _, numbered = np.unique(mask, return_inverse=True)
         mask = (numbered + (mask.min() > 0)).reshape(mask.shape)
     if mask.max() > 255:
-        msg = f"{run.case}, slice {row - run.start}: {mask.max()} ids; a mask PNG of this format holds 255"
+        msg = (
+            f"{run.case}, slice {row - run.rows.start}: {mask.max()} ids; a mask PNG of this format holds 255"
+        )
         raise ExportError(msg)
-    name = f"{run.name}_{run.rendition}_{run.view}_{row - run.start:04d}.png"
+    name = f"{run.name}_{run.rendition}_{run.view}_{row - run.rows.start:04d}.png"
     paths = {"file_name": folder / run.split / name, "mask_file": folder / f"{run.split}_mask" / name}
     for path, picture in zip(paths.values(), (image, mask.astype(np.uint8)), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ __all__ = ["StoredRun", "empty_folder", "primary", "stored_runs"]
 
 @dataclass(frozen=True)
 class StoredRun:
-    """All slices of one case in one rendition and view: rows ``start`` to ``stop`` of the store.
+    """All slices of one case in one rendition and view: ``rows`` of the store.
 
     ``spacing`` is (z, y, x) in mm, ``first`` the LPS position in mm of the first slice along the view's axis,
     ``shape`` the (H, W) of a slice before it was padded and resized.
@@ -33,8 +33,7 @@ class StoredRun:
     rendition: str
     view: str
     split: str
-    start: int
-    stop: int
+    rows: range
     spacing: tuple[float, float, float]
     shape: tuple[int, int]
     first: float
@@ -62,12 +61,12 @@ class StoredRun:
 
     def image(self) -> NDArray[np.uint8]:
         """The volume (z, y, x) in its own geometry. Resizing loses a little; see ``Fit.restore_images``."""
-        slices = self.fit.restore_images(self.store.read_slices(self.start, self.stop))
+        slices = self.fit.restore_images(self.store.read_slices(self.rows.start, self.rows.stop))
         return np.ascontiguousarray(untake_view(slices, self.view))
 
     def labels(self) -> NDArray[Any]:
         """Its label map (z, y, x), exact where slices were not made smaller."""
-        masks = self.fit.restore_masks(self.store.read_masks(self.start, self.stop))
+        masks = self.fit.restore_masks(self.store.read_masks(self.rows.start, self.rows.stop))
         return np.ascontiguousarray(untake_view(masks, self.view))
 
 
@@ -77,10 +76,10 @@ def stored_runs(
     """The store's runs in order, of the chosen datasets and splits; an empty choice takes all."""
     index = SampleIndex.of([store.index])
     wanted = set(index.where(dataset=datasets, split=splits)[:].tolist())
-    for start in index.starts.tolist():
-        if start not in wanted:
+    for run in index.runs:
+        if run.start not in wanted:
             continue
-        row = store.index.slice(start, 1).to_pylist()[0]
+        row = store.index.slice(run.start, 1).to_pylist()[0]
         yield StoredRun(
             store,
             row["dataset"],
@@ -88,8 +87,7 @@ def stored_runs(
             row["rendition"],
             row["view"],
             row["split"],
-            start,
-            index.run(start)[1],
+            run,
             tuple(row["spacing"]),
             tuple(row["shape"]),
             row["z_mm"],

@@ -180,11 +180,11 @@ class Assembler:
             held = self._local.mask = np.empty(shape, dtype)
         return held
 
-    def _run(self, place: int) -> tuple[int, int]:
-        """First row, and row past the last, of the sample's run in its store."""
+    def _run(self, place: int) -> range:
+        """Rows of the sample's run in its store."""
         offset = int(self.index.offsets[self.locate(place)[0]])
-        start, stop = self.index.run(place)
-        return start - offset, stop - offset
+        run = self.index.runs.of_row(place)
+        return range(run.start - offset, run.stop - offset)
 
     def _words(
         self, places: Sequence[int], questions: Sequence[Sequence[Question]]

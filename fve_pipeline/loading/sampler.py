@@ -87,9 +87,9 @@ class Sampler:
         """Ticket numbers of an epoch, in order. Takes memory for about ten integers a sample."""
         groups = self.strategy.groups(self.index, self.chosen)
         drawn = np.sort(draw_epoch(groups, len(self), self.seed, epoch))
-        run = np.searchsorted(self.index.starts, drawn, side="right") - 1
+        run = np.searchsorted(self.index.runs.starts, drawn, side="right") - 1
         # A slab never crosses a run; it is named by its first sample.
-        slab = drawn - (drawn - self.index.starts[run]) % self.slab
+        slab = drawn - (drawn - self.index.runs.starts[run]) % self.slab
         times = occurrences(drawn) % (1 << _TIME_BITS)
         tickets = ((epoch << _TIME_BITS) + times << _SAMPLE_BITS) + np.searchsorted(self.chosen, drawn)
         return arrange(tickets, slab, self.seed, epoch, self.window)

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import LoadingError
+from fve_pipeline.store.runs import Runs
 
-__all__ = ["SampleIndex", "run_starts"]
+__all__ = ["SampleIndex"]
 
 Ints = NDArray[Any]  # of integers
 
@@ -24,7 +25,7 @@ class SampleIndex:
     """Samples of all stores, numbered through: sample ``offsets[s] + row`` is row ``row`` of store s.
 
     ``dataset``, ``case``, ``rendition``, ``view`` and ``split`` are codes into ``names[column]``, shared by all
-    stores. ``starts`` are the first samples of the runs (one case, rendition and view each), in order.
+    stores. ``runs`` are theirs, none across two stores.
     ``positive_sample`` and ``positive_class`` list every class that a sample holds, parallel, in sample order.
     """
 
@@ -35,7 +36,7 @@ class SampleIndex:
     view: Ints
     split: Ints
     slice: Ints
-    starts: Ints
+    runs: Runs
     positive_sample: Ints
     positive_class: Ints
     names: dict[str, tuple[str, ...]]
@@ -55,7 +56,7 @@ class SampleIndex:
             offsets=offsets,
             **columns,
             slice=slices,
-            starts=run_starts(
+            runs=Runs.of_columns(
                 np.repeat(np.arange(len(tables)), lengths),
                 *(columns[n] for n in ("case", "rendition", "view")),
                 slices=slices,
@@ -79,12 +80,6 @@ class SampleIndex:
         found = np.zeros(len(self), bool)
         found[self.positive_sample] = True
         return found
-
-    def run(self, sample: int) -> tuple[int, int]:
-        """First and past-the-last sample of the run that ``sample`` is in."""
-        place = int(np.searchsorted(self.starts, sample, side="right"))
-        stop = int(self.starts[place]) if place < len(self.starts) else len(self)
-        return int(self.starts[place - 1]), stop
 
     def where(self, **chosen: Collection[str]) -> Ints:
         """Samples whose columns have one of the chosen names; an empty choice takes all.
@@ -113,17 +108,6 @@ class SampleIndex:
 
 
 _CODED = ("dataset", "case", "rendition", "view", "split")
-
-
-def run_starts(*columns: Ints, slices: Ints) -> Ints:
-    """Where runs begin: rows where any of the columns changes, or slices are not consecutive."""
-    if not len(slices):
-        return np.empty(0, np.int64)
-    new = np.ones(len(slices), bool)
-    new[1:] = slices[1:] != slices[:-1] + 1
-    for column in columns:
-        new[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(new).astype(np.int64)
 
 
 def _codes(columns: Sequence[pa.ChunkedArray]) -> tuple[Ints, tuple[str, ...]]:

@@ -16,7 +16,6 @@ from fve_pipeline.store.reader import Store
 __all__ = ["Source"]
 
 Pixels = NDArray[np.uint8]
-Run = tuple[int, int]  # first row and row past the last of one case, rendition and view
 
 
 class Source:
@@ -56,8 +55,8 @@ class Source:
     def __reduce__(self) -> tuple[type[Source], tuple[Store, int, str]]:
         return Source, (self.store, self.order, self.boundary)
 
-    def images(self, rows: Sequence[int], runs: Sequence[Run], out: Pixels) -> None:
-        """Encoded images of ``rows`` into ``out`` (n, S, S, 3). ``runs`` are those of the rows."""
+    def images(self, rows: Sequence[int], runs: Sequence[range], out: Pixels) -> None:
+        """Encoded images of ``rows`` into ``out`` (n, S, S, 3). ``runs`` are those of the rows, a run for each."""
         if not self.lazy:
             self.store.pixel_rows.take(rows, out)
             if self.order == 0:
@@ -68,7 +67,7 @@ class Source:
             focal = np.arange(rows[start] - first, rows[stop - 1] - first + 1)
             self.encode(slab, focal, out[start:stop])
 
-    def image(self, row: int, run: Run | None, out: Pixels) -> None:
+    def image(self, row: int, run: range | None, out: Pixels) -> None:
         """One encoded image into ``out`` (S, S, 3), with fewer steps where it is stored as it is.
 
         ``run`` is the row's; only a lazy store needs it.
@@ -83,7 +82,7 @@ class Source:
         downsample = self.store.settings.downsample
         encode(slab, self.order, self.boundary, downsample, focal=focal, out=out)
 
-    def slab(self, row: int, run: Run) -> tuple[Pixels, int]:
+    def slab(self, row: int, run: range) -> tuple[Pixels, int]:
         """A row's slice with the context that encoding it needs, a copy, and its place among them.
 
         From an encoded store of order 1 or 0 the slices are the image's channels; of a higher order they are
@@ -96,13 +95,13 @@ class Source:
         if self.order == 0:
             return np.ascontiguousarray(image[None, ..., 0]), 0
         # Past an end of the run the channel repeats a slice that is there already.
-        first, last = row == run[0], row == run[1] - 1
+        first, last = row == run.start, row == run.stop - 1
         channels = ([] if first else [1]) + [0] + ([] if last else [2])
         return np.ascontiguousarray(np.moveaxis(image[..., channels], 2, 0)), 0 if first else 1
 
-    def _slab(self, first: int, last: int, run: Run) -> tuple[Pixels, int]:
+    def _slab(self, first: int, last: int, run: range) -> tuple[Pixels, int]:
         depth = context_depth(self.order)
-        low, high = max(run[0], first - depth), min(run[1], last + 1 + depth)
+        low, high = max(run.start, first - depth), min(run.stop, last + 1 + depth)
         slab = self._buffer(high - low)
         self.store.read_slices(low, high, slab)
         return slab, low
@@ -114,7 +113,7 @@ class Source:
         return held[:n]
 
 
-def _blocks(rows: Sequence[int], runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
+def _blocks(rows: Sequence[int], runs: Sequence[range]) -> Iterator[tuple[int, int]]:
     """Stretches of consecutive rows of one run: their slices are read once."""
     start = 0
     for i in range(1, len(rows) + 1):

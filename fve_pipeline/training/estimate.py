@@ -68,7 +68,7 @@ def activation_bytes(
     )
     layout, slices, read = None, images, images
     if bio2vol is not None:
-        cut = sub_volume(0, (0, bio2vol.depth), bio2vol)
+        cut = sub_volume(0, range(bio2vol.depth), bio2vol)
         layout = Layout.of([cut.places] * images, bio2vol)
         slices, read = len(layout.owner), len(layout.image)
     draws = CounterRandomness(

@@ -119,12 +119,11 @@ class StoreCase:
         return len(self.rows)
 
     def slices(self, count: int) -> Iterator[CaseSlices]:
-        run = (self.rows.start, self.rows.stop)
         for first in range(0, len(self.rows), count):
             rows = self.rows[first : first + count]
             size = self.source.size
             images = np.empty((len(rows), size, size, 3), np.uint8)
-            self.source.images(rows, [run] * len(rows), images)
+            self.source.images(rows, [self.rows] * len(rows), images)
             labels = self.source.store.read_masks(rows.start, rows.stop)
             masks = np.stack([self._masks(labels, entry) for entry in self.entries], axis=1)
             yield CaseSlices(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks), first)
@@ -147,8 +146,8 @@ class StoreValidation:
             index, table = SampleIndex.of([store.index]), PromptTable((store.class_table,))
             subjects = store.index.column("subject")
             judged: dict[str, set[str]] = {}
-            stops = np.append(index.starts[1:], len(index))
-            for start, stop in zip(index.starts.tolist(), stops.tolist(), strict=True):
+            for run in index.runs:
+                start = run.start
                 if index.names["split"][index.split[start]] != split:
                     continue
                 name = index.names["case"][index.case[start]]
@@ -159,7 +158,7 @@ class StoreValidation:
                 known.update(entry.name for entry in entries)
                 if entries:
                     subject = subjects[start].as_py()
-                    self.found.append(StoreCase(source, name, subject, dataset, entries, range(start, stop)))
+                    self.found.append(StoreCase(source, name, subject, dataset, entries, run))
 
     def __len__(self) -> int:
         return len(self.found)

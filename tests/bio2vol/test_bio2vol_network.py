@@ -154,4 +154,4 @@ def test_parameters_are_those_of_the_model() -> None:
     volumes = Volumes(model, Bio2VolSettings())
     assert {name.removeprefix("model.") for name in volumes.state_dict()} == names
     assert set(model.state_dict()) == names
-    assert sub_volume(0, (0, 3), Bio2VolSettings()).rows == (0, 1, 2)
+    assert sub_volume(0, range(3), Bio2VolSettings()).rows == (0, 1, 2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fve_pipeline.bio2vol.sampling import Runs, draw_classes, paths, sub_volume, window_starts
+from fve_pipeline.bio2vol.sampling import draw_classes, paths, sequence_runs, sub_volume, window_starts
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.loading.samples import SampleIndex
 
@@ -56,23 +56,23 @@ def test_the_papers_paths() -> None:
 def test_a_sub_volume_stays_in_its_run_and_repeats_its_ends(
     centre: int, first: int, length: int, depth: int
 ) -> None:
-    run = (first, first + length)
-    centre = min(max(centre, run[0]), run[1] - 1)
+    run = range(first, first + length)
+    centre = min(max(centre, run.start), run.stop - 1)
     found = sub_volume(centre - depth // 2, run, Bio2VolSettings(depth=depth))
     rows = [found.rows[place] for place in found.places]
     assert len(rows) == depth
     assert centre in rows
-    assert run[0] <= min(rows)
-    assert max(rows) < run[1]
+    assert run.start <= min(rows)
+    assert max(rows) < run.stop
     assert set(rows) == set(found.rows)
     steps = np.diff(rows)
     assert set(steps.tolist()) <= {0, 1}
     for i in np.flatnonzero(steps == 0):  # only past an end is a slice seen again
-        assert rows[i] in (run[0], run[1] - 1)
+        assert rows[i] in (run.start, run.stop - 1)
 
 
 def test_slices_that_no_path_reads_are_left_out() -> None:
-    found = sub_volume(4, (3, 10), Bio2VolSettings(depth=8, dense_rate=2, sparse_rate=3))
+    found = sub_volume(4, range(3, 10), Bio2VolSettings(depth=8, dense_rate=2, sparse_rate=3))
     assert found.rows == (4, 6, 7, 8, 9)  # places 0, 2, 3, 4 and 6, which is past the end
     assert found.places == (0, -1, 1, 2, 3, -1, 4, -1)
 
@@ -95,7 +95,7 @@ def test_windows_predict_every_slice(depth: int, d: int, dense: int, sparse: int
     seen = set()
     for start in starts:
         assert 0 <= start < depth
-        seen |= set(sub_volume(start, (0, depth), settings).rows)
+        seen |= set(sub_volume(start, range(depth), settings).rows)
     assert seen == set(range(depth))
     if dense == 1 and depth > d:
         assert starts[-1] + d == depth
@@ -115,16 +115,16 @@ def test_sequences_never_cross_a_case_a_rendition_a_view_or_a_gap() -> None:
         table([("c", "soft", "axial", [2, 3], 2.1)]),  # another store, which goes on where the first ends
     ]
     index = SampleIndex.of(tables)
-    runs = Runs(index, tables)
+    runs = sequence_runs(index, tables)
     assert runs.starts.tolist() == [0, 3, 6, 8, 10, 12, 14]
-    assert [runs.of(i) for i in (0, 2, 8, 9, 10, 13, 15)] == [
-        (0, 3),
-        (0, 3),
-        (8, 10),
-        (8, 10),
-        (10, 12),
-        (12, 14),
-        (14, 16),
+    assert [runs.of_row(i) for i in (0, 2, 8, 9, 10, 13, 15)] == [
+        range(3),
+        range(3),
+        range(8, 10),
+        range(8, 10),
+        range(10, 12),
+        range(12, 14),
+        range(14, 16),
     ]
 
 
@@ -133,8 +133,8 @@ def test_a_jump_in_z_between_consecutive_slices_ends_a_run() -> None:
     z = pa.array([0.0, 3.0, 12.0, 15.0])
     made = made.set_column(made.column_names.index("z_mm"), "z_mm", z)
     index = SampleIndex.of([made])
-    assert index.starts.tolist() == [0]
-    assert Runs(index, [made]).starts.tolist() == [0, 2]
+    assert index.runs.starts.tolist() == [0]
+    assert sequence_runs(index, [made]).starts.tolist() == [0, 2]
 
 
 @given(

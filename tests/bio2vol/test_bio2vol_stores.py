@@ -115,7 +115,7 @@ def test_encoded_images_as_an_option_and_augmentation_refused(stores: dict[str, 
     data = SubVolumeTraining([stores["encoded"]], DataSettings(prompts=1, augment="none"), SETTINGS)
     assert data.settings["order"] == 1
     batch = data.read([0])
-    row = int(data.runs.of(int(data.centres[0]))[0])
+    row = int(data.runs.of_row(int(data.centres[0]))[0])
     assert not torch.equal(batch.images[:, 0], batch.images[:, 1])
     assert row <= batch.samples[0]
     with pytest.raises(TrainError, match="set it to 'none'"):

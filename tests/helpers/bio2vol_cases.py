@@ -66,7 +66,7 @@ class MadeSubVolumes:
         images, masks, slices, cuts = [], [], list[int](), []
         for number in numbers:
             volume, centre = divmod(number, DEPTH)
-            cut = sub_volume(centre - self.bio2vol.depth // 2, (0, DEPTH), self.bio2vol)
+            cut = sub_volume(centre - self.bio2vol.depth // 2, range(DEPTH), self.bio2vol)
             images.append(self.made[volume][0][list(cut.rows)])
             masks.append(self.made[volume][1][list(cut.rows)])
             slices += [combine_keys(number, row) for row in cut.rows]

@@ -224,9 +224,9 @@ def test_a_lazy_store_of_higher_order_is_changed_before_it_is_encoded(stores: St
     )
     lazy = SliceDataset(stores["slices"], split=(), augment=turn, order=3)
     index, slices = lazy.index, lazy.sources[0].store.slices[:]
-    start, stop = index.run(0)
-    volume = np.ascontiguousarray(slices[start:stop])
-    for i in range(start, stop):
+    run = index.runs.of_row(0)
+    volume = np.ascontiguousarray(slices[run.start : run.stop])
+    for i in run:
         turned = np.ascontiguousarray(np.rot90(volume, draw_change(turn, 0, 0, i, 0).turns, (1, 2)))
         expected = encode(turned, 3, focal=[i])[0]
         assert np.array_equal(lazy[i]["image"].permute(1, 2, 0).numpy(), expected)

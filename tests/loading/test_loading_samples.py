@@ -11,11 +11,11 @@ from fve_pipeline.errors import LoadingError
 
 def test_runs_end_with_the_case_the_view_and_the_store() -> None:
     both = index(table({"a/1": 3, "a/2": 2}, views=("axial", "coronal")), table({"a/1": 4}))
-    assert both.starts.tolist() == [0, 3, 6, 8, 10]
-    assert both.run(0) == (0, 3)
-    assert both.run(5) == (3, 6)
-    assert both.run(9) == (8, 10)
-    assert both.run(13) == (10, 14)
+    assert both.runs.starts.tolist() == [0, 3, 6, 8, 10]
+    assert both.runs.of_row(0) == range(3)
+    assert both.runs.of_row(5) == range(3, 6)
+    assert both.runs.of_row(9) == range(8, 10)
+    assert both.runs.of_row(13) == range(10, 14)
 
 
 def test_names_are_shared_between_stores_that_list_them_differently() -> None:

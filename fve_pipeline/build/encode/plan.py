@@ -21,7 +21,7 @@ from fve_pipeline.imaging.views import VIEWS, ViewRule, choose_views
 
 __all__ = [
     "PlanSettings",
-    "Run",
+    "PlannedRun",
     "Segment",
     "ShardPlan",
     "case_split",
@@ -47,7 +47,7 @@ class PlanSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlannedRun:
     """All ``length`` slices of one (case, rendition, view), from row ``first_row`` on."""
 
     case: str
@@ -118,7 +118,7 @@ _WORDS = (
 )
 
 
-def plan_runs(cases: Iterable[CaseFacts], settings: PlanSettings, first_row: int = 0) -> list[Run]:
+def plan_runs(cases: Iterable[CaseFacts], settings: PlanSettings, first_row: int = 0) -> list[PlannedRun]:
     """Rows of ``cases`` in their order, then rendition, then view; numbered from ``first_row``."""
     runs = []
     row = first_row
@@ -127,12 +127,12 @@ def plan_runs(cases: Iterable[CaseFacts], settings: PlanSettings, first_row: int
         for rendition in facts.renditions:
             for view in views:
                 length = facts.shape[VIEWS.index(view)]
-                runs.append(Run(facts.case, rendition, view, length, row))
+                runs.append(PlannedRun(facts.case, rendition, view, length, row))
                 row += length
     return runs
 
 
-def plan_shards(runs: Sequence[Run], shard_samples: int) -> Iterator[ShardPlan]:
+def plan_shards(runs: Sequence[PlannedRun], shard_samples: int) -> Iterator[ShardPlan]:
     """Cut runs into shards of ``shard_samples`` rows. The first may begin inside a shard (appending)."""
     if not runs:
         return
@@ -175,7 +175,9 @@ def plan_hash(shard: ShardPlan, encoding: Mapping[str, Any], inputs: Mapping[str
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def index_table(runs: Sequence[Run], facts: Mapping[str, CaseFacts], settings: PlanSettings) -> pa.Table:
+def index_table(
+    runs: Sequence[PlannedRun], facts: Mapping[str, CaseFacts], settings: PlanSettings
+) -> pa.Table:
     """Index columns that the plan knows, a row a sample; the class columns come from the receipts.
 
     ``z_mm`` is the LPS coordinate, in mm, of the slice along the sliced axis.
@@ -207,7 +209,7 @@ def index_table(runs: Sequence[Run], facts: Mapping[str, CaseFacts], settings: P
     return pa.table(planned)
 
 
-def _positions(facts: CaseFacts, run: Run) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _positions(facts: CaseFacts, run: PlannedRun) -> np.ndarray[Any, np.dtype[np.float32]]:
     axis = VIEWS.index(run.view)
     world = 2 - axis  # array axis z is world axis 2, y is 1, x is 0
     origin, step = facts.affine[world][3], facts.affine[world][axis]

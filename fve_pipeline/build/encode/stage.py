@@ -8,7 +8,14 @@ from functools import cache
 
 import pyarrow as pa
 
-from fve_pipeline.build.encode.plan import PlanSettings, Run, ShardPlan, plan_hash, plan_runs, plan_shards
+from fve_pipeline.build.encode.plan import (
+    PlannedRun,
+    PlanSettings,
+    ShardPlan,
+    plan_hash,
+    plan_runs,
+    plan_shards,
+)
 from fve_pipeline.build.encode.shard import (
     ENCODE_VERSION,
     EncodeJob,
@@ -114,7 +121,9 @@ class EncodeStage:
             )
             yield Task(f"encode shard {shard.shard}", (job,), predicted_bytes(job))
 
-    def _commit(self, prepared: Prepared, runs: Sequence[Run], receipts: Mapping[int, Receipt]) -> Manifest:
+    def _commit(
+        self, prepared: Prepared, runs: Sequence[PlannedRun], receipts: Mapping[int, Receipt]
+    ) -> Manifest:
         settings = plan_settings(self.settings)
         roster = prepared.roster
         samples: dict[str, int] = {}

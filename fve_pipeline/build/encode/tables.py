@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from fve_pipeline.build.encode.plan import PlanSettings, Run, index_table, split_and_views
+from fve_pipeline.build.encode.plan import PlannedRun, PlanSettings, index_table, split_and_views
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.tables import CASES_SCHEMA, INDEX_SCHEMA
@@ -16,7 +16,10 @@ __all__ = ["case_rows", "index_rows"]
 
 
 def index_rows(
-    runs: Sequence[Run], facts: Mapping[str, CaseFacts], settings: PlanSettings, receipts: Iterable[Receipt]
+    runs: Sequence[PlannedRun],
+    facts: Mapping[str, CaseFacts],
+    settings: PlanSettings,
+    receipts: Iterable[Receipt],
 ) -> pa.Table:
     """The index of the rows that ``runs`` plan; class columns from the shards' receipts, in shard order."""
     lengths: list[int] = []

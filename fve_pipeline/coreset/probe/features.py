@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from fve_pipeline.loading.encoded_rows import encoded_rows
@@ -16,6 +15,7 @@ from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.query import rows_of_cases
 from fve_pipeline.store.reader import Store
+from fve_pipeline.store.runs import Runs
 
 __all__ = ["MAX_DIMENSIONS", "backbone_features", "features_name"]
 
@@ -47,16 +47,13 @@ def backbone_features(
         (len(cases), model.config.stage_dims[-1]), np.float32
     )
     for store in stores:
-        rows = rows_of_cases(store.index, cases)
-        columns = store.index.select(["case", "rendition", "view"]).take(pa.array(rows)).to_pylist()
-        runs: dict[str, list[int]] = {}
-        first: dict[str, dict[str, str]] = {}
-        for row, column in zip(rows.tolist(), columns, strict=True):
-            if first.setdefault(column["case"], column) == column:
-                runs.setdefault(column["case"], []).append(row)
-        for case, run in runs.items():
+        names = store.index.column("case")
+        first: dict[str, range] = {}
+        for run in Runs.of(store.index).of_rows(rows_of_cases(store.index, cases)):
+            first.setdefault(names[run.start].as_py(), run)
+        for case, run in first.items():
             places = np.unique(np.linspace(0, len(run) - 1, min(slices, len(run))).round().astype(int))
-            images = encoded_rows(store, run[0], len(run), places.tolist())
+            images = encoded_rows(store, run, places.tolist())
             out[place_of[case]] = _mean_feature(model, images)
             progress()
     return _reduce(out)

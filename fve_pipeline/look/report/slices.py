@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -13,6 +13,7 @@ from fve_pipeline.imaging.encoding import decode
 from fve_pipeline.loading.encoded_rows import encoded_rows
 from fve_pipeline.look.contact_sheet import class_colour
 from fve_pipeline.store.reader import Store
+from fve_pipeline.store.runs import Runs
 
 __all__ = ["ShownRun", "choose_runs", "picture_url", "show_run"]
 
@@ -22,14 +23,13 @@ _THUMB = SIDE // 4
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
-    """Slices ``places`` of the run of ``length`` rows from ``start``: one case, rendition and view."""
+    """Slices ``places`` of a run, ``rows`` of the store: one case, rendition and view."""
 
     case: str
     dataset: str
     rendition: str
     view: str
-    start: int
-    length: int
+    rows: range
     places: tuple[int, ...]
 
 
@@ -50,31 +50,20 @@ def choose_runs(store: Store, slices: int, cases_each: int = 3) -> list[ShownRun
     labels = store.index.column("class_ids")
     out = []
     for run in picked:
-        labelled = [i for i, ids in enumerate(labels.slice(run.start, run.length).to_pylist()) if ids]
-        low, high = (labelled[0], labelled[-1]) if labelled else (0, run.length - 1)
+        labelled = [i for i, ids in enumerate(labels.slice(run.rows.start, len(run.rows)).to_pylist()) if ids]
+        low, high = (labelled[0], labelled[-1]) if labelled else (0, len(run.rows) - 1)
         places = np.unique(np.linspace(low, high, each).round().astype(int))
-        out.append(
-            ShownRun(
-                run.case, run.dataset, run.rendition, run.view, run.start, run.length, tuple(places.tolist())
-            )
-        )
+        out.append(replace(run, places=tuple(places.tolist())))
     return out
 
 
 def _runs(store: Store) -> list[ShownRun]:
     index = store.index
-    names = ("case", "rendition", "view")
-    columns = [index.column(name).combine_chunks() for name in names]
-    codes = np.stack([np.asarray(column.indices) for column in columns])
-    if not codes.shape[1]:
-        return []
-    starts = np.flatnonzero(np.r_[True, (codes[:, 1:] != codes[:, :-1]).any(0)])
-    ends = np.r_[starts[1:], codes.shape[1]]
-    dataset = index.column("dataset")
+    columns = [index.column(name) for name in ("case", "dataset", "rendition", "view")]
     out = []
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        case, rendition, view = (column[start].as_py() for column in columns)
-        out.append(ShownRun(case, dataset[start].as_py(), rendition, view, start, end - start, ()))
+    for run in Runs.of(index):
+        case, dataset, rendition, view = (column[run.start].as_py() for column in columns)
+        out.append(ShownRun(case, dataset, rendition, view, run, ()))
     return out
 
 
@@ -86,8 +75,8 @@ def show_run(
     The picture is one WebP: a row a slice, with the focal slice, the decoded slices before it and those after
     it side by side. Outlines are paths in the focal slice's pixels.
     """
-    images = encoded_rows(store, run.start, run.length, run.places)
-    masks = store.mask_rows.take([run.start + place for place in run.places])
+    images = encoded_rows(store, run.rows, run.places)
+    masks = store.mask_rows.take([run.rows[place] for place in run.places])
     order = store.settings.order
     rows = [_panels(image, order) for image in images]
     classes = store.class_table.shown(run.dataset, run.rendition)
@@ -97,9 +86,9 @@ def show_run(
         "dataset": run.dataset,
         "rendition": run.rendition,
         "view": run.view,
-        "length": run.length,
+        "length": len(run.rows),
         "places": list(run.places),
-        "mm": [round(z_mm[run.start + place].as_py(), 2) for place in run.places],
+        "mm": [round(z_mm[run.rows[place]].as_py(), 2) for place in run.places],
         "picture": picture_url(np.vstack(rows), limit),
         "height": rows[0].shape[0],
         "classes": [

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.imaging.encoding import context_depth, decode, encode
 from fve_pipeline.look.contact_sheet import class_colour
+from fve_pipeline.store.query import rows_of_cases
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.runs import Runs
 
@@ -31,7 +32,7 @@ class StoreSlices:
 
     @cached_property
     def runs(self) -> Runs:
-        return Runs(self.store.index)
+        return Runs.of(self.store.index)
 
     @property
     def orders(self) -> list[int]:
@@ -61,10 +62,17 @@ class StoreSlices:
 
     def case(self, name: str) -> dict[str, Any]:
         """A case's runs, facts and its dataset's classes. Raises KeyError for an unknown one."""
+        index = self.store.index
         runs = [
-            {"rendition": run.rendition, "view": run.view, "start": run.start, "count": run.stop - run.start}
-            for run in self.runs.of_case(name)
+            {
+                **{column: index.column(column)[run.start].as_py() for column in ("rendition", "view")},
+                "start": run.start,
+                "count": len(run),
+            }
+            for run in self.runs.of_rows(rows_of_cases(index, [name]))
         ]
+        if not runs:
+            raise KeyError(name)
         facts = self.store.cases.filter(pc.equal(self.store.cases.column("case"), name)).to_pylist()[0]
         kept = ("case", "subject", "modality", "split", "source", "shape", "spacing", "decision", "notes")
         return {name: facts[name] for name in kept} | {
