@@ -18,6 +18,7 @@ __all__ = [
     "GeometryError",
     "IntensityError",
     "LoadingError",
+    "MachineError",
     "PredictionError",
     "ReadError",
     "ReportError",
@@ -74,6 +75,10 @@ class StoreLockedError(StoreError):
 
 class BuildError(FveError, RuntimeError):
     """A build that cannot go on: changed settings, a changed source, no disk, no workers."""
+
+
+class MachineError(BuildError, OSError):
+    """The machine is at fault and not the data: no disk, no memory, no right to write, too many open files."""
 
 
 class EvaluationError(FveError, ValueError):

@@ -24,6 +24,7 @@ from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, hash_sou
 from fve_pipeline.build.prepare.roster import class_table_of, describe_dataset
 from fve_pipeline.build.splits import split_of
 from fve_pipeline.errors import BuildError, FveError
+from fve_pipeline.files.atomic import sweep_partials, write_whole
 from fve_pipeline.imaging.statistics import class_facts
 from fve_pipeline.runtime.executor import Executor, Task
 from fve_pipeline.runtime.faults import is_environment_fault
@@ -96,8 +97,11 @@ def scan_datasets(
     content_id = hashlib.sha256(json.dumps(ordered, sort_keys=True).encode()).hexdigest()
     refused = tuple(failures[job.case.id] for job in jobs if job.case.id in failures)
     out.mkdir(parents=True, exist_ok=True)
-    pq.write_table(cases, out / "cases.parquet", compression="zstd")
-    pq.write_table(classes, out / "classes.parquet", compression="zstd")
+    sweep_partials(out)
+    (out / SCAN).unlink(missing_ok=True)  # written last: without it there is no scan
+    for name, table in (("cases", cases), ("classes", classes)):
+        with write_whole(out / f"{name}.parquet") as file:
+            pq.write_table(table, file, compression="zstd")
     document = {
         "content_id": content_id,
         "seed": seed,
@@ -106,7 +110,8 @@ def scan_datasets(
         "hashes": hashes,
         "failures": [failure.model_dump() for failure in refused],
     }
-    (out / SCAN).write_text(json.dumps(document, indent=1))
+    with write_whole(out / SCAN) as file:
+        file.write(json.dumps(document, indent=1).encode())
     return ScanSummary(str(out), len(ordered), content_id, refused)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fve_pipeline.files.atomic import write_whole
+
 if TYPE_CHECKING:
     from fve_pipeline.catalog.draft import Draft
 
@@ -109,7 +111,8 @@ def _write(draft: Draft, folder: Path, out: Path | None, force: bool) -> None:
     if path.exists() and not force:
         msg = f"{path} exists already; give another --out, or --force to write over it"
         raise CatalogError(msg)
-    path.write_text(draft.toml(), encoding="utf-8")
+    with write_whole(path) as file:
+        file.write(draft.toml().encode())
     console = Console(highlight=False)
     for note in draft.notes:
         console.print(f"· {note}", markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from fve_pipeline.cli.coreset_output import print_comparison, print_selection, t
 from fve_pipeline.cli.options import Memory, Scheduler, Workers, memory_of
 from fve_pipeline.cli.progress import Bars
 from fve_pipeline.cli.running import running
+from fve_pipeline.files.atomic import write_whole
 
 if TYPE_CHECKING:
     from fve_pipeline.coreset import Pool, Selection, Settings
@@ -122,9 +123,9 @@ def select_command(
     selection.save(out)
     if list_file is not None:
         lines = selection.table.column("source").to_pylist()
-        list_file.write_text(
-            "".join(f"{source or case}\n" for source, case in zip(lines, selection.case_ids, strict=True))
-        )
+        chosen = zip(lines, selection.case_ids, strict=True)
+        with write_whole(list_file) as file:
+            file.write("".join(f"{source or case}\n" for source, case in chosen).encode())
     if copy is not None:
         from fve_pipeline.build.copy import copy_cases
         from fve_pipeline.store.reader import open_store

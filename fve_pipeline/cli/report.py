@@ -9,6 +9,7 @@ import typer
 
 from fve_pipeline.cli.options import roots_of
 from fve_pipeline.cli.progress import Bars, console
+from fve_pipeline.files.atomic import write_whole
 
 __all__ = ["report"]
 
@@ -78,5 +79,6 @@ def report(
             roots=folders_of or None,
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    with write_whole(out) as file:
+        file.write(page.encode())
     console.print(f"{out}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser.", highlight=False)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from fve_pipeline.coreset.method import Settings
 from fve_pipeline.errors import CoresetError
+from fve_pipeline.files.atomic import write_whole
 
 __all__ = ["SELECTION_VERSION", "Selection", "Source", "load_selection"]
 
@@ -72,7 +73,8 @@ class Selection:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(info, sort_keys=True, ensure_ascii=False).encode()
         table = self.table.cast(_SCHEMA).replace_schema_metadata({_KEY: text})
-        pq.write_table(table, path, compression="zstd")
+        with write_whole(path) as file:
+            pq.write_table(table, file, compression="zstd")
 
     def check(self, case_ids: Iterable[str], content_id: str) -> list[str]:
         """What is wrong with using this selection on a store with these cases: warnings, with numbers.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from fve_pipeline.evaluation.cases import CaseScores, Settings, peak_bytes, score_case
 from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
+from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.metrics import Interval, bootstrap_mean, mean_score
 from fve_pipeline.runtime.executor import Executor, Task
 from fve_pipeline.runtime.progress import Progress, Silent
@@ -120,13 +120,10 @@ def save(evaluation: Evaluation, out: Path) -> None:
     """Write ``out`` (Parquet) and, beside it with the ending .json, settings, means and failures."""
     table = pa.Table.from_pylist(list(evaluation.rows), schema=SCHEMA)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    pq.write_table(table, part)
-    os.replace(part, out)
-    beside = out.with_suffix(".json")
-    part = beside.with_name(beside.name + ".part")
-    part.write_text(json.dumps(evaluation.as_json(), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, beside)
+    with write_whole(out) as file:
+        pq.write_table(table, file)
+    with write_whole(out.with_suffix(".json")) as file:
+        file.write(f"{json.dumps(evaluation.as_json(), indent=1)}\n".encode())
 
 
 def _case_rows(result: CaseScores, settings: Settings, runtime: Runtime | None) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA
 
@@ -106,7 +107,8 @@ def croissant(store: Store, name: str) -> dict[str, Any]:
 def export_croissant(store: Store, out: Path, name: str) -> None:
     """Write the metadata as ``out``; put it into the store's folder, so that its paths hold."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(croissant(store, name), indent=1, ensure_ascii=False))
+    with write_whole(out) as file:
+        file.write(json.dumps(croissant(store, name), indent=1, ensure_ascii=False).encode())
 
 
 def _files(store: Store) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.files.atomic import write_whole
+
 __all__ = ["class_colour", "draw_sheet", "write_png"]
 
 _GAP = 4
@@ -58,7 +60,8 @@ def draw_sheet(
 def write_png(path: Path, sheet: NDArray[np.uint8]) -> None:
     """Write an RGB picture (height, width, 3) uint8. Raises OSError when the file cannot be written."""
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    path.write_bytes(data.tobytes())
+    with write_whole(path) as file:
+        file.write(data.tobytes())
 
 
 def _tile(image: NDArray[np.uint8], mask: NDArray[Any], panel: int) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.evaluation.runtimes import Runtime
+from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.imaging.views import take_view
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.sources import Picture, Source
@@ -111,9 +112,8 @@ def write_runtimes(out: Path, runtimes: Mapping[str, Runtime]) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".part-{path.name}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with write_whole(path) as file:
+        file.write(text.encode())
 
 
 def _runs(present: NDArray[np.bool_]) -> list[tuple[int, int]]:

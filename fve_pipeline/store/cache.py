@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from fve_pipeline.errors import StoreFormatError
+from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.shard import FileSum
@@ -49,12 +49,8 @@ class ShardCache:
             raise StoreFormatError(msg)
         self._make_room(len(data))
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with write_whole(path) as file:
+            file.write(data)
 
     def _make_room(self, needed: int) -> None:
         kept = []

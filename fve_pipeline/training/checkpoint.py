@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,24 +9,17 @@ from typing import Any
 
 import torch
 
-__all__ = ["CheckpointFolder", "write_whole"]
+from fve_pipeline.files.atomic import sweep_partials, write_whole
+
+__all__ = ["CheckpointFolder", "save_checkpoint"]
 
 _NAME = re.compile(r"step-(\d{8})\.pt")
 
 
-def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """``torch.save`` that survives a kill at any moment: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint so that a kill at any moment leaves the old file or the new one."""
+    with write_whole(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @dataclass(frozen=True)
@@ -55,9 +47,8 @@ class CheckpointFolder:
         """Write the checkpoint of ``step`` and drop those that are too many, and leftovers of a kill."""
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.file(step)
-        write_whole(target, content)
+        save_checkpoint(target, content)
         for old in self.steps()[: -self.keep]:
             self.file(old).unlink()
-        for leftover in self.path.glob(".*.partial"):
-            leftover.unlink()
+        sweep_partials(self.path)
         return target

@@ -28,7 +28,7 @@ from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
 from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
-from fve_pipeline.training.checkpoint import CheckpointFolder, write_whole
+from fve_pipeline.training.checkpoint import CheckpointFolder, save_checkpoint
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import Batch, Share, TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
@@ -240,7 +240,7 @@ class _Run:
             self.best = dice
             if self.ranks.first:
                 self.folder.path.mkdir(parents=True, exist_ok=True)
-                write_whole(self.folder.path / "best.pt", self._content(training=False))
+                save_checkpoint(self.folder.path / "best.pt", self._content(training=False))
 
     def _content(self, training: bool = True) -> dict[str, Any]:
         """A checkpoint in our layout: it opens as weights, and resumes if ``training`` is in it."""

@@ -7,7 +7,6 @@ unpickler that knows nothing but the shell of a numpy object array, whose parts 
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import PredictionError, ReadError
+from fve_pipeline.files.atomic import write_whole
 
 __all__ = ["TextPrompts", "read_text_prompts", "write_segs"]
 
@@ -87,15 +87,8 @@ def write_segs(path: Path, segs: NDArray[np.unsignedinteger]) -> None:
     if highest > 255:
         msg = f"{path}: label id {highest} does not fit the challenge's uint8 segs (0 to 255); write NIfTI."
         raise PredictionError(msg)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, segs=segs.astype(np.uint8))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with write_whole(path) as file:
+        np.savez_compressed(file, segs=segs.astype(np.uint8))
 
 
 def _checked(path: Path, value: object) -> TextPrompts:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from isal import igzip
 from nibabel import Nifti1Image
 from numpy.typing import NDArray
 
+from fve_pipeline.files.atomic import replaced_whole
 from fve_pipeline.volume.orientation import Turn, plan_turn
 from fve_pipeline.volume.read import load_raw
 
@@ -34,7 +32,7 @@ def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: ND
     and order of axes. The ending says the format: ``.nii.gz``, ``.nrrd`` or ``.mha``.
     """
     array = _turn_back(labels, plan_turn(affine))
-    with _whole_file(out) as part:
+    with replaced_whole(out) as part:
         if out.name.endswith(".nii.gz"):
             _write_nifti(part, array, affine)
         else:
@@ -65,16 +63,3 @@ def _write_itk(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> 
     image.SetOrigin(xyz[:3, 3].tolist())
     image.SetDirection((xyz[:3, :3] / spacing).ravel().tolist())
     sitk.WriteImage(image, str(path), useCompression=True)
-
-
-@contextlib.contextmanager
-def _whole_file(out: Path) -> Iterator[Path]:
-    """A name beside ``out`` to write to, renamed to it once it is on the disk."""
-    part = out.with_name(f".part-{out.name}")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)

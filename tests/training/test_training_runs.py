@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(whole: tuple[Path, TrainResu
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     # What a kill in the middle of writing leaves behind.
-    (tmp_path / "checkpoints" / ".step-00000009.pt.partial").write_bytes(b"half")
+    (tmp_path / "checkpoints" / ".partial-0123-step-00000009.pt").write_bytes(b"half")
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"what": "train", "st')
 

@@ -6,7 +6,6 @@ a killed build repeats at most the cases of the last few seconds.
 
 from __future__ import annotations
 
-import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fve_pipeline.build.prepare.facts import CaseFacts
+from fve_pipeline.files.atomic import sweep_partials, write_whole
 
 __all__ = ["FactsBook", "Journal", "read_journal"]
 
@@ -73,8 +73,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".part-*"):
-            leftover.unlink()
+        sweep_partials(folder)
         parts = _parts(folder)
         self._folder = folder
         self._next = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
@@ -106,8 +105,5 @@ class Journal:
 
 def _write_part(path: Path, facts: Iterable[CaseFacts]) -> None:
     rows = [{"case": f.case, "fingerprint": f.fingerprint, "facts": f.model_dump_json()} for f in facts]
-    partial = path.with_name(f".{path.name}")
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), partial, compression="zstd")
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)
+    with write_whole(path) as file:
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file, compression="zstd")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.catalog import Catalog
 from fve_pipeline.errors import BuildError
+from fve_pipeline.files.atomic import sweep_partials, write_whole
 from fve_pipeline.store.class_table import ClassEntry, ClassTable
 from fve_pipeline.store.reader import Store
 
@@ -123,13 +123,9 @@ def _meant_for(catalog: Catalog, class_id: int) -> tuple[str, ...]:
 
 def write_roster(work: Path, roster: Roster) -> None:
     """Write it whole or not at all."""
-    path = work / "roster.json"
-    partial = path.with_suffix(".json.partial")
-    with partial.open("w") as file:
-        file.write(roster.model_dump_json(indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    sweep_partials(work)
+    with write_whole(work / "roster.json") as file:
+        file.write(roster.model_dump_json(indent=1).encode())
 
 
 def read_roster(work: Path) -> Roster:
