@@ -89,7 +89,7 @@ def inflate(paths: list[str]) -> int:
     return sum(len(igzip.decompress(Path(path).read_bytes())) for path in paths)
 
 
-def worker_peak_mb(executor: Executor[Any]) -> float:
+def worker_peak_mb(executor: Executor) -> float:
     """The largest peak of a worker process since it started, in MB."""
     import resource
 

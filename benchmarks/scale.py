@@ -69,7 +69,7 @@ def fake_shard(plan: ShardPlan) -> None:
 
 def run(
     name: str,
-    executor: Executor[Any],
+    executor: Executor,
     function: Callable[..., Any],
     tasks: Iterator[Task],
     step: int,

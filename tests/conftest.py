@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,7 +36,7 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
-def executor() -> Iterator[Executor[Any]]:
+def executor() -> Iterator[Executor]:
     """A real local Dask cluster of two worker processes, shared by the tests that build."""
     with cluster(workers=2, memory=4 << 30) as running:
         yield running

@@ -117,7 +117,7 @@ def refuse_changed_sources(
     jobs: Sequence[PrepareJob],
     committed: Mapping[str, Mapping[str, object]],
     journal: Mapping[str, CaseFacts],
-    executor: Executor[tuple[str, tuple[str, ...]]],
+    executor: Executor,
     progress: Progress,
 ) -> None:
     """Raise BuildError when a case that the store holds has vanished or has other bytes than it had.

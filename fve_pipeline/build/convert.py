@@ -45,7 +45,7 @@ class ConvertJob:
 
 
 def convert_store(
-    source: Store, out: str, settings: StoreSettings, executor: Executor[Any], progress: Progress
+    source: Store, out: str, settings: StoreSettings, executor: Executor, progress: Progress
 ) -> Manifest:
     """Encode the slices of a lazy store into ``out`` with ``settings``; return the new store's manifest.
 

@@ -58,7 +58,7 @@ class CopyJob:
 
 
 def copy_cases(
-    stores: Sequence[Store], cases: Sequence[str], out: str, executor: Executor[Any], progress: Progress
+    stores: Sequence[Store], cases: Sequence[str], out: str, executor: Executor, progress: Progress
 ) -> Manifest:
     """Write a new store ``out`` of the rows of ``cases``, in the stores' order; return its manifest.
 

@@ -65,7 +65,7 @@ def prepare_datasets(
     datasets: Sequence[Dataset],
     work: Path,
     settings: StoreSettings,
-    executor: Executor[object],
+    executor: Executor,
     progress: Progress,
     *,
     only: frozenset[str] | None = None,
@@ -90,7 +90,7 @@ def build_store(
     out: str,
     work: Path,
     settings: StoreSettings,
-    executor: Executor[object],
+    executor: Executor,
     progress: Progress,
     *,
     overwrite: bool = False,
@@ -119,7 +119,7 @@ def encode_prepared(
     out: str,
     work: Path,
     settings: StoreSettings,
-    executor: Executor[object],
+    executor: Executor,
     progress: Progress,
     *,
     overwrite: bool,
@@ -186,7 +186,7 @@ def _encode(
     base: Store | None,
     generation: int,
     prepared: Prepared,
-    executor: Executor[object],
+    executor: Executor,
     progress: Progress,
     lock: BuildLock,
     device: str,
@@ -196,7 +196,7 @@ def _encode(
         if not prepared.cases:
             return _summary(out, base, base, prepared)
     stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation, lock, device)
-    stage.run(prepared, executor, progress)  # type: ignore[arg-type]
+    stage.run(prepared, executor, progress)
     return _summary(out, open_store(out), base, prepared)
 
 

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -50,7 +49,7 @@ def repair_shards(
     shards: Sequence[int],
     roots: Mapping[str, Path],
     work: Path,
-    executor: Executor[Any],
+    executor: Executor,
     progress: Progress,
 ) -> None:
     """Encode damaged shards again, from ``work`` where their cases are still prepared, else from the sources
@@ -104,7 +103,7 @@ def check_against_sources(
     roots: Mapping[str, Path],
     samples: int,
     seed: int,
-    executor: Executor[Any],
+    executor: Executor,
     progress: Progress,
 ) -> list[SourceMismatch]:
     """Recompute ``samples`` random rows from their sources and compare pixels and masks.
@@ -142,7 +141,7 @@ def _prepared(
     needed: Sequence[str],
     roots: Mapping[str, Path],
     work: Path,
-    executor: Executor[Any],
+    executor: Executor,
     progress: Progress,
 ) -> dict[str, PreparedCase]:
     """Prepare the cases that ``work`` does not hold; return what encoding needs to know of each."""
@@ -171,7 +170,7 @@ def _prepared(
 
 
 def _prepare_missing(
-    jobs: Iterable[PrepareJob], work: Path, executor: Executor[Any], progress: Progress
+    jobs: Iterable[PrepareJob], work: Path, executor: Executor, progress: Progress
 ) -> dict[str, CaseFacts]:
     jobs = list(jobs)
     made: dict[str, CaseFacts] = {}

@@ -54,7 +54,7 @@ class ScanSummary:
 def scan_datasets(
     datasets: Sequence[Dataset],
     out: Path,
-    executor: Executor[Any],
+    executor: Executor,
     progress: Progress,
     *,
     seed: int,

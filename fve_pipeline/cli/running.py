@@ -24,7 +24,7 @@ __all__ = ["finish", "print_json", "running"]
 @contextlib.contextmanager
 def running(
     workers: int | None, memory: int | None, scheduler: str | None, quiet: bool, gpus: int = 0
-) -> Iterator[tuple[Executor[Any], Bars]]:
+) -> Iterator[tuple[Executor, Bars]]:
     """A cluster and progress bars. Ctrl-C ends both and exits with 130."""
     from fve_pipeline.runtime.executor import cluster
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,7 @@ class DemoResult:
     findings: list[Finding]
 
 
-def run_demo(out: Path, executor: Executor[Any], progress: Progress) -> DemoResult:
+def run_demo(out: Path, executor: Executor, progress: Progress) -> DemoResult:
     """Make the cohort in ``out/cohort``, build ``out/slices.zarr``, verify it in depth, draw a contact sheet."""
     cohort = out / "cohort"
     progress.stage("make the cohort", 1, "cohorts")

@@ -70,7 +70,7 @@ def evaluate(
     pairs: Sequence[Pair],
     settings: Settings,
     *,
-    executor: Executor[CaseScores] | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
     runtimes: dict[str, Runtime] | None = None,
     missing: Sequence[Missing] = (),
@@ -106,9 +106,7 @@ def _runtime(pair: Pair, runtimes: dict[str, Runtime]) -> Runtime | None:
     return runtimes.get(pair.case) or runtimes.get(pair.predicted_as)
 
 
-def _score(
-    pairs: Sequence[Pair], settings: Settings, executor: Executor[CaseScores] | None
-) -> Iterator[CaseScores]:
+def _score(pairs: Sequence[Pair], settings: Settings, executor: Executor | None) -> Iterator[CaseScores]:
     if executor is None:
         yield from (score_case(pair, settings) for pair in pairs)
         return

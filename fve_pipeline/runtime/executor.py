@@ -11,10 +11,10 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.errors import BuildError, MachineError
+from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
 
 __all__ = ["Executor", "Task", "cluster", "memory_budget"]
 
@@ -78,7 +78,7 @@ def memory_budget(fraction: float = 0.8) -> int:
     return round(float(MEMORY_LIMIT) * fraction)
 
 
-class Executor(Generic[R]):
+class Executor:
     """Runs tasks on a Dask client with bounded submission."""
 
     def __init__(self, client: Any, memory: int) -> None:
@@ -150,19 +150,14 @@ class Executor(Generic[R]):
             )
             raise BuildError(msg) from error
         if is_environment_fault(error):
-            msg = (
-                f"{task.name}: {type(error).__name__}: {error}. This is the machine's fault and not the "
-                "data's, so the build stops here. Mend it and run the same command again: what is finished "
-                "is kept."
-            )
-            raise BuildError(msg) from error
+            raise MachineError(f"{task.name}: {describe_fault(error)}") from error
         raise error
 
 
 @contextlib.contextmanager
 def cluster(
     workers: int | None = None, memory: int | None = None, scheduler: str | None = None, gpus: int = 0
-) -> Iterator[Executor[Any]]:
+) -> Iterator[Executor]:
     """A local cluster of one-threaded worker processes, or a running one at ``scheduler``.
 
     ``memory`` is the budget in bytes over all workers. With ``gpus``, there are as many local workers, and each
@@ -213,7 +208,7 @@ def _take_gpu(gpus: int, dask_worker: Any) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = str(int(dask_worker.name) % gpus)
 
 
-def _remote(scheduler: str, budget: int) -> Iterator[Executor[Any]]:
+def _remote(scheduler: str, budget: int) -> Iterator[Executor]:
     from distributed import Client
 
     try:

@@ -49,7 +49,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stores(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
     """The same cases as encoded images of order 1 and as plain slices."""
     built = {}
-    executor: Executor[Any]
+    executor: Executor
     with cluster(1, None, None) as executor:
         for storage in ("encoded", "slices"):
             out = tmp_path_factory.mktemp(storage) / "slices.zarr"

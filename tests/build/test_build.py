@@ -27,7 +27,7 @@ from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 
-Run = Executor[Any]
+Run = Executor
 
 
 def build(root: Path, out: Path, executor: Run, **options: Any) -> BuildSummary:

@@ -23,9 +23,7 @@ from fve_pipeline.store.verify import verify
 CHOSEN = ("tiny/c00", "tiny/c02", "tiny/c03")
 
 
-def _build(
-    root: Path, out: Path, executor: Executor[Any], only: tuple[str, ...] | None, **changes: Any
-) -> Store:
+def _build(root: Path, out: Path, executor: Executor, only: tuple[str, ...] | None, **changes: Any) -> Store:
     chosen = frozenset(only) if only else None
     settings = tiny.settings(**changes)
     work = out.with_suffix(".work")
@@ -34,7 +32,7 @@ def _build(
 
 
 @pytest.mark.parametrize("storage", ["encoded", "slices"])
-def test_equals_a_build_of_the_chosen_cases(tmp_path: Path, executor: Executor[Any], storage: str) -> None:
+def test_equals_a_build_of_the_chosen_cases(tmp_path: Path, executor: Executor, storage: str) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 4)
     whole = _build(root, tmp_path / "whole.zarr", executor, None, storage=storage)
     direct = _build(root, tmp_path / "direct.zarr", executor, CHOSEN, storage=storage)
@@ -47,7 +45,7 @@ def test_equals_a_build_of_the_chosen_cases(tmp_path: Path, executor: Executor[A
     assert verify(open_store(tmp_path / "copy.zarr"), deep=True) == []
 
 
-def test_from_two_stores_with_shards_of_other_lengths(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_from_two_stores_with_shards_of_other_lengths(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 4)
     one = _build(root, tmp_path / "one.zarr", executor, ("tiny/c00", "tiny/c01"))
     two = _build(root, tmp_path / "two.zarr", executor, ("tiny/c02", "tiny/c03"), shard_samples=5)
@@ -57,7 +55,7 @@ def test_from_two_stores_with_shards_of_other_lengths(tmp_path: Path, executor: 
     assert [entry.n_rows for entry in copied.shards] == [entry.n_rows for entry in direct.manifest.shards]
 
 
-def test_refusals(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_refusals(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 2)
     one = _build(root, tmp_path / "one.zarr", executor, ("tiny/c00",))
     two = _build(root, tmp_path / "two.zarr", executor, ("tiny/c01",), codec="zstd")
@@ -69,7 +67,7 @@ def test_refusals(tmp_path: Path, executor: Executor[Any]) -> None:
         copy_cases([one], ["tiny/c00"], str(tmp_path / "two.zarr"), executor, Silent())
 
 
-def test_from_the_command_line(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_from_the_command_line(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 4)
     whole = _build(root, tmp_path / "whole.zarr", executor, None)
     out, copy = tmp_path / "c.parquet", tmp_path / "copy.zarr"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 
 
-def _scan(root: Path, out: Path, executor: Executor[Any], hashes: bool = False) -> ScanSummary:
+def _scan(root: Path, out: Path, executor: Executor, hashes: bool = False) -> ScanSummary:
     return scan_datasets(
         tiny.datasets(root),
         out,
@@ -35,7 +34,7 @@ def _scan(root: Path, out: Path, executor: Executor[Any], hashes: bool = False) 
     )
 
 
-def test_facts_are_those_of_a_build(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_facts_are_those_of_a_build(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 6)
     summary = _scan(root, tmp_path / "scan", executor, hashes=True)
     assert summary.cases == 6
@@ -51,7 +50,7 @@ def test_facts_are_those_of_a_build(tmp_path: Path, executor: Executor[Any]) -> 
     assert scanned.classes.to_pylist() == built.classes.to_pylist()
 
 
-def test_same_scan_same_content_and_hashes_find_duplicates(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_same_scan_same_content_and_hashes_find_duplicates(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 4)
     for kind in ("ct", "seg"):
         (root / f"c09_{kind}.nii.gz").write_bytes((root / f"c01_{kind}.nii.gz").read_bytes())
@@ -62,7 +61,7 @@ def test_same_scan_same_content_and_hashes_find_duplicates(tmp_path: Path, execu
     assert Pool.of([open_tables(str(tmp_path / "a"))], splits=("train", "val")).duplicates == 1
 
 
-def test_a_case_that_a_build_would_refuse_is_named(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_a_case_that_a_build_would_refuse_is_named(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 3)
     image, labels = tiny.volume(0)
     tiny.write_nifti(root / "c01_seg.nii.gz", np.where(labels == 2, 77, labels).astype(np.uint8))
@@ -91,7 +90,7 @@ def test_scan_then_choose_then_build(tmp_path: Path) -> None:
     assert set(open_store(out).cases.column("case").to_pylist()) == set(load_selection(chosen).case_ids)
 
 
-def test_choosing_from_a_scan_without_intensities(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_choosing_from_a_scan_without_intensities(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "cohort", 5)
     _scan(root, tmp_path / "scan", executor)
     pool = Pool.of([open_tables(str(tmp_path / "scan"))])

@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def build(root: Path, executor: Executor[Any]) -> Any:
+def build(root: Path, executor: Executor) -> Any:
     def run_build(out: Path, *more: object) -> Result:
         address = executor._client.scheduler.address
         return run(
@@ -74,9 +74,7 @@ def test_dry_run_names_unreadable_headers(tmp_path: Path) -> None:
     assert "tiny/c01" in done.output
 
 
-def test_from_files_to_a_repaired_store(
-    build: Any, root: Path, tmp_path: Path, executor: Executor[Any]
-) -> None:
+def test_from_files_to_a_repaired_store(build: Any, root: Path, tmp_path: Path, executor: Executor) -> None:
     out = tmp_path / "slices.zarr"
     built = build(out, "--json")
     assert built.exit_code == 0, built.output
@@ -107,7 +105,7 @@ def test_from_files_to_a_repaired_store(
 
 
 def test_verify_finds_a_source_that_is_not_what_was_stored(
-    build: Any, tmp_path: Path, executor: Executor[Any]
+    build: Any, tmp_path: Path, executor: Executor
 ) -> None:
     out = tmp_path / "slices.zarr"
     build(out)
@@ -120,7 +118,7 @@ def test_verify_finds_a_source_that_is_not_what_was_stored(
     assert "made from the source differs" in found.stdout
 
 
-def test_failed_cases_give_exit_code_1_and_their_reasons(tmp_path: Path, executor: Executor[Any]) -> None:
+def test_failed_cases_give_exit_code_1_and_their_reasons(tmp_path: Path, executor: Executor) -> None:
     root = tiny.write_cohort(tmp_path / "c", 2)
     (root / "c00_seg.nii.gz").unlink()
     address = executor._client.scheduler.address

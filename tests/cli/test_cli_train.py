@@ -37,7 +37,7 @@ device = "cpu"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny.write_cohort(tmp_path_factory.mktemp("cohort"), 5)
     out = tmp_path_factory.mktemp("store") / "slices.zarr"
-    executor: Executor[Any]
+    executor: Executor
     with cluster(1, None, None) as executor:
         settings = tiny.settings(val_fraction=0.4)
         build_store(tiny.datasets(root), str(out), out.with_suffix(".work"), settings, executor, Silent())

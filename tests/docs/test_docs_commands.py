@@ -33,7 +33,7 @@ DEMO_ITSELF = "first-store"
 
 
 @pytest.fixture(scope="session")
-def small_demo(tmp_path_factory: pytest.TempPathFactory, executor: Executor[object]) -> Path:
+def small_demo(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> Path:
     """A folder with ``demo/cohort`` and ``demo/slices.zarr``, as `fve demo` leaves them but smaller."""
     root = tmp_path_factory.mktemp("docs")
     make_cohort(root / "demo" / "cohort", size=96)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ CATALOGS = ("demo_ct", "demo_npz", "demo_microscopy")
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) -> tuple[Path, Path]:
+def exported(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> tuple[Path, Path]:
     """A store of size 64, larger than every slice, so that masks come back exactly; and its cohort."""
     root = tmp_path_factory.mktemp("export")
     make_cohort(root / "cohort", cases_per_kind=2, size=40)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ CATALOGS = ("demo_ct", "demo_npz", "demo_microscopy")
 
 
 @pytest.fixture(scope="session")
-def stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) -> dict[str, Path]:
+def stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> dict[str, Path]:
     """``encoded`` and ``slices`` of order 1, ``third`` encoded with order 3 and mirrored ends; S = 32."""
     root = tmp_path_factory.mktemp("loading")
     make_cohort(root / "cohort", cases_per_kind=3, size=32)

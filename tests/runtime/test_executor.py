@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
@@ -55,7 +54,7 @@ def tasks(count: int, nbytes: int) -> list[Task]:
     return [Task(f"sleep {i}", (0.05,), nbytes) for i in range(count)]
 
 
-def test_every_task_comes_back_once(executor: Executor[Any]) -> None:
+def test_every_task_comes_back_once(executor: Executor) -> None:
     found = {
         task.name: result
         for task, result in executor.run(double, (Task(f"d{i}", (i,), 1) for i in range(50)))
@@ -63,7 +62,7 @@ def test_every_task_comes_back_once(executor: Executor[Any]) -> None:
     assert found == {f"d{i}": 2 * i for i in range(50)}
 
 
-def test_tasks_larger_than_the_budget_run_alone(executor: Executor[Any]) -> None:
+def test_tasks_larger_than_the_budget_run_alone(executor: Executor) -> None:
     spans = sorted(result for _, result in executor.run(span, tasks(4, executor.memory + 1)))
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
@@ -77,12 +76,12 @@ def meet(folder: str, name: str) -> bool:
     return len(list(Path(folder).iterdir())) == 2
 
 
-def test_small_tasks_overlap(executor: Executor[Any], tmp_path: Path) -> None:
+def test_small_tasks_overlap(executor: Executor, tmp_path: Path) -> None:
     pair = [Task(name, (str(tmp_path), name), 1) for name in "ab"]
     assert [result for _, result in executor.run(meet, pair)] == [True, True]
 
 
-def test_submission_is_bounded(executor: Executor[Any]) -> None:
+def test_submission_is_bounded(executor: Executor) -> None:
     taken = 0
 
     def endless() -> Iterator[Task]:
@@ -98,12 +97,12 @@ def test_submission_is_bounded(executor: Executor[Any]) -> None:
     assert taken < 5 + 10 * executor.workers
 
 
-def test_a_full_disk_stops_the_run_and_says_so(executor: Executor[Any]) -> None:
+def test_a_full_disk_stops_the_run_and_says_so(executor: Executor) -> None:
     with pytest.raises(BuildError, match=r"case 7: OSError: .*No space left.*machine's fault"):
         list(executor.run(no_space, [Task("case 7", (), 1)]))
 
 
-def test_a_mistake_of_ours_is_not_hidden(executor: Executor[Any]) -> None:
+def test_a_mistake_of_ours_is_not_hidden(executor: Executor) -> None:
     with pytest.raises(ZeroDivisionError, match="a mistake of ours"):
         list(executor.run(bug, [Task("x", (), 1)]))
 

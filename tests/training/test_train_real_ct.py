@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -28,9 +27,7 @@ CATALOG = Path(__file__).resolve().parents[2] / "benchmarks" / "real_ct.toml"
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)  # five minutes on one free core
-def test_the_organs_of_a_real_ct_are_learnt(
-    shared_data: Path, executor: Executor[Any], tmp_path: Path
-) -> None:
+def test_the_organs_of_a_real_ct_are_learnt(shared_data: Path, executor: Executor, tmp_path: Path) -> None:
     given = {**PRESETS["paper"], "preset": "paper", "size": 128, "shard_samples": 64, "val_fraction": 0.0}
     settings = StoreSettings.model_validate(given)
     dataset = Dataset(load_catalog(str(CATALOG)), shared_data / "ct_totalseg")

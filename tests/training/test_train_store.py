@@ -27,7 +27,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
     """The same five cases as encoded images and as plain slices."""
     root = tiny.write_cohort(tmp_path_factory.mktemp("cohort"), 5)
     built = {}
-    executor: Executor[Any]
+    executor: Executor
     with cluster(1, None, None) as executor:
         for storage in ("encoded", "slices"):
             out = tmp_path_factory.mktemp(storage) / "slices.zarr"
@@ -106,7 +106,7 @@ def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(tmp_path
         .replace("classes = [2]\n", "classes = [2, 9]\n")
     )
     out = tmp_path / "slices.zarr"
-    executor: Executor[Any]
+    executor: Executor
     with cluster(1, None, None) as executor:
         settings = tiny.settings(val_fraction=1.0)
         build_store(tiny.datasets(root), str(out), tmp_path / "work", settings, executor, Silent())

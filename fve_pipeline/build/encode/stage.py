@@ -68,7 +68,7 @@ class EncodeStage:
     lock: BuildLock
     device: str = "cpu"
 
-    def run(self, prepared: Prepared, executor: Executor[None], progress: Progress) -> Manifest:
+    def run(self, prepared: Prepared, executor: Executor, progress: Progress) -> Manifest:
         """Encode what has no receipt yet, then commit; return the new manifest.
 
         Raises BuildError when there is nothing to encode.

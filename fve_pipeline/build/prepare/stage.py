@@ -38,7 +38,7 @@ def prepare_cases(
     work: Path,
     settings: StoreSettings,
     committed: Mapping[str, Mapping[str, object]],
-    executor: Executor[object],
+    executor: Executor,
     progress: Progress,
 ) -> Prepared:
     """Prepare what is missing and write the roster.
@@ -50,7 +50,7 @@ def prepare_cases(
     """
     journal_folder = work / "journal"
     known = read_journal(journal_folder)
-    refuse_changed_sources(jobs, committed, known, executor, progress)  # type: ignore[arg-type]
+    refuse_changed_sources(jobs, committed, known, executor, progress)
     new = [job for job in jobs if job.case.id not in committed]
     missing = [job for job in new if not is_current(job, known.get(job.case.id))]
     failures: dict[str, Failure] = {}

@@ -33,7 +33,7 @@ QUICK = ProbeSettings(steps=80, batch=8, size=32)
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) -> Callable[..., Store]:
+def build(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> Callable[..., Store]:
     root = tiny.write_cohort(tmp_path_factory.mktemp("cohort"), 9)
 
     def make(**changes: Any) -> Store:

@@ -31,7 +31,7 @@ BROWSER = pytest.mark.skipif(chromium.CHROMIUM is None, reason="no chromium is i
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, executor: Executor[Any]) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> Path:
     """A cohort with a hostile name, a case that fails, a store, a coreset and scores."""
     folder = tmp_path_factory.mktemp("report")
     root = tiny.write_cohort(folder / "cohort", 14)

@@ -13,7 +13,7 @@ from fve_pipeline.runtime.progress import Silent
 
 
 @pytest.fixture(scope="session")
-def both_stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor[object]) -> Path:
+def both_stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> Path:
     """A folder with ``encoded.zarr`` of order 1 and ``slices.zarr``, built from the same three cases."""
     root = tmp_path_factory.mktemp("viewer")
     found = tiny.datasets(tiny.write_cohort(root / "cohort", 3))
