@@ -10,7 +10,7 @@ import torch
 from bio2vol_data import PROMPTS, towers
 from learning_data import SIZE
 
-from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.network import PathLayout, Volumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.config import preset
@@ -54,7 +54,7 @@ class _Side:
         if self.plain:
             draws = CounterRandomness.of(0, range(depth), [range(3)] * depth).to(self.device)
             return lambda: self.model(images, self.model.encode_text(tokens).shared_by(depth), draws)
-        layout = Layout.of([sub_volume(0, range(depth), self.bio2vol).places], self.bio2vol)
+        layout = PathLayout.of([sub_volume(0, range(depth), self.bio2vol).places], self.bio2vol)
         volumes = Volumes(self.model, self.bio2vol)
         keys = layout.randomness(0, range(depth), [range(3)]).to(self.device)
         return lambda: volumes(images, layout, tokens, keys)

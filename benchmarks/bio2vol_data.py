@@ -10,12 +10,12 @@ import torch
 from learning_data import SIZE
 from numpy.typing import NDArray
 
-from fve_pipeline.bio2vol.network import Layout
+from fve_pipeline.bio2vol.network import PathLayout
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.training.data import Batch, Share
 
 __all__ = ["PROMPTS", "SPACING", "RodSubVolumes", "held_out", "towers"]
 
@@ -100,7 +100,7 @@ class RodSubVolumes:
                 for centre, cut in zip(centres, cuts, strict=True)
                 for row in cut.rows
             ],
-            Layout.of([cut.places for cut in cuts], self.bio2vol),
+            PathLayout.of([cut.places for cut in cuts], self.bio2vol),
         )
 
 

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from fve_pipeline.imaging.encoding import encode
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
-from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.data import CaseSlices
 
 __all__ = ["Cases", "Held", "Maker", "rods", "sparse_discs"]
 

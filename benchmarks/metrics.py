@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fve_pipeline.evaluation import Pair, Settings, score_case
+from fve_pipeline.evaluation import Pair, ScoreSettings, score_case
 from fve_pipeline.metrics import score_classes, surfel_areas
 
 SPACING = (2.5, 0.8, 0.8)
@@ -97,7 +97,7 @@ def main() -> None:
         np.savez_compressed(files[0], gts=truth, spacing=np.array(SPACING[::-1]))
         np.savez_compressed(files[1], segs=pred)
         start = time.perf_counter()
-        whole = score_case(Pair("case", "", "", *files), Settings())
+        whole = score_case(Pair("case", "", "", *files), ScoreSettings())
         read = time.perf_counter() - start
     if list(whole.classes) != ours:
         raise AssertionError(whole)

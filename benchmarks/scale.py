@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 
 from fve_pipeline.build.encode.plan import PlanSettings, ShardPlan, plan_runs, plan_shards
-from fve_pipeline.build.prepare.facts import CaseFacts, ClassFacts, SourceStat
+from fve_pipeline.build.prepare.facts import CaseFacts, SourceStat
 from fve_pipeline.build.prepare.journal import FactsBook
+from fve_pipeline.imaging.statistics import ClassFacts
 from fve_pipeline.runtime.executor import Executor, Task, cluster
 
 SETTINGS = PlanSettings("paper", False, 0, 0.1, 0.0, 85)

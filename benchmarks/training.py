@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.training.config import TrainConfig
-from fve_pipeline.training.data import Batch, Share
 from fve_pipeline.training.log import Stopwatch
 from fve_pipeline.training.ranks import Ranks
 from fve_pipeline.training.setup import build_model

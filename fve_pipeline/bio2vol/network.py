@@ -22,7 +22,7 @@ from fve_pipeline.segmenter.randomness import CounterRandomness, combine_keys
 from fve_pipeline.segmenter.text import TextFeatures
 from fve_pipeline.segmenter.tokens import Tokens
 
-__all__ = ["Layout", "VolumePrediction", "Volumes"]
+__all__ = ["PathLayout", "VolumePrediction", "Volumes"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class VolumePrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class Layout:
+class PathLayout:
     """Which slice each image of the paths is.
 
     ``image`` (M,) and ``sub_volume`` (M,) name slice and sub-volume, ``path`` (M,) is 0 in the dense path and
@@ -105,7 +105,7 @@ class Volumes(nn.Module):
     def forward(
         self,
         images: Tensor,
-        layout: Layout,
+        layout: PathLayout,
         text: Tokens | TextFeatures,
         randomness: CounterRandomness | None = None,
     ) -> VolumePrediction:
@@ -129,17 +129,19 @@ class Volumes(nn.Module):
         with torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False):
             weights = layout.averaging().to(device)
             masks, edges, existence = (
-                (weights @ part.float().flatten(1)).view(len(weights), *part.shape[1:])
+                (weights @ part.to(weights.dtype).flatten(1)).view(len(weights), *part.shape[1:])
                 for part in (found.masks, found.edges, found.existence)
             )
             alignment = masks.new_zeros(0)
             if self.settings.alignment:
                 lengths = [len(path) for path in paths(self.settings)]
-                alignment = alignment_loss(mask_features.float(), lengths, features.sentence.float())
+                alignment = alignment_loss(
+                    mask_features.to(weights.dtype), lengths, features.sentence.to(weights.dtype)
+                )
         return VolumePrediction(masks, edges, existence, alignment)
 
     def predict(
-        self, images: Tensor, layout: Layout, text: TextFeatures, randomness: CounterRandomness
+        self, images: Tensor, layout: PathLayout, text: TextFeatures, randomness: CounterRandomness
     ) -> Prediction:
         """The logits alone, float32; the model then stands for single images again."""
         found: VolumePrediction = self(images, layout, text, randomness)
@@ -147,7 +149,7 @@ class Volumes(nn.Module):
         return Prediction(found.masks, found.edges, found.existence)
 
 
-def _rows(layout: Layout, texts: int, device: torch.device) -> Tensor:
+def _rows(layout: PathLayout, texts: int, device: torch.device) -> Tensor:
     """For each of M·P rows, which of the B·P texts it asks."""
     prompts = texts // (layout.sub_volume[-1] + 1)
     first = torch.tensor(layout.sub_volume, device=device) * prompts

@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from fve_pipeline.bio2vol.network import Layout, VolumePrediction
+from fve_pipeline.bio2vol.network import PathLayout, VolumePrediction
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
+from fve_pipeline.loading.share import Batch
 from fve_pipeline.segmenter.losses import Losses
 from fve_pipeline.segmenter.randomness import CounterRandomness
-from fve_pipeline.training.data import Batch
 
 __all__ = ["SubVolumes", "VolumeLosses", "aligned"]
 
@@ -26,7 +26,7 @@ class SubVolumes(Batch):
     """
 
     slices: Sequence[int]
-    layout: Layout
+    layout: PathLayout
 
     def randomness(self, seed: int, epoch: int) -> CounterRandomness:
         """The numbers of this batch's pass: a function of (seed, epoch, sub-volume, slice, path, prompt)."""
@@ -41,7 +41,7 @@ class VolumeLosses(Losses):
 
 
 def aligned(
-    losses: Losses, prediction: VolumePrediction, layout: Layout, settings: Bio2VolSettings
+    losses: Losses, prediction: VolumePrediction, layout: PathLayout, settings: Bio2VolSettings
 ) -> VolumeLosses:
     """``losses`` of the N slices plus λ · L_align of their sub-volumes (section 2.3).
 
@@ -49,11 +49,11 @@ def aligned(
     """
     owner = torch.tensor(layout.owner, device=losses.total.device)
     # A product with 0 and 1, where indexing's gradient would be summed in no fixed order on a GPU.
-    own = (owner[:, None] == torch.arange(layout.owner[-1] + 1, device=owner.device)).float()
+    own = (owner[:, None] == torch.arange(layout.owner[-1] + 1, device=owner.device)).to(losses.exists)
     alignment = torch.zeros_like(losses.total)
     if settings.alignment:
-        present = (own.T @ losses.exists > 0).float()
-        alignment = own @ (prediction.alignment * present)
+        present = (own.T @ losses.exists > 0).to(losses.exists)
+        alignment = own @ (prediction.alignment.to(own) * present)
     parts = {field.name: getattr(losses, field.name) for field in fields(Losses)}
     parts["total"] = losses.total + settings.alignment * alignment
     return VolumeLosses(**parts, alignment=alignment)

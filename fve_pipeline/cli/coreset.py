@@ -17,7 +17,7 @@ from fve_pipeline.cli.running import running
 from fve_pipeline.files.atomic import write_whole
 
 if TYPE_CHECKING:
-    from fve_pipeline.coreset import Pool, Selection, Settings
+    from fve_pipeline.coreset import Pool, Selection, SelectionSettings
 
 __all__ = ["app"]
 
@@ -208,10 +208,10 @@ def _pool(stores: list[str], split: list[str] | None, one_per_subject: bool) -> 
     return Pool.of(tables, splits=tuple(split or ("train",)), one_per_subject=one_per_subject)
 
 
-def _settings(class_floor: int, dataset_floor: int, modality_floor: int, temper: float) -> Settings:
-    from fve_pipeline.coreset import Settings
+def _settings(class_floor: int, dataset_floor: int, modality_floor: int, temper: float) -> SelectionSettings:
+    from fve_pipeline.coreset import SelectionSettings
 
-    return Settings(class_floor, dataset_floor, modality_floor, temper)
+    return SelectionSettings(class_floor, dataset_floor, modality_floor, temper)
 
 
 def _features(stores: list[str], pool: Pool, checkpoint: Path | None, quiet: bool) -> tuple[Any, str]:

@@ -94,7 +94,7 @@ def evaluate(
     pairs, missing = ev.match_folders(
         pred, truth, table, pred_pattern=pred_pattern, truth_pattern=truth_pattern
     )
-    settings = ev.Settings(spacing.value, instances, tolerance, allow_pickle, _ids(classes))
+    settings = ev.ScoreSettings(spacing.value, instances, tolerance, allow_pickle, _ids(classes))
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
         with Bars(as_json) as bars:

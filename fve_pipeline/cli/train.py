@@ -61,12 +61,12 @@ def train(
     import os
     from dataclasses import asdict
 
-    from fve_pipeline.bio2vol.store_data import SubVolumeTraining
     from fve_pipeline.coreset.selection import load_selection
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.training.config import load_config
     from fve_pipeline.training.estimate import estimate
     from fve_pipeline.training.store import StoreTraining, StoreValidation
+    from fve_pipeline.training.sub_volumes import SubVolumeTraining
     from fve_pipeline.training.trainer import train as run
 
     settings = load_config(config, adapt, **({"protocol": protocol} if protocol else {}))

@@ -9,19 +9,27 @@ from __future__ import annotations
 # Importing a method's module registers it.
 from fve_pipeline.coreset import facility, herding, kcenter, multicover, stratified, uniform  # noqa: F401
 from fve_pipeline.coreset.compare import Comparison, compare
-from fve_pipeline.coreset.method import Choice, Method, Problem, Settings, get_method, method_names, register
+from fve_pipeline.coreset.method import (
+    Choice,
+    Method,
+    SelectionProblem,
+    SelectionSettings,
+    get_method,
+    method_names,
+    register,
+)
 from fve_pipeline.coreset.select import Pool, Tables, select
-from fve_pipeline.coreset.selection import Selection, Source, load_selection
+from fve_pipeline.coreset.selection import ChosenFrom, Selection, load_selection
 
 __all__ = [
     "Choice",
+    "ChosenFrom",
     "Comparison",
     "Method",
     "Pool",
-    "Problem",
     "Selection",
-    "Settings",
-    "Source",
+    "SelectionProblem",
+    "SelectionSettings",
     "Tables",
     "compare",
     "get_method",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fve_pipeline.coreset.descriptors import describe, standardise
-from fve_pipeline.coreset.method import Settings
+from fve_pipeline.coreset.method import SelectionSettings
 from fve_pipeline.coreset.select import Pool, select
 from fve_pipeline.coreset.selection import Selection
 from fve_pipeline.coreset.table import CaseTable
@@ -107,7 +107,7 @@ def compare(
     seeds: int = 3,
     cases: int | None = None,
     fraction: float | None = None,
-    settings: Settings | None = None,
+    settings: SelectionSettings | None = None,
     features: np.ndarray[Any, np.dtype[np.float32]] | None = None,
     proxy: Callable[[Selection, int], float] | None = None,
     progress: Callable[[str], None] = lambda _: None,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.coreset.method import Choice, Problem, register
+from fve_pipeline.coreset.method import Choice, SelectionProblem, register
 from fve_pipeline.coreset.strata import dataset_strata
 
 __all__ = ["EXACT_LIMIT", "Facility", "facility_location"]
@@ -28,7 +28,7 @@ class Facility:
     name = "facility"
     summary = "facility location inside each dataset: every case has a chosen one near it"
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: SelectionProblem) -> Choice:
         choice = Choice([], [])
         for name, rows, share in dataset_strata(problem):
             picks, exact = facility_location(problem.features(rows), share, seed=problem.seed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.coreset.method import Choice, Problem, Settings
+from fve_pipeline.coreset.method import Choice, SelectionProblem, SelectionSettings
 from fve_pipeline.coreset.table import CaseTable
 
 __all__ = ["FloorFiller", "class_shortfall", "shortfall_note"]
@@ -22,7 +22,7 @@ class FloorFiller:
     small groups before large ones, since a case taken for a rare class often serves common ones too.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: SelectionProblem) -> None:
         self.problem = problem
         self.taken = np.zeros(len(problem.table), bool)
         self.choice = Choice([], [])
@@ -53,7 +53,7 @@ class FloorFiller:
                     self.take(rows[cursors[number]], f"floor of {name}: {self._count[number] + 1} of {want}")
 
 
-def _groups(problem: Problem) -> list[tuple[str, int, list[int]]]:
+def _groups(problem: SelectionProblem) -> list[tuple[str, int, list[int]]]:
     """(name, floor, rows in random order) of every modality, dataset and class that has a case."""
     table, settings = problem.table, problem.settings
     order = problem.by_key(np.arange(len(table)))
@@ -96,9 +96,9 @@ def class_shortfall(table: CaseTable, rows: list[int], floor: int) -> tuple[Ints
     return short, have[short]
 
 
-def shortfall_note(problem: Problem, rows: list[int], needed: int) -> list[str]:
+def shortfall_note(problem: SelectionProblem, rows: list[int], needed: int) -> list[str]:
     """One note with numbers when a class floor was not met, none otherwise."""
-    settings: Settings = problem.settings
+    settings: SelectionSettings = problem.settings
     short, have = class_shortfall(problem.table, rows, settings.class_floor)
     if not len(short):
         return []

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.coreset.method import Choice, Problem, register
+from fve_pipeline.coreset.method import Choice, SelectionProblem, register
 from fve_pipeline.coreset.strata import dataset_strata
 
 __all__ = ["Herding", "herd"]
@@ -21,7 +21,7 @@ class Herding:
     name = "herding"
     summary = "herding inside each dataset: the chosen cases' mean descriptor is the dataset's"
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: SelectionProblem) -> Choice:
         choice = Choice([], [])
         for name, rows, share in dataset_strata(problem):
             choice.rows.extend(rows[herd(problem.features(rows), share)].tolist())

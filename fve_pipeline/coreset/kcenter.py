@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.coreset.method import Choice, Problem, register
+from fve_pipeline.coreset.method import Choice, SelectionProblem, register
 from fve_pipeline.coreset.strata import dataset_strata
 
 __all__ = ["KCenter", "k_center"]
@@ -21,7 +21,7 @@ class KCenter:
     name = "kcenter"
     summary = "k-center inside each dataset: no case far from a chosen one; takes outliers"
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: SelectionProblem) -> Choice:
         choice = Choice([], [])
         for name, rows, share in dataset_strata(problem):
             choice.rows.extend(rows[k_center(problem.features(rows), share)].tolist())

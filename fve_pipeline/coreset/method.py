@@ -13,7 +13,16 @@ import numpy as np
 from fve_pipeline.coreset.table import CaseTable
 from fve_pipeline.errors import CoresetError
 
-__all__ = ["Choice", "Features", "Method", "Problem", "Settings", "get_method", "method_names", "register"]
+__all__ = [
+    "Choice",
+    "Features",
+    "Method",
+    "SelectionProblem",
+    "SelectionSettings",
+    "get_method",
+    "method_names",
+    "register",
+]
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Features = Callable[[Rows], np.ndarray[Any, np.dtype[np.float32]]]
@@ -22,7 +31,7 @@ ENTRY_POINTS = "fve_pipeline.coreset"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SelectionSettings:
     """What the methods can be told.
 
     ``class_floor`` positive cases for every class of every dataset (for ``multicover``: its k),
@@ -37,7 +46,7 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class SelectionProblem:
     """Choose ``budget`` of ``table``'s cases. Duplicates are already out, and ``budget <= len(table)``.
 
     ``features(rows)`` gives standardised descriptors, float32 (len(rows), d): distances between the rows
@@ -47,7 +56,7 @@ class Problem:
     table: CaseTable
     budget: int
     seed: int
-    settings: Settings
+    settings: SelectionSettings
     features: Features
     keys: np.ndarray[Any, np.dtype[np.uint64]] = field(init=False)
 
@@ -74,7 +83,7 @@ class Method(Protocol):
     name: str
     summary: str
 
-    def choose(self, problem: Problem) -> Choice: ...
+    def choose(self, problem: SelectionProblem) -> Choice: ...
 
 
 M = TypeVar("M", bound=Method)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fve_pipeline.coreset.floors import shortfall_note
-from fve_pipeline.coreset.method import Choice, Problem, register
+from fve_pipeline.coreset.method import Choice, SelectionProblem, register
 
 __all__ = ["MultiCover"]
 
@@ -24,7 +24,7 @@ class MultiCover:
     name = "multicover"
     summary = "every class at least k positive cases, greedily with the fewest cases, then 2k, 4k, ..."
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: SelectionProblem) -> Choice:
         k, table = max(problem.settings.class_floor, 1), problem.table
         available = table.positives()
         have = np.zeros_like(available)
@@ -51,7 +51,7 @@ class MultiCover:
 
 
 def _cover(
-    problem: Problem, order: Ints, taken: np.ndarray[Any, Any], have: Ints, want: Ints, limit: int
+    problem: SelectionProblem, order: Ints, taken: np.ndarray[Any, Any], have: Ints, want: Ints, limit: int
 ) -> list[tuple[int, int]]:
     """(row, gain) until no case gains or ``limit`` are taken; updates ``taken`` and ``have``."""
     table = problem.table
@@ -81,7 +81,7 @@ def _cover(
     return out
 
 
-def _needed(problem: Problem, order: Ints, available: Ints, k: int) -> int:
+def _needed(problem: SelectionProblem, order: Ints, available: Ints, k: int) -> int:
     """How many cases the first cover takes without a budget."""
     n = len(problem.table)
     start = np.zeros_like(available)

@@ -13,8 +13,8 @@ import pyarrow as pa
 from fve_pipeline.coreset.arrow import strings
 from fve_pipeline.coreset.descriptors import DESCRIPTORS_VERSION, Block, describe_by_class, standardise
 from fve_pipeline.coreset.groups import duplicate_groups, keep_one, siblings, subject_groups
-from fve_pipeline.coreset.method import Choice, Problem, Rows, Settings, get_method
-from fve_pipeline.coreset.selection import Selection, Source
+from fve_pipeline.coreset.method import Choice, Rows, SelectionProblem, SelectionSettings, get_method
+from fve_pipeline.coreset.selection import ChosenFrom, Selection
 from fve_pipeline.coreset.table import CaseTable
 from fve_pipeline.errors import CoresetError
 
@@ -41,7 +41,7 @@ class Pool:
     eligible: int
     duplicates: int
     siblings: str
-    sources: tuple[Source, ...]
+    sources: tuple[ChosenFrom, ...]
     splits: tuple[str, ...]
     one_per_subject: bool
     notes: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Pool:
             before = len(table)
             table = table.take(np.flatnonzero(keep_one(table, subject_groups(table))))
             notes.append(f"one case a subject: {before - len(table)} siblings are set aside")
-        sources = tuple(Source(store.content_id, store.cases.num_rows) for store in stores)
+        sources = tuple(ChosenFrom(store.content_id, store.cases.num_rows) for store in stores)
         return cls(table, len(eligible), duplicates, str(related), sources, splits, one_per_subject, notes)
 
 
@@ -121,7 +121,7 @@ def select(
     cases: int | None = None,
     fraction: float | None = None,
     seed: int = 0,
-    settings: Settings | None = None,
+    settings: SelectionSettings | None = None,
     features: np.ndarray[Any, np.dtype[np.float32]] | None = None,
     features_name: str = "",
 ) -> Selection:
@@ -130,13 +130,13 @@ def select(
 
     Everything the user must know about what could not be had is in the selection's ``notes``, with numbers.
     """
-    settings = settings or Settings()
+    settings = settings or SelectionSettings()
     table = pool.table
     budget = budget_of(pool.eligible, cases=cases, fraction=fraction)
     notes = list(pool.notes)
     if budget > len(table):
         notes.append(f"{budget} cases were asked for, {len(table)} are left to choose from: all are taken")
-    problem = Problem(table, min(budget, len(table)), seed, settings, _features(table, features))
+    problem = SelectionProblem(table, min(budget, len(table)), seed, settings, _features(table, features))
     choice = get_method(method).choose(problem)
     _check(choice, problem, method)
     return Selection(
@@ -169,7 +169,7 @@ def _features(table: CaseTable, given: np.ndarray[Any, np.dtype[np.float32]] | N
     return compute
 
 
-def _check(choice: Choice, problem: Problem, method: str) -> None:
+def _check(choice: Choice, problem: SelectionProblem, method: str) -> None:
     """A plugin's mistake must not become a wrong file."""
     if len(choice.rows) != problem.budget or len(set(choice.rows)) != len(choice.rows):
         msg = (

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fve_pipeline.coreset.method import Settings
+from fve_pipeline.coreset.method import SelectionSettings
 from fve_pipeline.errors import CoresetError
 from fve_pipeline.files.atomic import write_whole
 
-__all__ = ["SELECTION_VERSION", "Selection", "Source", "load_selection"]
+__all__ = ["SELECTION_VERSION", "ChosenFrom", "Selection", "load_selection"]
 
 SELECTION_VERSION = 1
 
@@ -26,7 +26,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ChosenFrom:
     """A store (or scan) that was chosen from: its content id and how many cases it held."""
 
     content_id: str
@@ -45,7 +45,7 @@ class Selection:
     table: pa.Table
     method: str
     seed: int
-    settings: Settings
+    settings: SelectionSettings
     fraction: float | None
     budget: int
     splits: tuple[str, ...]
@@ -55,7 +55,7 @@ class Selection:
     siblings: str
     descriptors_version: int
     features: str
-    sources: tuple[Source, ...]
+    sources: tuple[ChosenFrom, ...]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -128,7 +128,7 @@ def load_selection(path: Path | str) -> Selection:
     values: Any = {name: tuple(info[name]) if name in ("splits", "notes") else info[name] for name in _FIELDS}
     return Selection(
         table=table.replace_schema_metadata(None),
-        settings=Settings(**info["settings"]),
-        sources=tuple(Source(**source) for source in info["sources"]),
+        settings=SelectionSettings(**info["settings"]),
+        sources=tuple(ChosenFrom(**source) for source in info["sources"]),
         **values,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fve_pipeline.coreset.method import Problem, Rows
+from fve_pipeline.coreset.method import Rows, SelectionProblem
 
 __all__ = ["allocate", "dataset_strata", "feasible_floor"]
 
@@ -54,7 +54,7 @@ def allocate(sizes: Ints, budget: int, *, temper: float, least: Ints) -> Ints:
     return given
 
 
-def dataset_strata(problem: Problem) -> list[tuple[str, Rows, int]]:
+def dataset_strata(problem: SelectionProblem) -> list[tuple[str, Rows, int]]:
     """(name, rows in random order, cases to take) of every dataset and modality in it.
 
     Floors a stratum, then tempered sizes. What the descriptor methods fill: descriptors of different

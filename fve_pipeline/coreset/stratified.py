@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from fve_pipeline.coreset.floors import FloorFiller, shortfall_note
-from fve_pipeline.coreset.method import Choice, Problem, register
+from fve_pipeline.coreset.method import Choice, SelectionProblem, register
 from fve_pipeline.coreset.strata import allocate
 
 __all__ = ["Stratified"]
@@ -17,7 +17,7 @@ class Stratified:
     name = "stratified"
     summary = "random, with floors for every modality, dataset and class, and tempered dataset sizes"
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: SelectionProblem) -> Choice:
         table = problem.table
         filler = FloorFiller(problem)
         filler.fill(problem.budget)

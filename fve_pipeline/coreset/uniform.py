@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fve_pipeline.coreset.method import Choice, Problem, register
+from fve_pipeline.coreset.method import Choice, SelectionProblem, register
 
 __all__ = ["Random"]
 
@@ -13,7 +13,7 @@ class Random:
     name = "random"
     summary = "uniform at random"
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: SelectionProblem) -> Choice:
         rows = problem.by_key(np.arange(len(problem.table)))[: problem.budget].tolist()
         return Choice(rows, ["random draw"] * len(rows))
 

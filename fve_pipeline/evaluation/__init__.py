@@ -1,6 +1,6 @@
 """Scoring a folder of predictions against a folder of truths."""
 
-from fve_pipeline.evaluation.cases import CaseScores, Settings, score_case
+from fve_pipeline.evaluation.cases import CaseScores, ScoreSettings, score_case
 from fve_pipeline.evaluation.pairs import Missing, Pair, match_folders, read_case_table
 from fve_pipeline.evaluation.report import Evaluation, evaluate, save
 from fve_pipeline.evaluation.runtimes import Runtime, read_runtimes
@@ -11,7 +11,7 @@ __all__ = [
     "Missing",
     "Pair",
     "Runtime",
-    "Settings",
+    "ScoreSettings",
     "evaluate",
     "match_folders",
     "read_case_table",

@@ -22,11 +22,11 @@ from fve_pipeline.metrics import (
 from fve_pipeline.volume import Header, Volume, read_header, read_image
 from fve_pipeline.volume.challenge_npz import read_text_prompts
 
-__all__ = ["CaseScores", "Settings", "peak_bytes", "score_case"]
+__all__ = ["CaseScores", "ScoreSettings", "peak_bytes", "score_case"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ScoreSettings:
     """How cases are scored.
 
     ``allow_pickle`` lets the pickled ``text_prompts`` of the challenge's npz say which classes were asked for
@@ -51,7 +51,7 @@ class CaseScores:
     error: str | None = None
 
 
-def score_case(pair: Pair, settings: Settings) -> CaseScores:
+def score_case(pair: Pair, settings: ScoreSettings) -> CaseScores:
     """Score one case. What is wrong with its files comes back as ``error`` and stops nothing else."""
     try:
         truth, pred = _read(pair.truth, "gts"), _read(pair.pred, "segs")

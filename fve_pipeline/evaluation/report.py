@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fve_pipeline.evaluation.cases import CaseScores, Settings, peak_bytes, score_case
+from fve_pipeline.evaluation.cases import CaseScores, ScoreSettings, peak_bytes, score_case
 from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
 from fve_pipeline.files.atomic import write_whole
@@ -50,7 +50,7 @@ Row = dict[str, Any]
 class Evaluation:
     """All scores (``rows``, by case and class), their means (``summary``), and the cases without scores."""
 
-    settings: Settings
+    settings: ScoreSettings
     rows: tuple[Row, ...]
     summary: tuple[Row, ...]
     failures: tuple[Missing, ...]
@@ -68,7 +68,7 @@ class Evaluation:
 
 def evaluate(
     pairs: Sequence[Pair],
-    settings: Settings,
+    settings: ScoreSettings,
     *,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -106,7 +106,7 @@ def _runtime(pair: Pair, runtimes: dict[str, Runtime]) -> Runtime | None:
     return runtimes.get(pair.case) or runtimes.get(pair.predicted_as)
 
 
-def _score(pairs: Sequence[Pair], settings: Settings, executor: Executor | None) -> Iterator[CaseScores]:
+def _score(pairs: Sequence[Pair], settings: ScoreSettings, executor: Executor | None) -> Iterator[CaseScores]:
     if executor is None:
         yield from (score_case(pair, settings) for pair in pairs)
         return
@@ -124,7 +124,7 @@ def save(evaluation: Evaluation, out: Path) -> None:
         file.write(f"{json.dumps(evaluation.as_json(), indent=1)}\n".encode())
 
 
-def _case_rows(result: CaseScores, settings: Settings, runtime: Runtime | None) -> list[Row]:
+def _case_rows(result: CaseScores, settings: ScoreSettings, runtime: Runtime | None) -> list[Row]:
     pair, found = result.pair, result.instances
     base: Row = dict.fromkeys(SCHEMA.names) | {
         "case": pair.case,

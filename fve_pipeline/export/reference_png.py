@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.errors import ExportError
 from fve_pipeline.export.volumes import StoredRun, empty_folder, stored_runs
-from fve_pipeline.loading.source import Source
+from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
@@ -47,7 +47,7 @@ def export_reference_png(
     empty_folder(out)
     runs = list(stored_runs(store, datasets, splits))
     progress.stage("write PNG", sum(len(run.rows) for run in runs), "samples")
-    source, notes = Source(store), []
+    source, notes = StoreImages(store), []
     for dataset in dict.fromkeys(run.dataset for run in runs):
         classes = store.class_table.of_dataset(dataset)
         prompts, dropped = class_prompts(classes)
@@ -74,7 +74,7 @@ def class_prompts(classes: Sequence[ClassEntry]) -> tuple[dict[str, Any], list[s
     return kept | {"instance_label": instance}, [c.name for c in classes if c.label is None]
 
 
-def _samples(source: Source, run: StoredRun) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[Any]]]:
+def _samples(source: StoreImages, run: StoredRun) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[Any]]]:
     for first in range(0, len(run.rows), _BLOCK):
         rows = run.rows[first : first + _BLOCK]
         images = np.empty((len(rows), source.size, source.size, 3), np.uint8)

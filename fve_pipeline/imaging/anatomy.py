@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HU_RANGES", "Finding", "check_anatomy"]
+__all__ = ["HU_RANGES", "AnatomyFinding", "check_anatomy"]
 
 #: Mean HU of healthy organs from native to arterial phase, with room for partial volume at 3 mm.
 HU_RANGES: dict[str, tuple[float, float]] = {
@@ -48,7 +48,7 @@ _FEWEST = 50  # voxels below which a class is not judged
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AnatomyFinding:
     """One thing that doesn't fit: ``measured`` and ``expected`` are for tables, ``message`` is a sentence."""
 
     kind: Literal["intensity", "left-right", "front-back", "up-down"]
@@ -75,7 +75,7 @@ def check_anatomy(
     affine: NDArray[np.float64],
     names: Mapping[int, str],
     hu: NDArray[Any] | None = None,
-) -> list[Finding]:
+) -> list[AnatomyFinding]:
     """Compare where organs lie, and how dense they are, with what anatomy says.
 
     Parameters
@@ -91,7 +91,7 @@ def check_anatomy(
 
     Returns
     -------
-    list of Finding
+    list of AnatomyFinding
         Mean HU outside :data:`HU_RANGES`; left organs not to the left of their right ones, or the spleen or
         stomach not to the left of the liver; the spine not behind heart, liver, stomach or bladder; organs and
         vertebrae not in their order from head to feet. Empty when all fits.
@@ -134,7 +134,7 @@ def _collect(labels: NDArray[Any], ids: list[int], hu: NDArray[Any] | None) -> N
     return table
 
 
-def _intensities(sums: _Sums, organs: Mapping[str, list[int]]) -> list[Finding]:
+def _intensities(sums: _Sums, organs: Mapping[str, list[int]]) -> list[AnatomyFinding]:
     findings = []
     for organ, (low, high) in HU_RANGES.items():
         count, _, _, total = sums.organ(organs[organ]).sum(axis=1)
@@ -144,11 +144,11 @@ def _intensities(sums: _Sums, organs: Mapping[str, list[int]]) -> list[Finding]:
         message = (
             f"{organ}: mean {measured}, expected {expected}; the labels may lie elsewhere than the organ"
         )
-        findings.append(Finding("intensity", (organ,), measured, expected, message))
+        findings.append(AnatomyFinding("intensity", (organ,), measured, expected, message))
     return findings
 
 
-def _sides(sums: _Sums, words: Mapping[int, str], affine: NDArray[np.float64]) -> list[Finding]:
+def _sides(sums: _Sums, words: Mapping[int, str], affine: NDArray[np.float64]) -> list[AnatomyFinding]:
     """Each class with "left" in its name against the one that is called the same with "right"."""
     pairs: dict[str, dict[str, int]] = {}
     for n, name in words.items():
@@ -169,11 +169,11 @@ def _pairs(
     affine: NDArray[np.float64],
     pairs: tuple[tuple[str, str], ...],
     kind: Literal["left-right", "front-back", "up-down"],
-) -> list[Finding]:
+) -> list[AnatomyFinding]:
     return [f for a, b in pairs for f in _compare(sums, affine, kind, (a, organs[a]), (b, organs[b]))]
 
 
-def _spine(sums: _Sums, words: Mapping[int, str], affine: NDArray[np.float64]) -> list[Finding]:
+def _spine(sums: _Sums, words: Mapping[int, str], affine: NDArray[np.float64]) -> list[AnatomyFinding]:
     """Neighbouring vertebrae, from C1 to the sacrum."""
     found = [(("ctls".index(m[1]), int(m[2])), n) for n, w in words.items() if (m := _VERTEBRA.search(w))]
     present = [n for _, n in sorted(found) if sums.organ([n])[0].sum() >= _FEWEST]
@@ -190,7 +190,7 @@ def _compare(
     kind: Literal["left-right", "front-back", "up-down"],
     first: tuple[str, list[int]],
     second: tuple[str, list[int]],
-) -> list[Finding]:
+) -> list[AnatomyFinding]:
     """``first`` must lie further to the left, to the back, or up."""
     a, b = sums.organ(first[1]), sums.organ(second[1])
     shared = (a[0] > 0) & (b[0] > 0)
@@ -212,7 +212,7 @@ def _compare(
     message = (
         f"{first[0]}: its centre lies {measured} {second[0]}'s, expected {right}; the labels may be mirrored"
     )
-    return [Finding(kind, (first[0], second[0]), measured, right, message)]
+    return [AnatomyFinding(kind, (first[0], second[0]), measured, right, message)]
 
 
 def _centre(organ: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,13 +7,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
 from fve_kernels.cpu_statistics import LabelStatistics, histogram_uint8, squared_steps
-from fve_pipeline.build.prepare.facts import ClassFacts
 
-__all__ = ["QUANTILES", "class_facts", "gradient_energy", "quantiles_uint8"]
+__all__ = ["QUANTILES", "ClassFacts", "class_facts", "gradient_energy", "quantiles_uint8"]
 
 QUANTILES = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
+
+
+class ClassFacts(BaseModel):
+    """One class in one case, counted on the native grid.
+
+    ``extent`` is the bounding box in mm, ``centroid`` the centre relative to the volume (0..1), both (z,y,x).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    class_id: int
+    voxels: int
+    extent: tuple[float, float, float]
+    centroid: tuple[float, float, float]
 
 
 def quantiles_uint8(image: npt.NDArray[np.uint8]) -> tuple[float, ...]:

@@ -20,7 +20,7 @@ from fve_pipeline.loading.change import change_mask, change_slices
 from fve_pipeline.loading.prompts import PromptTable, Question, ask, class_mask
 from fve_pipeline.loading.sampler import Ticket
 from fve_pipeline.loading.samples import SampleIndex
-from fve_pipeline.loading.source import Source
+from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.store.class_table import ClassEntry
 
 __all__ = ["Assembler"]
@@ -32,7 +32,7 @@ Row = tuple[int, int]  # a store, and a row of it
 class Assembler:
     """Reads samples by their place in the index. Picklable; safe across threads."""
 
-    sources: Sequence[Source]
+    sources: Sequence[StoreImages]
     index: SampleIndex
     classes: PromptTable
     prompts: int | None

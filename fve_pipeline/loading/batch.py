@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fve_pipeline.training.data import Batch
+from fve_pipeline.loading.share import Batch
 
 __all__ = ["LoadedBatch", "Samples", "collate"]
 

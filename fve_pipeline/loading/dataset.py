@@ -18,7 +18,7 @@ from fve_pipeline.loading.buffers import Allocate, BufferPool, in_shared_memory
 from fve_pipeline.loading.prompts import PromptTable
 from fve_pipeline.loading.sampler import Sampler, Ticket
 from fve_pipeline.loading.samples import SampleIndex
-from fve_pipeline.loading.source import Source
+from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.loading.strategies import Once, Strategy
 from fve_pipeline.store.reader import Store, open_store
 
@@ -73,7 +73,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
     ) -> None:
         listed = [stores] if isinstance(stores, (Store, str, Path)) else list(stores)
         opened = [s if isinstance(s, Store) else open_store(s) for s in listed]
-        self.sources = [Source(store, order, boundary) for store in opened]
+        self.sources = [StoreImages(store, order, boundary) for store in opened]
         require_alike(self.sources)
         if augment is not None and not augment.only_swap:
             _require_slices(self.sources)
@@ -132,7 +132,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
         return self.assembler.read(places, tickets, allocate or self._memory)
 
 
-def require_alike(sources: Sequence[Source]) -> None:
+def require_alike(sources: Sequence[StoreImages]) -> None:
     """Raises LoadingError when there are none, or images of one would not fit into a batch of another's."""
     if not sources:
         msg = "no stores given"
@@ -149,7 +149,7 @@ def require_alike(sources: Sequence[Source]) -> None:
                 raise LoadingError(msg)
 
 
-def _require_slices(sources: Sequence[Source]) -> None:
+def _require_slices(sources: Sequence[StoreImages]) -> None:
     for source in sources:
         if not source.lazy and source.order > 1:
             msg = (

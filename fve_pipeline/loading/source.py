@@ -13,12 +13,12 @@ from fve_pipeline.errors import LoadingError
 from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.store.reader import Store
 
-__all__ = ["Source"]
+__all__ = ["StoreImages"]
 
 Pixels = NDArray[np.uint8]
 
 
-class Source:
+class StoreImages:
     """Reads encoded images of ``order`` from a store; by default of its own order and boundary rule.
 
     A lazy store (``slices``) is encoded while it is read, bit for bit as the encoded store would be. Picklable;
@@ -52,8 +52,8 @@ class Source:
             raise LoadingError(msg)
         self._scratch = threading.local()
 
-    def __reduce__(self) -> tuple[type[Source], tuple[Store, int, str]]:
-        return Source, (self.store, self.order, self.boundary)
+    def __reduce__(self) -> tuple[type[StoreImages], tuple[Store, int, str]]:
+        return StoreImages, (self.store, self.order, self.boundary)
 
     def images(self, rows: Sequence[int], runs: Sequence[range], out: Pixels) -> None:
         """Encoded images of ``rows`` into ``out`` (n, S, S, 3). ``runs`` are those of the rows, a run for each."""

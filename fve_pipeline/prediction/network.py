@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.network import PathLayout, Volumes
 from fve_pipeline.bio2vol.sliding import slide
 from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.prediction.prompts import mirrored
@@ -170,7 +170,7 @@ class _Passes:
         samples = [combine_keys(self._axis, place, z) for z in rows]
         if self._volumes is not None:
             # Turned round, a sub-volume is read from its other end.
-            layout = Layout.of([places[::-1] if flip == self._axis else places], self._volumes.settings)
+            layout = PathLayout.of([places[::-1] if flip == self._axis else places], self._volumes.settings)
             keys = layout.randomness(self._averaging.seed, samples, [self._keys[flip]], epoch=draw)
             return self._volumes.predict(images, layout, self._text[flip], keys.to(images.device))
         draws = CounterRandomness.of(

@@ -16,7 +16,7 @@ from fve_pipeline.evaluation.runtimes import Runtime
 from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.imaging.views import take_view
 from fve_pipeline.prediction.prompts import Target
-from fve_pipeline.prediction.sources import Picture, Source
+from fve_pipeline.prediction.sources import Picture, VolumeSource
 from fve_pipeline.prediction.volume import Segmentation
 from fve_pipeline.volume import write_labels
 from fve_pipeline.volume.challenge_npz import write_segs
@@ -31,12 +31,12 @@ __all__ = [
 ]
 
 
-def report_path(source: Source, out: Path) -> Path:
+def report_path(source: VolumeSource, out: Path) -> Path:
     """Where a source's JSON goes; its label map has the same name with the source's own ending."""
     return out / f"{source.name}.json"
 
 
-def finished(source: Source, out: Path, fingerprint: str) -> dict[str, Any] | None:
+def finished(source: VolumeSource, out: Path, fingerprint: str) -> dict[str, Any] | None:
     """The report of an earlier run that did the very same, label map included; None if there is none."""
     try:
         report = json.loads(report_path(source, out).read_text(encoding="utf-8"))
@@ -46,7 +46,7 @@ def finished(source: Source, out: Path, fingerprint: str) -> dict[str, Any] | No
     return report if same and (out / f"{source.name}{source.ending}").is_file() else None
 
 
-def write_result(source: Source, picture: Picture, labels: NDArray[np.uint16], out: Path) -> Path:
+def write_result(source: VolumeSource, picture: Picture, labels: NDArray[np.uint16], out: Path) -> Path:
     """Write the label map in the source's own geometry: npz for npz, else a medical format.
 
     Raises

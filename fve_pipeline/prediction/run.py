@@ -26,7 +26,7 @@ from fve_pipeline.prediction.outputs import (
 )
 from fve_pipeline.prediction.prompts import Target, targets_from_sentences
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.prediction.sources import Intensity, Source, open_source, source_sha256
+from fve_pipeline.prediction.sources import Intensity, VolumeSource, open_source, source_sha256
 from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.progress import Progress
@@ -89,7 +89,7 @@ class Predictor:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
     def predict(
-        self, source: Source, request: Request, out: Path, progress: Progress, batch: int | None = None
+        self, source: VolumeSource, request: Request, out: Path, progress: Progress, batch: int | None = None
     ) -> tuple[dict[str, Any], bool]:
         """Predict one volume and write its files; return its report, and whether it had been done before.
 
@@ -164,7 +164,7 @@ class Predictor:
 
 def predict_all(
     predictor: Predictor,
-    sources: Sequence[Source],
+    sources: Sequence[VolumeSource],
     request: Request,
     out: Path,
     progress: Progress,
@@ -219,7 +219,7 @@ class _NotesOnly:
         self._progress.note(text)
 
 
-def _targets(source: Source, request: Request) -> tuple[tuple[Target, ...], bool]:
+def _targets(source: VolumeSource, request: Request) -> tuple[tuple[Target, ...], bool]:
     if request.targets is not None:
         return request.targets, request.instances
     prompts = read_text_prompts(source.path, allow_pickle=True) if source.ending == ".npz" else None

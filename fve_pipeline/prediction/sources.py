@@ -20,7 +20,7 @@ from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.volume import hash_files, list_series, read_image, source_affine, source_files
 from fve_pipeline.volume.kinds import kind_of
 
-__all__ = ["Intensity", "Picture", "Source", "find_sources", "open_source", "source_sha256"]
+__all__ = ["Intensity", "Picture", "VolumeSource", "find_sources", "open_source", "source_sha256"]
 
 _ENDINGS = {
     ".nii.gz": ".nii.gz",
@@ -36,7 +36,7 @@ _ENDINGS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class VolumeSource:
     """One volume: ``name`` is its output's path below the output folder, without ``ending``.
 
     ``facts`` are those of a case of a prepared store, whose folder is ``path``.
@@ -83,7 +83,7 @@ class Picture:
 
 def find_sources(
     paths: Iterable[Path], catalog: Catalog | None = None, note: Callable[[str], None] = lambda _: None
-) -> list[Source]:
+) -> list[VolumeSource]:
     """The volumes in files, folders of files, DICOM folders and prepared stores, in a stable order.
 
     In a folder where ``catalog`` finds images, these are the volumes, and its other files are not. Where it finds
@@ -94,7 +94,7 @@ def find_sources(
     PredictionError
         For a path that holds no volume, or two volumes of one name.
     """
-    sources: dict[str, Source] = {}
+    sources: dict[str, VolumeSource] = {}
     for path in dict.fromkeys(paths):
         found = list(_inside(path, catalog, note))
         if not found and (path / "manifest.json").is_file():
@@ -114,14 +114,14 @@ def find_sources(
     return list(sources.values())
 
 
-def _inside(path: Path, catalog: Catalog | None, note: Callable[[str], None]) -> Iterator[Source]:
+def _inside(path: Path, catalog: Catalog | None, note: Callable[[str], None]) -> Iterator[VolumeSource]:
     if not path.is_dir():
         yield _file(path, path.parent)
         return
     if (path / "journal").is_dir() and (path / "prepared").is_dir():
         facts = read_journal(path / "journal")
         for case in sorted(facts):
-            yield Source(case, path, ".nii.gz", facts=facts[case])
+            yield VolumeSource(case, path, ".nii.gz", facts=facts[case])
         return
     if catalog is not None:
         if images := find_volumes(catalog, path):
@@ -136,16 +136,16 @@ def _inside(path: Path, catalog: Catalog | None, note: Callable[[str], None]) ->
         yield from _files_of(folder, path)
 
 
-def _file(path: Path, root: Path) -> Source:
+def _file(path: Path, root: Path) -> VolumeSource:
     ending = _ending(path)
     if ending is None:  # a name that says nothing: a DICOM file, or an error that names the first bytes
         kind_of(path, path.name)
     stem = path.name.removesuffix(ending or path.suffix)
     name = (path.parent.relative_to(root) / stem).as_posix()
-    return Source(name, path, _ENDINGS.get((ending or "").lower(), ".nii.gz"))
+    return VolumeSource(name, path, _ENDINGS.get((ending or "").lower(), ".nii.gz"))
 
 
-def _files_of(folder: Path, root: Path) -> Iterator[Source]:
+def _files_of(folder: Path, root: Path) -> Iterator[VolumeSource]:
     below = folder.relative_to(root)
     files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     for file in files:
@@ -158,11 +158,11 @@ def _files_of(folder: Path, root: Path) -> Iterator[Source]:
     try:
         series = list_series(folder)
     except ReadError:  # it will say so when it is read, and the other volumes are predicted
-        yield Source(name, folder, ".nii.gz")
+        yield VolumeSource(name, folder, ".nii.gz")
         return
     for one in series:
         own = name if len(series) == 1 else f"{name}-{one.key}"
-        yield Source(own, folder, ".nii.gz", series=one.key)
+        yield VolumeSource(own, folder, ".nii.gz", series=one.key)
 
 
 def _ending(path: Path) -> str | None:
@@ -178,14 +178,14 @@ def _is_dicom(file: Path) -> bool:
         return False
 
 
-def source_sha256(source: Source) -> str:
+def source_sha256(source: VolumeSource) -> str:
     """sha256 of the source's bytes; of a prepared case, of its pixels."""
     if source.facts is not None:
         return source.facts.pixels_sha256
     return hash_files(source_files(source.path, source.series))
 
 
-def open_source(source: Source, intensity: Intensity, settings: SliceSettings) -> Picture:
+def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSettings) -> Picture:
     """Read a volume and make it uint8, as a build with the same settings would.
 
     Raises

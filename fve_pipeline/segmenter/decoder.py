@@ -22,11 +22,11 @@ from fve_pipeline.segmenter.layers import CrossAttentionLayer, FeedForwardLayer,
 from fve_pipeline.segmenter.positions import sine_position
 from fve_pipeline.segmenter.randomness import Randomness
 
-__all__ = ["BoltzmannDecoder", "Decoded"]
+__all__ = ["BoltzmannDecoder", "DecodedQueries"]
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedQueries:
     """``masks`` (B,P,Q,H/4,W/4) logits a query, ``existence`` (B,P) logits, final ``queries`` (B,P,Q,C)."""
 
     masks: Tensor
@@ -93,7 +93,7 @@ class BoltzmannDecoder(Recomputing):
         text: Tensor,
         text_open: Tensor,
         randomness: Randomness | None,
-    ) -> Decoded:
+    ) -> DecodedQueries:
         """``mask_features`` (B,C,H/4,W/4), ``levels`` 3 × (B,C,h,w), ``text`` (B,P,L,C).
 
         ``text_open`` (B,P,L) bool: the text tokens that take part in attention.
@@ -123,7 +123,7 @@ class BoltzmannDecoder(Recomputing):
         masks = torch.einsum("bqc,bchw->bqhw", weights, mask_features)
         masks = masks.view(images, prompts, count, *masks.shape[-2:])
         existence = self.classifier(judge).view(images, prompts)
-        return Decoded(masks, existence, final.view(images, prompts, count, -1))
+        return DecodedQueries(masks, existence, final.view(images, prompts, count, -1))
 
     def _level(self, index: int, level: Tensor, mask_features: Tensor) -> _Level:
         height, width = level.shape[-2:]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fve_pipeline.segmenter.checkpointing import Recomputing
 from fve_pipeline.segmenter.config import SegmenterConfig
-from fve_pipeline.segmenter.decoder import BoltzmannDecoder, Decoded
+from fve_pipeline.segmenter.decoder import BoltzmannDecoder, DecodedQueries
 from fve_pipeline.segmenter.focalnet import FocalNet
 from fve_pipeline.segmenter.initialise import initialise
 from fve_pipeline.segmenter.pixel_decoder import PixelDecoder
@@ -93,7 +93,9 @@ class Segmenter(nn.Module):
         features = self.encode_text(text) if isinstance(text, Tokens) else text
         return self.summarise(self.decode(images, features, randomness))
 
-    def decode(self, images: Tensor, text: TextFeatures, randomness: Randomness | None = None) -> Decoded:
+    def decode(
+        self, images: Tensor, text: TextFeatures, randomness: Randomness | None = None
+    ) -> DecodedQueries:
         """All queries' masks (B,P,Q,H/4,W/4); :meth:`forward` before its means over queries."""
         mask_features, levels = self.sem_seg_head.pixel_decoder(self.look(images, randomness))
         return self.answer(mask_features, levels, text, randomness)
@@ -107,7 +109,7 @@ class Segmenter(nn.Module):
 
     def answer(
         self, mask_features: Tensor, levels: list[Tensor], text: TextFeatures, randomness: Randomness | None
-    ) -> Decoded:
+    ) -> DecodedQueries:
         """The mask decoder on what the pixel decoder gave of B images, and B·P prompts."""
         count = len(mask_features)
         tokens = text.tokens.view(count, -1, *text.tokens.shape[1:])
@@ -116,10 +118,12 @@ class Segmenter(nn.Module):
             # As the reference pads: zero rows up to the longest prompt of the same image take part.
             lengths = lengths.amax(1, keepdim=True).expand_as(lengths)
         opened = torch.arange(tokens.shape[2], device=tokens.device) < lengths
-        decoded: Decoded = self.sem_seg_head.predictor(mask_features, levels, tokens, opened, randomness)
+        decoded: DecodedQueries = self.sem_seg_head.predictor(
+            mask_features, levels, tokens, opened, randomness
+        )
         return decoded
 
-    def summarise(self, decoded: Decoded) -> Prediction:
+    def summarise(self, decoded: DecodedQueries) -> Prediction:
         """Means of logits over the mask queries (the first) and over the edge queries (the last)."""
         inside = self.config.queries - self.config.edge_queries
         masks, edges = decoded.masks[:, :, :inside].mean(2), decoded.masks[:, :, inside:].mean(2)

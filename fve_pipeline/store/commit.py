@@ -44,7 +44,7 @@ from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA
 __all__ = ["commit", "next_generation", "recover", "restore_shards"]
 
 
-class Journal(BaseModel):
+class CommitJournal(BaseModel):
     """What a commit does, in order: remove the old manifest if it is of another store, then every move, then
     the old trees, then the manifest's move."""
 
@@ -127,7 +127,7 @@ def commit(
                 raise StoreError(msg)
             moves.append((staged.key, final.key))
     moves += [(staged_table(generation, key), key) for key in (INDEX, CASES, CLASSES, *documents)]
-    journal = Journal(
+    journal = CommitJournal(
         replaces=previous is None,
         moves=tuple(moves),
         removes=() if previous else tuple(_obsolete(files, (target for _, target in moves))),
@@ -144,7 +144,7 @@ def recover(files: Files) -> bool:
     Returns whether there was one. What was staged without being committed stays, for the build to go on.
     """
     try:
-        journal = Journal.model_validate_json(files.read(JOURNAL))
+        journal = CommitJournal.model_validate_json(files.read(JOURNAL))
     except FileNotFoundError:
         files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
         return False
@@ -220,7 +220,7 @@ def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
     return sorted(trees)
 
 
-def _finish(files: Files, journal: Journal) -> None:
+def _finish(files: Files, journal: CommitJournal) -> None:
     # Once the manifest has moved, only sweeping is left; the manifest that is there is the new one.
     if files.exists(journal.manifest):
         if journal.replaces:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.network import PathLayout, Volumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.checkpoint import read_checkpoint
@@ -69,7 +69,7 @@ def activation_bytes(
     layout, slices, read = None, images, images
     if bio2vol is not None:
         cut = sub_volume(0, range(bio2vol.depth), bio2vol)
-        layout = Layout.of([cut.places] * images, bio2vol)
+        layout = PathLayout.of([cut.places] * images, bio2vol)
         slices, read = len(layout.owner), len(layout.image)
     draws = CounterRandomness(
         torch.zeros(slices, dtype=torch.int64, device="meta"),

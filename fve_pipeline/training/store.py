@@ -17,12 +17,13 @@ from fve_pipeline.loading.buffers import BufferPool
 from fve_pipeline.loading.dataset import require_alike
 from fve_pipeline.loading.prompts import PromptTable, class_mask
 from fve_pipeline.loading.samples import SampleIndex
-from fve_pipeline.loading.source import Source
+from fve_pipeline.loading.share import Batch, Share
+from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.loading.strategies import Strategy
 from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
 from fve_pipeline.training.config import DataSettings
-from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.data import CaseSlices
 
 __all__ = ["STRATEGIES", "StoreCase", "StoreTraining", "StoreValidation"]
 
@@ -43,7 +44,7 @@ _RECIPES = {
 }
 
 
-def _recorded(source: Source) -> dict[str, Any]:
+def _recorded(source: StoreImages) -> dict[str, Any]:
     kept = source.store.settings.model_dump(include=set(_RECORDED))
     return {**kept, "order": source.order, "boundary": source.boundary}
 
@@ -99,7 +100,7 @@ class StoreTraining:
 class StoreCase:
     """One case of a store as a validation case; a class's first prompt stands for it."""
 
-    source: Source
+    source: StoreImages
     name: str
     subject: str
     dataset: str
@@ -139,7 +140,7 @@ class StoreValidation:
 
     def __init__(self, stores: Sequence[Store], split: str = "val", order: int | None = None) -> None:
         self.found: list[StoreCase] = []
-        sources = [Source(store, order) for store in stores]
+        sources = [StoreImages(store, order) for store in stores]
         require_alike(sources)
         self.settings: Mapping[str, Any] = _recorded(sources[0])
         for store, source in zip(stores, sources, strict=True):

@@ -24,13 +24,14 @@ from torch.nn.parallel import DistributedDataParallel
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.objective import SubVolumes, aligned
 from fve_pipeline.errors import TrainError
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
 from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
 from fve_pipeline.training.checkpoint import CheckpointFolder, save_checkpoint
 from fve_pipeline.training.config import TrainConfig
-from fve_pipeline.training.data import Batch, Share, TrainingData, ValidationData
+from fve_pipeline.training.data import TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
 from fve_pipeline.training.ranks import Ranks, join_ranks
 from fve_pipeline.training.schedule import learning_rate

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.network import PathLayout, Volumes
 from fve_pipeline.bio2vol.sampling import SubVolume
 from fve_pipeline.bio2vol.sliding import slide
 from fve_pipeline.segmenter.losses import upsample_logits
@@ -127,7 +127,7 @@ def _sliding(
             number, slices = next(read)
             held[number] = slices
         images = torch.stack([held[row][0] for row in cut.rows]).to(device)
-        layout = Layout.of([cut.places], volumes.settings)
+        layout = PathLayout.of([cut.places], volumes.settings)
         keys = layout.randomness(draws.seed, draws.slices(cut.rows), [draws.prompts])
         return volumes.predict(images, layout, text, keys.to(device))
 

@@ -10,7 +10,7 @@ from bio2vol_cases import MadeSubVolumes
 from torch.nn import functional as F
 
 from fve_pipeline.bio2vol.alignment import alignment_loss
-from fve_pipeline.bio2vol.network import Layout, Volumes
+from fve_pipeline.bio2vol.network import PathLayout, Volumes
 from fve_pipeline.bio2vol.objective import aligned
 from fve_pipeline.bio2vol.sampling import SubVolume, paths, sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
@@ -34,7 +34,7 @@ def small() -> Segmenter:
 
 
 def test_layout_of_the_papers_paths() -> None:
-    layout = Layout.of([range(7), (0, 0, 0, 0, 1, 2, 3)], Bio2VolSettings())
+    layout = PathLayout.of([range(7), (0, 0, 0, 0, 1, 2, 3)], Bio2VolSettings())
     assert layout.lengths == (7, 4, 7, 4)
     assert layout.image == (0, 1, 2, 3, 4, 5, 6, 0, 2, 4, 6, 7, 7, 7, 7, 8, 9, 10, 7, 7, 8, 10)
     assert layout.owner == (0,) * 7 + (1,) * 4

@@ -13,10 +13,10 @@ import torch
 
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
-from fve_pipeline.bio2vol.store_data import SubVolumeTraining
 from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import TrainError
+from fve_pipeline.loading.share import Share
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.run import Predictor
@@ -28,7 +28,7 @@ from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.training.config import DataSettings
-from fve_pipeline.training.data import Share
+from fve_pipeline.training.sub_volumes import SubVolumeTraining
 from fve_pipeline.volume import read_image
 
 PLAIN = DataSettings(prompts=2, augment="none", order=0)

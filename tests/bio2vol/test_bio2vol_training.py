@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from bio2vol_cases import MadeSubVolumes, MadeValidation, config
+from float64 import in_float64
 
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import TrainError
@@ -24,8 +26,10 @@ SCRIPT = Path(__file__).parents[1] / "helpers" / "bio2vol_cases.py"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
+def _exact() -> Iterator[None]:
     torch.set_num_threads(1)
+    with in_float64():
+        yield
 
 
 def losses_of(out: Path) -> list[float]:
@@ -69,7 +73,7 @@ def test_two_processes_and_pieces_give_the_same_curve(whole: Path, tmp_path: Pat
     for process in both:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    assert losses_of(tmp_path) == pytest.approx(losses_of(whole), rel=2e-3)
+    assert losses_of(tmp_path) == pytest.approx(losses_of(whole), rel=1e-6)
 
 
 def test_resuming_and_recomputing_give_the_same_curve(whole: Path, tmp_path: Path) -> None:
@@ -86,7 +90,7 @@ def test_resuming_and_recomputing_give_the_same_curve(whole: Path, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         train(settings, Stopping(settings.bio2vol), MadeValidation(), tmp_path)
     train(settings, data(settings), MadeValidation(), tmp_path, resume=True)
-    assert losses_of(tmp_path) == pytest.approx(losses_of(whole), rel=1e-4)
+    assert losses_of(tmp_path) == pytest.approx(losses_of(whole), rel=1e-6)
     other = config(bio2vol={"heads": 2})
     with pytest.raises(TrainError, match=r"\[bio2vol\] heads = 1, now 2"):
         train(other, data(other), MadeValidation(), tmp_path, resume=True)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_cases import made_pool, made_tables, uneven
 
-from fve_pipeline.coreset import Pool, Settings, method_names, register, select
-from fve_pipeline.coreset.method import _METHODS, Choice, Problem, get_method
+from fve_pipeline.coreset import Pool, SelectionSettings, method_names, register, select
+from fve_pipeline.coreset.method import _METHODS, Choice, SelectionProblem, get_method
 from fve_pipeline.coreset.strata import allocate
 from fve_pipeline.errors import CoresetError
 
@@ -75,7 +75,7 @@ def test_every_class_gets_its_floor_or_the_shortfall_is_noted(
 ) -> None:
     pool = made_pool(labels)
     budget = max(1, len(pool.table) * 2 // 3)
-    rules = Settings(class_floor=floor, dataset_floor=1, modality_floor=1)
+    rules = SelectionSettings(class_floor=floor, dataset_floor=1, modality_floor=1)
     chosen = select(pool, method=method, cases=budget, seed=seed, settings=rules)
     row_of = {case: row for row, case in enumerate(pool.table.ids)}
     have = pool.table.take([row_of[case] for case in chosen.case_ids]).positives()
@@ -88,7 +88,9 @@ def test_every_class_gets_its_floor_or_the_shortfall_is_noted(
 
 def test_stratified_meets_floors_of_datasets_and_modalities() -> None:
     pool = made_pool(uneven())
-    chosen = select(pool, method="stratified", cases=60, settings=Settings(dataset_floor=4, modality_floor=6))
+    chosen = select(
+        pool, method="stratified", cases=60, settings=SelectionSettings(dataset_floor=4, modality_floor=6)
+    )
     counts = dict.fromkeys(pool.table.dataset.names, 0)
     for case in chosen.case_ids:
         counts[case.split("/")[0]] += 1
@@ -101,7 +103,7 @@ def test_tempering_moves_shares_from_large_datasets_to_small_ones() -> None:
     pool = made_pool({"CT_large": [[1]] * 900, "CT_small": [[1]] * 100})
     share = {}
     for temper in (1.0, 0.5, 0.0):
-        rules = Settings(class_floor=0, dataset_floor=0, modality_floor=0, temper=temper)
+        rules = SelectionSettings(class_floor=0, dataset_floor=0, modality_floor=0, temper=temper)
         chosen = select(pool, cases=100, settings=rules)
         share[temper] = sum(case.startswith("CT_small") for case in chosen.case_ids)
     assert share == {1.0: 10, 0.5: 25, 0.0: 50}
@@ -117,7 +119,7 @@ def test_a_small_budget_is_spread_over_everything_first() -> None:
 
 def test_multicover_needs_no_more_cases_than_stratified_for_the_same_floor() -> None:
     pool = made_pool(uneven())
-    rules = Settings(class_floor=5, dataset_floor=0, modality_floor=0)
+    rules = SelectionSettings(class_floor=5, dataset_floor=0, modality_floor=0)
     enough = {}
     for method in ("stratified", "multicover"):
         for cases in range(5, 120):
@@ -157,7 +159,7 @@ def test_a_method_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
         name = "first"
         summary = "the first cases"
 
-        def choose(self, problem: Problem) -> Choice:
+        def choose(self, problem: SelectionProblem) -> Choice:
             return Choice(list(range(problem.budget)), ["first"] * problem.budget)
 
     monkeypatch.setattr("fve_pipeline.coreset.method._METHODS", dict(_METHODS))
@@ -171,7 +173,7 @@ def test_a_method_that_returns_too_few_is_refused(monkeypatch: pytest.MonkeyPatc
         name = "lazy"
         summary = "one case, whatever was asked for"
 
-        def choose(self, _: Problem) -> Choice:
+        def choose(self, _: SelectionProblem) -> Choice:
             return Choice([0], ["enough"])
 
     monkeypatch.setattr("fve_pipeline.coreset.method._METHODS", dict(_METHODS))

@@ -65,7 +65,7 @@ def test_npz_and_nifti_give_the_same_scores(tmp_path: Path, labels: tuple[np.nda
     save_nifti(tmp_path / "p" / "CT_A_3.nii", pred.astype(np.int32))
     pairs, missing = ev.match_folders(tmp_path / "p", tmp_path / "t")
     for convention in ("challenge", "physical"):
-        result = ev.evaluate(pairs, ev.Settings(convention), missing=missing)
+        result = ev.evaluate(pairs, ev.ScoreSettings(convention), missing=missing)
         assert not result.failures
         scores = [[row[m] for m in ("class_id", "dsc", "nsd", "hd95")] for row in result.rows]
         third = len(scores) // 3
@@ -81,9 +81,11 @@ def test_workers_change_nothing(tmp_path: Path, labels: tuple[np.ndarray, np.nda
         save_npz(tmp_path / "p" / f"{i}.npz", segs=pred)
     (tmp_path / "p" / "3.npz").write_bytes(b"")
     pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t")
-    alone = ev.evaluate(pairs, ev.Settings())
+    alone = ev.evaluate(pairs, ev.ScoreSettings())
     with cluster(workers=2) as executor:
-        np.testing.assert_equal(asdict(ev.evaluate(pairs, ev.Settings(), executor=executor)), asdict(alone))
+        np.testing.assert_equal(
+            asdict(ev.evaluate(pairs, ev.ScoreSettings(), executor=executor)), asdict(alone)
+        )
     assert [one.case for one in alone.failures] == ["3"]
 
 
@@ -93,7 +95,7 @@ def test_conventions_differ_where_documented(tmp_path: Path, labels: tuple[np.nd
     save_npz(tmp_path / "p.npz", segs=pred)
     pairs, _ = ev.match_folders(tmp_path / "p.npz", tmp_path / "t.npz")
     classes = {
-        c: [row["class_id"] for row in ev.evaluate(pairs, ev.Settings(c)).rows]
+        c: [row["class_id"] for row in ev.evaluate(pairs, ev.ScoreSettings(c)).rows]
         for c in ("challenge", "physical")
     }
     assert classes == {"challenge": [1, 2, None], "physical": [1, 2, 3, None]}
@@ -153,10 +155,10 @@ def test_instances_and_prompts_of_the_file(tmp_path: Path) -> None:
     save_npz(tmp_path / "t" / "a.npz", gts=truth, spacing=xyz(), text_prompts=prompts)
     save_npz(tmp_path / "p" / "a.npz", segs=(truth > 0).astype(np.uint8))
     pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t")
-    for settings in (ev.Settings(instances=True), ev.Settings(allow_pickle=True)):
+    for settings in (ev.ScoreSettings(instances=True), ev.ScoreSettings(allow_pickle=True)):
         (row,) = ev.evaluate(pairs, settings).rows
         assert (row["f1"], row["dsc_tp"], row["matched"], row["dsc"]) == (1.0, 1.0, 2, None)
-    assert [row["class_id"] for row in ev.evaluate(pairs, ev.Settings()).rows] == [1, 2, None]
+    assert [row["class_id"] for row in ev.evaluate(pairs, ev.ScoreSettings()).rows] == [1, 2, None]
 
 
 def test_asked_classes_limit_what_is_scored(tmp_path: Path, labels: tuple[np.ndarray, np.ndarray]) -> None:
@@ -165,9 +167,9 @@ def test_asked_classes_limit_what_is_scored(tmp_path: Path, labels: tuple[np.nda
     save_npz(tmp_path / "t" / "a.npz", gts=truth, spacing=xyz(), text_prompts=prompts)
     save_npz(tmp_path / "p" / "a.npz", segs=pred)
     pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t")
-    rows = ev.evaluate(pairs, ev.Settings("challenge", allow_pickle=True)).rows
+    rows = ev.evaluate(pairs, ev.ScoreSettings("challenge", allow_pickle=True)).rows
     assert [row["class_id"] for row in rows] == [2, None]
-    rows = ev.evaluate(pairs, ev.Settings(class_ids=(1, 3))).rows
+    rows = ev.evaluate(pairs, ev.ScoreSettings(class_ids=(1, 3))).rows
     assert [row["class_id"] for row in rows] == [1, 3, None]
 
 
@@ -271,7 +273,7 @@ def test_the_time_limit_knows_a_case_by_its_predictions_name(tmp_path: Path) -> 
     pairs, _ = ev.match_folders(tmp_path / "p", tmp_path / "t", **patterns)
     found = ev.evaluate(
         pairs,
-        ev.Settings("challenge", False, 2.0, False, None),
+        ev.ScoreSettings("challenge", False, 2.0, False, None),
         runtimes=ev.read_runtimes(tmp_path / "times.csv"),
     )
     assert found.failures == ()

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from float64 import in_float64
 
-from fve_pipeline.bio2vol.network import Layout
+from fve_pipeline.bio2vol.network import PathLayout
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.training.config import TrainConfig
-from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.data import CaseSlices
 from fve_pipeline.training.trainer import train
 
 __all__ = ["DEPTH", "SIZE", "MadeCase", "MadeSubVolumes", "MadeValidation", "config", "made_volume"]
@@ -77,7 +79,7 @@ class MadeSubVolumes:
             [PROMPTS] * len(numbers),
             list(numbers),
             slices,
-            Layout.of(cuts, self.bio2vol),
+            PathLayout.of(cuts, self.bio2vol),
         )
 
 
@@ -141,4 +143,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     settings = config({"accumulate": given.accumulate})
     assert settings.bio2vol is not None
-    train(settings, MadeSubVolumes(settings.bio2vol), MadeValidation(), given.out)
+    with in_float64():
+        train(settings, MadeSubVolumes(settings.bio2vol), MadeValidation(), given.out)

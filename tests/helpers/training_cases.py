@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from float64 import in_float64
 
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.training.config import TrainConfig
-from fve_pipeline.training.data import Batch, CaseSlices, Share
+from fve_pipeline.training.data import CaseSlices
 from fve_pipeline.training.trainer import train
 
 __all__ = ["CLASSES", "MadeCase", "MadeData", "MadeValidation", "config", "made_volume"]
@@ -145,7 +148,9 @@ if __name__ == "__main__":
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--float64", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings = config({"accumulate": given.accumulate}, epochs=given.epochs)
-    train(settings, MadeData(), MadeValidation(), given.out, resume=given.resume)
+    with in_float64() if given.float64 else nullcontext():
+        train(settings, MadeData(), MadeValidation(), given.out, resume=given.resume)

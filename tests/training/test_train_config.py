@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fve_pipeline.errors import TrainError
+from fve_pipeline.loading.share import Share
 from fve_pipeline.training.config import ModelSettings, load_config
-from fve_pipeline.training.data import Share
 
 
 def test_the_protocols_are_the_released_fine_tuning_and_the_papers() -> None:

@@ -10,12 +10,12 @@ import pytest
 import tiny
 
 from fve_pipeline.build.pipeline import build_store
+from fve_pipeline.loading.share import Share
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.runtime.executor import Executor, cluster
 from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.training.config import DataSettings
-from fve_pipeline.training.data import Share
 from fve_pipeline.training.store import StoreTraining, StoreValidation
 
 WHOLE = Share(batch=8, rank=0, world=1, accumulate=1)

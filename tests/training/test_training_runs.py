@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from float64 import in_float64
 from training_cases import MadeData, MadeValidation, config
 
 from fve_pipeline.errors import CheckpointError, TrainError
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.checkpoint import open_segmenter
-from fve_pipeline.training.data import Batch, Share
 from fve_pipeline.training.schedule import learning_rate
 from fve_pipeline.training.trainer import TrainResult, train
 
@@ -87,17 +88,30 @@ def test_a_run_leaves_its_log_checkpoints_and_pictures(whole: tuple[Path, TrainR
     assert result.checkpoint == out / "checkpoints" / "step-00000008.pt"
 
 
-def test_accumulation_gives_the_same_losses(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
-    train(config({"accumulate": 4, "recompute": True}), MadeData(), None, tmp_path)
-    np.testing.assert_allclose(losses_of(tmp_path), losses_of(whole[0]), rtol=1e-4)
+@pytest.fixture(scope="session")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run in float64."""
+    out = tmp_path_factory.mktemp("exact")
+    with in_float64():
+        train(config(), MadeData(), MadeValidation(), out)
+    return out
 
 
-def test_two_processes_give_the_same_losses(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+def test_accumulation_gives_the_same_losses(exact: Path, tmp_path: Path) -> None:
+    with in_float64():
+        train(config({"accumulate": 4, "recompute": True}), MadeData(), None, tmp_path)
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(exact), rtol=1e-6)
+
+
+def test_two_processes_give_the_same_losses(exact: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [script(tmp_path, "--accumulate", "2", RANK=str(r), LOCAL_RANK=str(r), **shared) for r in (0, 1)]
+    ranks = [
+        script(tmp_path, "--float64", "--accumulate", "2", RANK=str(r), LOCAL_RANK=str(r), **shared)
+        for r in (0, 1)
+    ]
     try:
         for process in ranks:
             finished(process)
@@ -105,11 +119,11 @@ def test_two_processes_give_the_same_losses(whole: tuple[Path, TrainResult], tmp
         for process in ranks:
             process.kill()
             process.communicate()
-    np.testing.assert_allclose(losses_of(tmp_path), losses_of(whole[0]), rtol=1e-4)
-    ours, theirs = (log_of(out, "validation")[-1]["classes"] for out in (tmp_path, whole[0]))
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(exact), rtol=1e-6)
+    ours, theirs = (log_of(out, "validation")[-1]["classes"] for out in (tmp_path, exact))
     for name, values in theirs.items():
         assert ours[name]["subjects"] == values["subjects"]
-        assert ours[name]["dice"] == pytest.approx(values["dice"], abs=0.02)
+        assert ours[name]["dice"] == pytest.approx(values["dice"], abs=1e-4)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:

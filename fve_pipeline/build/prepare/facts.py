@@ -6,7 +6,9 @@ import hashlib
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["CaseFacts", "ClassFacts", "Failure", "SourceStat"]
+from fve_pipeline.imaging.statistics import ClassFacts
+
+__all__ = ["CaseFacts", "Failure", "SourceStat"]
 
 
 class _Frozen(BaseModel):
@@ -19,18 +21,6 @@ class SourceStat(_Frozen):
     path: str
     size: int
     mtime_ns: int
-
-
-class ClassFacts(_Frozen):
-    """One class in one case, counted on the native grid.
-
-    ``extent`` is the bounding box in mm, ``centroid`` the centre relative to the volume (0..1), both (z,y,x).
-    """
-
-    class_id: int
-    voxels: int
-    extent: tuple[float, float, float]
-    centroid: tuple[float, float, float]
 
 
 class CaseFacts(_Frozen):

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fve_pipeline.bio2vol.network import Layout
+from fve_pipeline.bio2vol.network import PathLayout
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.sampling import draw_classes, sequence_runs, sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import TrainError
 from fve_pipeline.loading import Ticket, prefetch
 from fve_pipeline.loading.prompts import class_mask
+from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
 from fve_pipeline.store.reader import Store
 from fve_pipeline.training.config import DataSettings
-from fve_pipeline.training.data import Batch, Share
 from fve_pipeline.training.store import STRATEGIES, StoreTraining
 
 __all__ = ["SubVolumeTraining"]
@@ -87,7 +87,7 @@ class SubVolumeTraining(StoreTraining):
             prompts.append(self._read(centre, ticket, cut.rows, images[part], masks[part].numpy()))
             samples.append(ticket.time * len(self.dataset.index) + centre)
             slices += [combine_keys(samples[-1], row) for row in cut.rows]
-        layout = Layout.of([cut.places for cut in cuts], self.bio2vol)
+        layout = PathLayout.of([cut.places for cut in cuts], self.bio2vol)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         return SubVolumes(pixels, masks, prompts, samples, slices, layout)
 
