@@ -23,10 +23,8 @@ import numpy as np
 from isal import igzip
 
 from fve_kernels.cpu_statistics import label_counts, label_statistics
-from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.build.settings import PRESETS
-from fve_pipeline.catalog import load_catalog
+from fve_pipeline.build.api import build_store
+from fve_pipeline.build.settings import store_settings
 from fve_pipeline.demo.cohort.benchmark import make_ct_benchmark_case
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.imaging.encoding import encode
@@ -34,13 +32,11 @@ from fve_pipeline.imaging.intensity import parse_window, to_uint8
 from fve_pipeline.imaging.resample import Fit
 from fve_pipeline.imaging.statistics import gradient_energy, quantiles_uint8
 from fve_pipeline.runtime.executor import Executor, Task, cluster
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.class_table import MaskClasses, MaskValues
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.shard import write_shard
 from fve_pipeline.store.volume import write_volume
 from fve_pipeline.volume import hash_files, read_image, read_labels
@@ -62,14 +58,7 @@ labels = "{{case}}/labels.nii.gz"
 """
 CLASSES = 16
 SIZE = 512
-SETTINGS = StoreSettings.model_validate(
-    {
-        "preset": "paper",
-        **PRESETS["paper"],
-        "size": SIZE,
-        "shard_samples": 64_000_000 // (SIZE * SIZE * 3),
-    }
-)
+SETTINGS = store_settings(size=SIZE, training_views=False)
 
 
 def make_cohort(folder: Path, cases: int, shape: tuple[int, int, int]) -> Path:
@@ -118,10 +107,15 @@ def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, fl
     out = scratch / f"slices_{cases}_{workers}.zarr"
     only = frozenset(f"bench/{name}" for name in names)
     with cluster(workers=workers, memory=12 << 30) as executor:
-        datasets = [Dataset(load_catalog(str(root / "bench.toml")), root)]
         building, summary = timed(
             lambda: build_store(
-                datasets, str(out), scratch / out.stem, SETTINGS, executor, Silent(), only=only
+                str(root / "bench.toml"),
+                root,
+                out,
+                settings=SETTINGS,
+                work=scratch / out.stem,
+                executor=executor,
+                only=only,
             )
         )
         peak = worker_peak_mb(executor)

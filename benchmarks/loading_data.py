@@ -8,15 +8,10 @@ import cv2
 import numpy as np
 from isal import igzip
 
-from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.build.settings import PRESETS
-from fve_pipeline.catalog import load_catalog
+from fve_pipeline.build.api import build_store
 from fve_pipeline.demo.cohort.nifti import nifti_bytes
 from fve_pipeline.demo.cohort.torso import torso
 from fve_pipeline.runtime.executor import cluster
-from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.store.schema import StoreSettings
 
 SIDE, DEPTH = 512, 96
 
@@ -75,17 +70,16 @@ def make_stores(root: Path, samples: int) -> dict[str, Path]:
         if not (root / "cohort" / f"c{number:03d}" / "labels.nii.gz").exists():
             make_volume(root / "cohort" / f"c{number:03d}", number)
     (root / "bench.toml").write_text(_CATALOG)
-    dataset = Dataset(load_catalog(str(root / "bench.toml")), (root / "cohort").absolute())
     with cluster(workers=2) as executor:
         for name, changes in STORES.items():
-            channels = 1 if changes["storage"] == "slices" else 3
-            settings = {
-                "preset": "paper",
-                **PRESETS["paper"],
-                "size": SIDE,
-                "shard_samples": 64_000_000 // (SIDE * SIDE * channels),
+            build_store(
+                root / "bench.toml",
+                root / "cohort",
+                root / f"{name}.zarr",
+                work=root / "work",
+                executor=executor,
+                size=SIDE,
+                training_views=False,
                 **changes,
-            }
-            validated = StoreSettings.model_validate(settings)
-            build_store([dataset], str(root / f"{name}.zarr"), root / "work", validated, executor, Silent())
+            )
     return {name: root / f"{name}.zarr" for name in STORES}

@@ -9,16 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fve_pipeline.build.api import build_store as build_store
     from fve_pipeline.imaging.encoding import context_depth as context_depth
     from fve_pipeline.imaging.encoding import decode as decode
     from fve_pipeline.imaging.encoding import encode as encode
     from fve_pipeline.store.reader import open_store as open_store
+    from fve_pipeline.store.schema import StoreSettings as StoreSettings
 
-__all__ = ["__version__", "context_depth", "decode", "encode", "open_store"]
+__all__ = [
+    "StoreSettings",
+    "__version__",
+    "build_store",
+    "context_depth",
+    "decode",
+    "encode",
+    "open_store",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "StoreSettings": "fve_pipeline.store.schema",
+    "build_store": "fve_pipeline.build.api",
     "context_depth": "fve_pipeline.imaging.encoding",
     "decode": "fve_pipeline.imaging.encoding",
     "encode": "fve_pipeline.imaging.encoding",

@@ -22,6 +22,7 @@ __all__ = [
     "PredictionError",
     "ReadError",
     "ReportError",
+    "SettingsError",
     "StoreError",
     "StoreFormatError",
     "StoreLockedError",
@@ -75,6 +76,18 @@ class StoreLockedError(StoreError):
 
 class BuildError(FveError, RuntimeError):
     """A build that cannot go on: changed settings, a changed source, no disk, no workers."""
+
+
+class SettingsError(FveError, ValueError):
+    """Settings of a store that do not exist or do not go together. ``setting`` names the one, "" for several."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(setting, problem)
+        self.setting = setting
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}" if self.setting else self.problem
 
 
 class MachineError(BuildError, OSError):

@@ -18,10 +18,19 @@ from fve_pipeline.build.prepare.job import (
 from fve_pipeline.catalog import Catalog, discover, expand
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.executor import Executor, Task
-from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.runtime.executor import Task
+from fve_pipeline.runtime.resources import Resources
 
-__all__ = ["Dataset", "expand_datasets", "find_jobs", "is_current", "refuse_changed_sources", "salted"]
+__all__ = [
+    "Dataset",
+    "datasets_of",
+    "expand_datasets",
+    "find_jobs",
+    "is_current",
+    "refuse_changed_sources",
+    "salt_mark",
+    "salted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,22 @@ class Dataset:
 
     catalog: Catalog
     root: Path
+
+
+def datasets_of(catalogs: Iterable[Catalog], root: str | Path | Mapping[str, str | Path]) -> list[Dataset]:
+    """Return the catalogs with their folders: one for all, or one by name ("" for those that are not named).
+
+    Raises BuildError for a catalog without a folder.
+    """
+    folders = root if isinstance(root, Mapping) else {"": root}
+    found = []
+    for catalog in catalogs:
+        folder = folders.get(catalog.name, folders.get(""))
+        if folder is None:
+            msg = f"catalog {catalog.name!r} has no folder: give --root DIR or --root {catalog.name}=DIR"
+            raise BuildError(msg)
+        found.append(Dataset(catalog, Path(folder).absolute()))
+    return found
 
 
 def expand_datasets(datasets: Iterable[Dataset]) -> list[Dataset]:
@@ -84,6 +109,11 @@ def find_jobs(
     return [job for job in jobs if job.case.id in only]
 
 
+def salt_mark(salt: str | None) -> str | None:
+    """Return what a store records of a salt: enough to refuse another one, too little to find it."""
+    return None if salt is None else hashlib.sha256(f"salt\0{salt}".encode()).hexdigest()[:16]
+
+
 def salted(text: str, salt: str) -> str:
     """What a subject is called when its name shall not be known: equal names stay equal."""
     return hashlib.sha256(f"{salt}\0{text}".encode()).hexdigest()[:16]
@@ -117,8 +147,7 @@ def refuse_changed_sources(
     jobs: Sequence[PrepareJob],
     committed: Mapping[str, Mapping[str, object]],
     journal: Mapping[str, CaseFacts],
-    executor: Executor,
-    progress: Progress,
+    resources: Resources,
 ) -> None:
     """Raise BuildError when a case that the store holds has vanished or has other bytes than it had.
 
@@ -147,11 +176,11 @@ def refuse_changed_sources(
             doubtful.append(job)
     if not doubtful:
         return
-    progress.stage("check sources", len(doubtful), "cases")
+    resources.progress.stage("check sources", len(doubtful), "cases")
     tasks = (Task(f"check {job.case.id}", (job,), 64 << 20) for job in doubtful)
     changed = []
-    for task, (source, labels) in executor.run(hash_sources, tasks):
-        progress.advance()
+    for task, (source, labels) in resources.executor.run(hash_sources, tasks):
+        resources.progress.advance()
         job = task.args[0]
         if not _same(committed[job.case.id], source, labels):
             changed.append(f"{job.case.id} ({job.case.image})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,23 +12,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fve_pipeline.build.transaction import ShardWork, transaction
 from fve_pipeline.errors import BuildError, StoreFormatError
 from fve_pipeline.files.base import Files
-from fve_pipeline.files.locks import BuildLock
-from fve_pipeline.files.open import open_files
-from fve_pipeline.runtime.executor import Executor, Task
-from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.codec import ChunkCodec
-from fve_pipeline.store.commit import commit, next_generation, recover
+from fve_pipeline.store.commit import StoreContent
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.layout import MANIFEST, MASKS, Member, shard_key
+from fve_pipeline.store.layout import MASKS, Member, shard_key
 from fve_pipeline.store.opened import OpenShards
 from fve_pipeline.store.query import rows_of_cases
 from fve_pipeline.store.reader import Store
-from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings
-from fve_pipeline.store.stage import ShardStage
+from fve_pipeline.store.stage import ShardStage, ShardTarget
 
 __all__ = ["CopyJob", "copy_cases", "copy_shard"]
 
@@ -46,20 +43,14 @@ class CopyRow:
 
 @dataclass(frozen=True, slots=True)
 class CopyJob:
-    """One shard to write into ``store``. ``sources``: files and rows a shard of the stores copied from."""
+    """One shard to write to ``target``. ``sources``: files and rows a shard of the stores copied from."""
 
-    store: Files
+    target: ShardTarget
     sources: tuple[tuple[Files, int], ...]
-    settings: StoreSettings
-    generation: str
-    shard: int
-    plan_hash: str
     rows: tuple[CopyRow, ...]
 
 
-def copy_cases(
-    stores: Sequence[Store], cases: Sequence[str], out: str, executor: Executor, progress: Progress
-) -> Manifest:
+def copy_cases(stores: Sequence[Store], cases: Sequence[str], out: str, resources: Resources) -> Manifest:
     """Write a new store ``out`` of the rows of ``cases``, in the stores' order; return its manifest.
 
     Chunks are decoded to check them and to compute the content id, and copied as they are. The store equals
@@ -69,24 +60,9 @@ def copy_cases(
     """
     settings = _common_settings(stores)
     rows, index = _rows(stores, cases)
-    files = open_files(out)
-    with BuildLock(open_files(out)):
-        recover(files)
-        if files.exists(MANIFEST):
-            msg = f"{out} is a store already; copy to another place"
-            raise BuildError(msg)
-        generation = str(next_generation(files))
-        jobs = list(_jobs(files, stores, settings, generation, rows))
-        hashes = {job.shard: job.plan_hash for job in jobs}
-        done = read_receipts(files, generation, hashes)
-        progress.stage("copy", len(rows), "slices")
-        progress.advance(sum(receipt.n_rows for receipt in done.values()))
-        tasks = (_task(job) for job in jobs if job.shard not in done)
-        for task, _ in executor.run(copy_shard, tasks):
-            progress.advance(len(task.args[0].rows))
-        return _commit(
-            files, generation, settings, stores, cases, index, read_receipts(files, generation, hashes)
-        )
+    content, work = _content(stores, cases, settings), _work(stores, settings, rows)
+    with transaction(out, resources) as store:
+        return store.publish(content, work, lambda _: index)
 
 
 def _common_settings(stores: Sequence[Store]) -> StoreSettings:
@@ -130,30 +106,32 @@ def _rows(stores: Sequence[Store], cases: Sequence[str]) -> tuple[list[CopyRow],
     return rows, pa.concat_tables(parts).unify_dictionaries()
 
 
-def _jobs(
-    files: Files, stores: Sequence[Store], settings: StoreSettings, generation: str, rows: Sequence[CopyRow]
-) -> Iterator[CopyJob]:
+def _work(stores: Sequence[Store], settings: StoreSettings, rows: Sequence[CopyRow]) -> ShardWork:
     sources = tuple((store.files, store.settings.shard_samples) for store in stores)
     contents = [store.manifest.content_id for store in stores]
     step = settings.shard_samples
-    for shard, start in enumerate(range(0, len(rows), step)):
-        mine = tuple(rows[start : start + step])
-        described = [settings.model_dump(), contents, [(row.source, row.row) for row in mine]]
-        plan_hash = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-        yield CopyJob(files, sources, settings, generation, shard, plan_hash, mine)
+
+    def mine(shard: int) -> tuple[CopyRow, ...]:
+        return tuple(rows[shard * step : (shard + 1) * step])
+
+    def plan_hash(shard: int) -> str:
+        described = [settings.model_dump(), contents, [(row.source, row.row) for row in mine(shard)]]
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+    def job(target: ShardTarget) -> tuple[CopyJob, int]:
+        # Compressed chunks of a shard, at most as large as raw ones, and one decoded row.
+        made = CopyJob(target, sources, mine(target.shard))
+        return made, 5 * len(made.rows) * settings.size**2 + (64 << 20)
+
+    hashes = {shard: plan_hash(shard) for shard in range(-(-len(rows) // step))}
+    return ShardWork("copy", len(rows), hashes, job, copy_shard)
 
 
-def _task(job: CopyJob) -> Task:
-    # Compressed chunks of a shard, at most as large as raw ones, and one decoded row.
-    side = job.settings.size
-    return Task(f"copy shard {job.shard}", (job,), 5 * len(job.rows) * side * side + (64 << 20))
-
-
-def copy_shard(job: CopyJob) -> None:
-    """Check and copy the chunks of one shard, and leave the receipt."""
-    settings = job.settings
+def copy_shard(job: CopyJob) -> int:
+    """Check and copy the chunks of one shard, leave the receipt; return the number of rows."""
+    settings = job.target.settings
     shards = [OpenShards(files, capacity) for files, capacity in job.sources]
-    stage = ShardStage(job.store, job.generation, job.shard, job.plan_hash, settings)
+    stage = ShardStage(job.target)
     for row in job.rows:
         capacity = job.sources[row.source][1]
         image, pixels = _chunk(shards[row.source], capacity, settings.member, row.row, pixel_codec(settings))
@@ -161,7 +139,7 @@ def copy_shard(job: CopyJob) -> None:
         focal = pixels[..., 0] if settings.storage == "encoded" else pixels
         digest = row_digest(row.identity, focal, labels)
         stage.add(image, mask, digest, row.class_ids, row.class_pixels)
-    stage.write()
+    return stage.write()
 
 
 def _chunk(
@@ -179,32 +157,17 @@ def _chunk(
     return bytes(chunk), out[0]
 
 
-def _commit(
-    files: Files,
-    generation: str,
-    settings: StoreSettings,
-    stores: Sequence[Store],
-    cases: Sequence[str],
-    index: pa.Table,
-    receipts: Mapping[int, Receipt],
-) -> Manifest:
+def _content(stores: Sequence[Store], cases: Sequence[str], settings: StoreSettings) -> StoreContent:
     wanted = pa.array(list(cases), pa.string())
     table = pa.concat_tables([store.cases for store in stores])
     table = table.filter(pc.is_in(table.column("case"), value_set=wanted))
     datasets = set(table.column("dataset").to_pylist())
     classes = pa.concat_tables([store.classes for store in stores])
-    classes = classes.filter(pc.is_in(classes.column("dataset"), value_set=pa.array(sorted(datasets))))
-    sources = [source for store in stores for source in store.manifest.sources if source.dataset in datasets]
-    return commit(
-        files,
-        generation,
+    return StoreContent(
         settings=settings,
         versions=stores[0].manifest.versions,
-        sources=sources,
+        sources=[one for store in stores for one in store.manifest.sources if one.dataset in datasets],
         failures=[],
-        receipts=receipts,
-        index=index,
         cases=table,
-        classes=classes,
-        previous=None,
+        classes=classes.filter(pc.is_in(classes.column("dataset"), value_set=pa.array(sorted(datasets)))),
     )

@@ -1,49 +1,60 @@
-"""Build a store: check, prepare, plan, encode, commit. One builder at a time."""
+"""The road from raw files to a store: asked, prepared, planned, encoded, committed, said."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
-from fve_pipeline.build.encode.stage import EncodeStage
-from fve_pipeline.build.prepare.facts import Failure
+from fve_pipeline.build.cases import expand_datasets, find_jobs
+from fve_pipeline.build.encode.stage import plan_store
 from fve_pipeline.build.prepare.job import prepare_settings
 from fve_pipeline.build.prepare.journal import read_journal
 from fve_pipeline.build.prepare.roster import read_roster
 from fve_pipeline.build.prepare.stage import Prepared, prepare_cases
+from fve_pipeline.build.request import BuildRequest, BuildSummary, PrepareRequest
+from fve_pipeline.build.transaction import Transaction, transaction, working_in
 from fve_pipeline.errors import BuildError
-from fve_pipeline.files.base import Files
-from fve_pipeline.files.locks import BuildLock
 from fve_pipeline.files.open import open_files
-from fve_pipeline.files.owner import LOCK
-from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Progress
-from fve_pipeline.store.commit import next_generation, recover
-from fve_pipeline.store.layout import MANIFEST
-from fve_pipeline.store.reader import Store, open_store
-from fve_pipeline.store.schema import StoreSettings
+from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.store.reader import Store
+from fve_pipeline.store.schema import Manifest, StoreSettings
 
-__all__ = ["BuildSummary", "build_store", "default_work", "encode_prepared", "mask_dtype", "prepare_datasets"]
+__all__ = ["build", "default_work", "encode_prepared", "prepare"]
 
 
-@dataclass(frozen=True, slots=True)
-class BuildSummary:
-    """What a build did: cases and samples in the store now, those that are new, and the cases that failed."""
+def build(request: BuildRequest, resources: Resources) -> BuildSummary:
+    """Build a store, or append to it. What an earlier run finished is not done again.
 
-    out: str
-    cases: int
-    samples: int
-    new_cases: int
-    new_samples: int
-    shards: int
-    content_id: str
-    failures: tuple[Failure, ...]
+    Raises BuildError when settings or sources differ from what the store was built with (unless it is to be
+    overwritten), when nothing can be built, or when the machine is at fault; StoreLockedError when another build
+    is writing into the store or the folder of prepared cases.
+    """
+    with transaction(request.out, resources, overwrite=request.overwrite) as store, working_in(request.work):
+        _refuse_other_settings(store.base, request.settings)
+        prepared = _prepare(request, store.base, resources)
+        return _encode(store, prepared, request.work, request.settings, request.out)
+
+
+def prepare(request: PrepareRequest, resources: Resources) -> Prepared:
+    """Prepare every case: the first half of a build. Raises as :func:`build` does."""
+    with working_in(request.work):
+        return _prepare(request, None, resources)
+
+
+def encode_prepared(
+    work: Path, settings: StoreSettings, out: str, resources: Resources, *, overwrite: bool = False
+) -> BuildSummary:
+    """Build a store of the cases that are prepared in ``work``: the second half of a build.
+
+    Raises as :func:`build` does, and BuildError when they were prepared with other settings.
+    """
+    with transaction(out, resources, overwrite=overwrite) as store, working_in(work):
+        _refuse_other_settings(store.base, settings)
+        return _encode(store, _prepared_before(work, settings, store.base), work, settings, out)
 
 
 def default_work(out: str) -> Path:
-    """The prepared store's folder beside a local store: ``a/slices.zarr`` → ``a/slices.work``.
+    """Return the prepared store's folder beside a local store: ``a/slices.zarr`` → ``a/slices.work``.
 
     Raises BuildError for a store that is not local.
     """
@@ -56,114 +67,51 @@ def default_work(out: str) -> Path:
     return path.with_name(f"{path.name.removesuffix('.zarr')}.work")
 
 
-def mask_dtype(datasets: Sequence[Dataset]) -> str:
-    """The masks' dtype: from what the catalogs declare, never from the data."""
-    return "uint16" if any(dataset.catalog.mask_dtype == "uint16" for dataset in datasets) else "uint8"
+def _prepare(request: PrepareRequest, base: Store | None, resources: Resources) -> Prepared:
+    found = expand_datasets(request.datasets)
+    jobs = find_jobs(
+        found,
+        request.work,
+        prepare_settings(request.settings),
+        only=request.only,
+        salt=request.salt,
+        device=resources.device,
+    )
+    committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
+    return prepare_cases(found, jobs, request.work, request.settings, committed, resources)
 
 
-def prepare_datasets(
-    datasets: Sequence[Dataset],
-    work: Path,
-    settings: StoreSettings,
-    executor: Executor,
-    progress: Progress,
-    *,
-    only: frozenset[str] | None = None,
-    salt: str | None = None,
-    base: Store | None = None,
-    device: str = "cpu",
-) -> Prepared:
-    """Stage 1 for all cases of ``datasets`` that ``base`` does not hold. Takes the work folder's lock.
-
-    ``only`` and ``salt`` are those of :func:`find_jobs`.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    with BuildLock(open_files(work)):
-        found = expand_datasets(datasets)
-        jobs = find_jobs(found, work, prepare_settings(settings), only=only, salt=salt, device=device)
-        committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
-        return prepare_cases(found, jobs, work, settings, committed, executor, progress)
+def _prepared_before(work: Path, settings: StoreSettings, base: Store | None) -> Prepared:
+    roster = read_roster(work)
+    asked = asdict(prepare_settings(settings))
+    if roster.settings != asked:
+        msg = (
+            f"{work} was prepared with {roster.settings}, and {asked} is asked for. Give the preset and options that "
+            "it was prepared with, or prepare again."
+        )
+        raise BuildError(msg)
+    held = set(base.cases.column("case").to_pylist()) if base else set()
+    cases = [case for case in roster.cases if case not in held]
+    return Prepared(roster, cases, read_journal(work / "journal"), 0)
 
 
-def build_store(
-    datasets: Sequence[Dataset],
-    out: str,
-    work: Path,
-    settings: StoreSettings,
-    executor: Executor,
-    progress: Progress,
-    *,
-    overwrite: bool = False,
-    only: frozenset[str] | None = None,
-    salt: str | None = None,
-    device: str = "cpu",
+def _encode(
+    store: Transaction, prepared: Prepared, work: Path, settings: StoreSettings, out: str
 ) -> BuildSummary:
-    """Both stages and the commit. What an earlier run finished is not done again.
-
-    Raises BuildError when settings or sources differ from what the store was built with (unless
-    ``overwrite``), when nothing can be built, or when the machine is at fault; StoreLockedError when another
-    build is writing into ``out``.
-    """
-    store = _open_target(out)
-    with BuildLock(store) as lock:
-        base, generation = _base(store, out, settings, overwrite)
-        prepared = prepare_datasets(
-            datasets, work, settings, executor, progress, only=only, salt=salt, base=base, device=device
-        )
-        return _encode(
-            store, out, work, settings, base, generation, prepared, executor, progress, lock, device
-        )
+    base = store.base
+    if base is not None:
+        _refuse_changed_catalogs(base, prepared)
+        if not prepared.cases:
+            return _summary(out, base.manifest, base, prepared)
+    plan = plan_store(prepared, settings, base)
+    shards = plan.work(open_files(work / "prepared"), store.resources.device)
+    manifest = store.publish(plan.content(), shards, plan.index)
+    return _summary(out, manifest, base, prepared)
 
 
-def encode_prepared(
-    out: str,
-    work: Path,
-    settings: StoreSettings,
-    executor: Executor,
-    progress: Progress,
-    *,
-    overwrite: bool,
-) -> BuildSummary:
-    """Stage 2 alone: what `fve prepare` left in ``work`` becomes the store ``out``."""
-    store = _open_target(out)
-    with BuildLock(store) as lock:
-        base, generation = _base(store, out, settings, overwrite)
-        roster = read_roster(work)
-        if roster.settings != asdict(prepare_settings(settings)):
-            msg = (
-                f"{work} was prepared with {roster.settings}, and {asdict(prepare_settings(settings))} is asked for. "
-                "Give the preset and options that it was prepared with, or prepare again."
-            )
-            raise BuildError(msg)
-        journal = read_journal(work / "journal")
-        held = set(base.cases.column("case").to_pylist()) if base else set()
-        prepared = Prepared(roster, [case for case in roster.cases if case not in held], journal, 0)
-        return _encode(
-            store, out, work, settings, base, generation, prepared, executor, progress, lock, "cpu"
-        )
-
-
-def _open_target(out: str) -> Files:
-    """Files of the store to be. Raises BuildError for a folder that holds something else."""
-    folder = Path(out)
-    if "://" not in out and folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
-        if names and not names & {MANIFEST, LOCK.split("/")[0]}:
-            msg = (
-                f"--out {out} is a folder that is no store: it holds {', '.join(sorted(names)[:3])}. Name a new "
-                "folder, such as slices.zarr"
-            )
-            raise BuildError(msg)
-    return open_files(out)
-
-
-def _base(store: Files, out: str, settings: StoreSettings, overwrite: bool) -> tuple[Store | None, int]:
-    """The committed store to append to, if any, and the number of the generation to build."""
-    recover(store)
-    generation = next_generation(store)
-    if overwrite or not store.exists(MANIFEST):
-        return None, generation
-    base = open_store(out)
+def _refuse_other_settings(base: Store | None, settings: StoreSettings) -> None:
+    if base is None:
+        return
     differences = [
         f"{name} is {getattr(base.settings, name)!r}, asked for {value!r}"
         for name, value in settings.model_dump().items()
@@ -171,33 +119,10 @@ def _base(store: Files, out: str, settings: StoreSettings, overwrite: bool) -> t
     ]
     if differences:
         msg = (
-            f"{out} was built with other settings: {'; '.join(differences)}. Build with the store's settings to "
-            "append, elsewhere with --out, or anew with --overwrite."
+            f"{base.files.url} was built with other settings: {'; '.join(differences)}. Build with the store's "
+            "settings to append, elsewhere with --out, or anew with --overwrite."
         )
         raise BuildError(msg)
-    return base, generation
-
-
-def _encode(
-    store: Files,
-    out: str,
-    work: Path,
-    settings: StoreSettings,
-    base: Store | None,
-    generation: int,
-    prepared: Prepared,
-    executor: Executor,
-    progress: Progress,
-    lock: BuildLock,
-    device: str,
-) -> BuildSummary:
-    if base is not None:
-        _refuse_changed_catalogs(base, prepared)
-        if not prepared.cases:
-            return _summary(out, base, base, prepared)
-    stage = EncodeStage(store, open_files(work / "prepared"), settings, base, generation, lock, device)
-    stage.run(prepared, executor, progress)
-    return _summary(out, open_store(out), base, prepared)
 
 
 def _refuse_changed_catalogs(base: Store, prepared: Prepared) -> None:
@@ -215,8 +140,7 @@ def _refuse_changed_catalogs(base: Store, prepared: Prepared) -> None:
         raise BuildError(msg)
 
 
-def _summary(out: str, now: Store, base: Store | None, prepared: Prepared) -> BuildSummary:
-    manifest = now.manifest
+def _summary(out: str, manifest: Manifest, base: Store | None, prepared: Prepared) -> BuildSummary:
     return BuildSummary(
         out=out,
         cases=manifest.n_cases,

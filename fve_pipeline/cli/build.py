@@ -40,7 +40,6 @@ from fve_pipeline.cli.options import (
     Workers,
     datasets_of,
     memory_of,
-    salt_mark,
     selected_cases,
     settings_of,
 )
@@ -108,6 +107,8 @@ def build(
 
       fve build my.toml --root . --out my.zarr --order 2 --size 256 --dry-run
     """
+    from fve_pipeline.build.cases import salt_mark
+
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)
     given = {
@@ -134,31 +135,30 @@ def build(
         _forecast(datasets, settings, chosen, as_json)
         return
 
-    from fve_pipeline.build.pipeline import build_store, default_work
+    from fve_pipeline.build.pipeline import build as run_build
+    from fve_pipeline.build.pipeline import default_work
+    from fve_pipeline.build.request import BuildRequest
+    from fve_pipeline.runtime.device import choose_device, gpu_count
+    from fve_pipeline.runtime.resources import Resources
 
     if break_lock:
         from fve_pipeline.files.locks import break_lock as take_over
         from fve_pipeline.files.open import open_files
 
         take_over(open_files(out))
-    folder = (work or default_work(out)).absolute()
-    from fve_pipeline.runtime.device import choose_device, gpu_count
-
+    request = BuildRequest(
+        datasets=datasets,
+        work=(work or default_work(out)).absolute(),
+        settings=settings,
+        only=chosen,
+        salt=hash_subjects,
+        out=out,
+        overwrite=overwrite,
+    )
     chosen_device = choose_device(device)
     gpus = gpu_count() if chosen_device == "cuda" else 0
     with running(workers, memory_of(memory), scheduler, as_json, gpus) as (executor, bars):
-        summary = build_store(
-            datasets,
-            out,
-            folder,
-            settings,
-            executor,
-            bars,
-            overwrite=overwrite,
-            only=chosen,
-            salt=hash_subjects,
-            device=chosen_device,
-        )
+        summary = run_build(request, Resources(executor, bars, chosen_device))
     finish(summary, started, as_json)
 
 

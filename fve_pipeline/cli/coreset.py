@@ -128,11 +128,12 @@ def select_command(
             file.write("".join(f"{source or case}\n" for source, case in chosen).encode())
     if copy is not None:
         from fve_pipeline.build.copy import copy_cases
+        from fve_pipeline.runtime.resources import Resources
         from fve_pipeline.store.reader import open_store
 
         opened = [open_store(store) for store in stores]
         with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
-            copy_cases(opened, selection.case_ids, copy, executor, bars)
+            copy_cases(opened, selection.case_ids, copy, Resources(executor, bars))
     print_selection(selection, pool, out, as_json)
 
 

@@ -33,10 +33,11 @@ def demo(
       fve demo --out demo
     """
     from fve_pipeline.demo.run import run_demo
+    from fve_pipeline.runtime.resources import Resources
 
     started = time.monotonic()
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
-        result = run_demo(out, executor, bars)
+        result = run_demo(out, Resources(executor, bars))
     problems = [dataclasses.asdict(finding) for finding in result.findings]
     if as_json:
         print_json(

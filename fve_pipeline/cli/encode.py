@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,13 +29,13 @@ from fve_pipeline.cli.options import (
     Views,
     Work,
     Workers,
+    encoded_settings,
     memory_of,
     prepared_settings,
     roots_of,
 )
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import finish, print_json, running
-from fve_pipeline.runtime.units import parse_bytes
 
 __all__ = ["encode"]
 
@@ -91,6 +91,7 @@ def encode(
       fve encode --repair amos.zarr --root /data/amos22
     """
     from fve_pipeline.build.pipeline import default_work, encode_prepared
+    from fve_pipeline.runtime.resources import Resources
 
     started = time.monotonic()
     if repair is not None:
@@ -123,7 +124,7 @@ def encode(
     folder = (work or default_work(out)).absolute()
     settings = prepared_settings(preset, given, folder, shard_size)
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
-        summary = encode_prepared(out, folder, settings, executor, bars, overwrite=overwrite)
+        summary = encode_prepared(folder, settings, out, Resources(executor, bars), overwrite=overwrite)
     finish(summary, started, as_json)
 
 
@@ -144,22 +145,19 @@ def _refuse(ctx: typer.Context, mode: str, names: tuple[str, ...]) -> None:
 def _from_lazy(
     name: str,
     out: str,
-    changes: dict[str, int | str | None],
+    changes: dict[str, Any],
     shard_size: str,
     how: tuple[int | None, int | None, str | None],
     as_json: bool,
 ) -> None:
     from fve_pipeline.build.convert import convert_store
+    from fve_pipeline.runtime.resources import Resources
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.store.schema import StoreSettings
 
     source = open_store(name)
-    given = {key: value for key, value in changes.items() if value is not None}
-    samples = max(1, parse_bytes(shard_size) // (source.settings.size**2 * 3))
-    fixed = {"storage": "encoded", "shard_samples": samples}
-    settings = StoreSettings.model_validate({**source.settings.model_dump(), **given, **fixed})
+    settings = encoded_settings(source.settings, changes, shard_size)
     with running(*how, as_json) as (executor, bars):
-        manifest = convert_store(source, out, settings, executor, bars)
+        manifest = convert_store(source, out, settings, Resources(executor, bars))
     if as_json:
         print_json({"store": out, "samples": manifest.n_samples, "content_id": manifest.content_id})
     else:
@@ -176,22 +174,19 @@ def _repair(
     as_json: bool,
 ) -> None:
     from fve_pipeline.build.pipeline import default_work
-    from fve_pipeline.build.repair import repair_shards
+    from fve_pipeline.build.repair import repair_store
+    from fve_pipeline.runtime.resources import Resources
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.store.verify import verify
 
-    store = open_store(name)
-    findings = verify(store)
-    shards = sorted({finding.shard for finding in findings if finding.shard is not None})
-    if shards:
-        folder = (work or default_work(name)).absolute()
-        with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
-            repair_shards(store, shards, roots_of(roots), folder, executor, bars)
-    left = verify(open_store(name))
+    folders = roots_of(roots, [source.dataset for source in open_store(name).manifest.sources])
+    folder = (work or default_work(name)).absolute()
+    with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
+        done = repair_store(name, folders, folder, Resources(executor, bars))
     if as_json:
-        print_json({"store": name, "repaired": shards, "left": [finding.problem for finding in left]})
+        left = [finding.problem for finding in done.left]
+        print_json({"store": name, "repaired": done.repaired, "left": left})
     else:
-        console.print(f"{name}: repaired shards {', '.join(map(str, shards)) or 'none'}.")
-        for finding in left:
+        console.print(f"{name}: repaired shards {', '.join(map(str, done.repaired)) or 'none'}.")
+        for finding in done.left:
             console.print(f"still wrong: {finding.file}: {finding.problem}", style="red", markup=False)
-    raise typer.Exit(1 if left else 0)
+    raise typer.Exit(1 if done.left else 0)

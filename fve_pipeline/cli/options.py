@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,12 +46,13 @@ __all__ = [
     "Workers",
     "choice",
     "datasets_of",
+    "encoded_settings",
     "memory_of",
     "prepared_settings",
     "roots_of",
-    "salt_mark",
     "selected_cases",
     "settings_of",
+    "shard_bytes_of",
 ]
 
 _RUN = "How it runs"
@@ -176,99 +177,81 @@ def memory_of(text: str | None) -> int | None:
 
 
 def datasets_of(catalogs: Iterable[str], roots: Sequence[str]) -> list[Dataset]:
-    """Catalogs with their folders. A root without a name serves every catalog that has none of its own."""
-    from fve_pipeline.build.cases import Dataset
+    """Catalogs with their folders."""
+    from fve_pipeline.build.cases import datasets_of as placed
     from fve_pipeline.catalog import load_catalog
 
     loaded = [load_catalog(name) for name in catalogs]
-    names = {catalog.name for catalog in loaded}
-    named: dict[str, Path] = {}
-    general: list[Path] = []
-    for text in roots:
-        name, equals, folder = text.partition("=")
-        if equals and name in names:
-            named[name] = Path(folder)
-        elif equals and not Path(text).exists():
-            msg = f"--root {text}: no catalog here is named {name!r}; given are {', '.join(sorted(names))}"
-            raise typer.BadParameter(msg, param_hint="--root")
-        else:
-            general.append(Path(text))
-    if len(general) > 1:
-        msg = f"{len(general)} roots without a name; write NAME=DIR for each catalog, NAME being its name"
-        raise typer.BadParameter(msg, param_hint="--root")
-    found = []
-    for catalog in loaded:
-        root = named.get(catalog.name, general[0] if general else None)
-        if root is None:
-            msg = f"catalog {catalog.name!r} has no folder: give --root DIR or --root {catalog.name}=DIR"
-            raise typer.BadParameter(msg, param_hint="--root")
-        found.append(Dataset(catalog, root.absolute()))
-    return found
+    return placed(loaded, roots_of(roots, {catalog.name for catalog in loaded}))
 
 
-def roots_of(roots: Sequence[str]) -> dict[str, Path]:
-    """Folders by dataset name; "" is the one that serves all the others."""
+def roots_of(roots: Sequence[str], names: Collection[str]) -> dict[str, Path]:
+    """Folders by name, from DIR and NAME=DIR; "" is the one that serves all that have none of their own."""
     found: dict[str, Path] = {}
     for text in roots:
         name, equals, folder = text.partition("=")
-        if equals and not Path(text).exists():
-            found[name] = Path(folder).absolute()
-        else:
-            found[""] = Path(text).absolute()
+        if not equals or (name not in names and Path(text).exists()):
+            name, folder = "", text  # a folder may have an equals sign in its name
+        elif name not in names:
+            msg = f"--root {text}: no dataset here is named {name!r}; there are {', '.join(sorted(names))}"
+            raise typer.BadParameter(msg, param_hint="--root")
+        if name in found:
+            msg = f"{name or 'all'} has two folders; write NAME=DIR for each of {', '.join(sorted(names))}"
+            raise typer.BadParameter(msg, param_hint="--root")
+        found[name] = Path(folder).absolute()
     return found
 
 
 def settings_of(
-    preset: str, given: Mapping[str, Any], datasets: Sequence[Dataset], shard_size: str
+    preset: str, given: Mapping[str, Any], datasets: Sequence[Dataset], shard_size: str | None = None
 ) -> StoreSettings:
     """Settings of a build: the preset's, with what was ``given`` in their place (None is not given)."""
-    from fve_pipeline.build.cases import expand_datasets
-    from fve_pipeline.build.pipeline import mask_dtype
+    from fve_pipeline.build.settings import settings_for
 
-    return _settings(preset, given, mask_dtype(expand_datasets(datasets)), shard_size)
+    with _setting_errors():
+        return settings_for(datasets, preset, shard_bytes=shard_bytes_of(shard_size), **given)
 
 
 def prepared_settings(preset: str, given: Mapping[str, Any], work: Path, shard_size: str) -> StoreSettings:
     """The same, for cases that are prepared in ``work``."""
-    from fve_pipeline.build.prepare.roster import read_roster
+    from fve_pipeline.build.settings import settings_of_prepared
 
-    roster = read_roster(work)
-    wide = any(dataset.mask_dtype == "uint16" for dataset in roster.datasets)
-    prepared = {name: roster.settings[name] for name in ("percentiles_over", "nonfinite", "resample_tilt")}
-    given = {**given, **prepared, "subject_salt": roster.subject_salt}
-    return _settings(preset, given, "uint16" if wide else "uint8", shard_size)
+    with _setting_errors():
+        return settings_of_prepared(work, preset, shard_bytes=shard_bytes_of(shard_size), **given)
 
 
-def _settings(preset: str, given: Mapping[str, Any], masks: str, shard_size: str) -> StoreSettings:
-    from pydantic import ValidationError
+def encoded_settings(lazy: StoreSettings, changes: Mapping[str, Any], shard_size: str) -> StoreSettings:
+    """Settings of a lazy store's encoded form."""
+    from fve_pipeline.build.settings import store_settings
 
-    from fve_pipeline.build.settings import PRESETS
-    from fve_pipeline.store.schema import StoreSettings
+    kept = lazy.model_dump(exclude={"shard_samples"})
+    given = kept | {name: value for name, value in changes.items() if value is not None}
+    with _setting_errors():
+        return store_settings(**given | {"storage": "encoded"}, shard_bytes=shard_bytes_of(shard_size))
 
-    values = {
-        "preset": preset,
-        **PRESETS[choice("preset", preset, tuple(PRESETS))],
-        "mask_dtype": masks,
-        **{name: value for name, value in given.items() if value is not None},
-    }
-    size, channels = values.get("size", 512), 3 if values.get("storage", "encoded") == "encoded" else 1
+
+def shard_bytes_of(text: str | None) -> int:
+    """Bytes of a --shard-size option; the library's own number for None."""
+    from fve_pipeline.build.settings import SHARD_BYTES
+
+    if text is None:
+        return SHARD_BYTES
     try:
-        values["shard_samples"] = max(1, parse_bytes(shard_size) // (size * size * channels))
+        return parse_bytes(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--shard-size") from error
+
+
+@contextlib.contextmanager
+def _setting_errors() -> Iterator[None]:
+    """A setting that cannot be is a usage error of its option."""
+    from fve_pipeline.errors import SettingsError
+
     try:
-        return StoreSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = {"views_rule": "views", "percentiles_over": "percentiles"}
-        name = ".".join(map(str, first["loc"]))
-        text = f"{first['msg']} (found {first['input']!r})" if name else first["msg"]
-        raise typer.BadParameter(text, param_hint=f"--{option.get(name, name)}" if name else None) from error
-
-
-def salt_mark(salt: str | None) -> str | None:
-    """What a store records of a salt: enough to refuse another one, too little to find it."""
-    return None if salt is None else hashlib.sha256(f"salt\0{salt}".encode()).hexdigest()[:16]
+        yield
+    except SettingsError as error:
+        option = {"views_rule": "views", "percentiles_over": "percentiles"}.get(error.setting, error.setting)
+        raise typer.BadParameter(error.problem, param_hint=f"--{option}" if option else None) from error
 
 
 def selected_cases(only: Path | None) -> frozenset[str] | None:

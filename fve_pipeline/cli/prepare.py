@@ -23,7 +23,6 @@ from fve_pipeline.cli.options import (
     Workers,
     datasets_of,
     memory_of,
-    salt_mark,
     selected_cases,
     settings_of,
 )
@@ -56,7 +55,10 @@ def prepare(
 
       fve prepare amos22_ct --root /data/amos22 --work amos.work
     """
-    from fve_pipeline.build.pipeline import prepare_datasets
+    from fve_pipeline.build.cases import salt_mark
+    from fve_pipeline.build.pipeline import prepare as run_prepare
+    from fve_pipeline.build.request import PrepareRequest
+    from fve_pipeline.runtime.resources import Resources
 
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)
@@ -66,11 +68,15 @@ def prepare(
         "resample_tilt": resample_tilt,
         "subject_salt": salt_mark(hash_subjects),
     }
-    settings = settings_of(preset, given, datasets, "64MB")
+    request = PrepareRequest(
+        datasets=datasets,
+        work=work.absolute(),
+        settings=settings_of(preset, given, datasets),
+        only=selected_cases(only),
+        salt=hash_subjects,
+    )
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
-        done = prepare_datasets(
-            datasets, work.absolute(), settings, executor, bars, only=selected_cases(only), salt=hash_subjects
-        )
+        done = run_prepare(request, Resources(executor, bars))
     failures = done.roster.failures
     if as_json:
         print_json(

@@ -58,11 +58,8 @@ def report(
         raise typer.BadParameter(msg)
     folders = PanelFolders(pred, truth, images or truth) if pred and truth else None
     opened = open_store(store)
-    folders_of = roots_of(root or [])
-    known = set(opened.classes["dataset"].to_pylist()) | set(opened.cases["dataset"].to_pylist())
-    if unknown := sorted(set(folders_of) - known - {""}):
-        msg = f"no dataset {', '.join(unknown)} in the store; it has {', '.join(sorted(known))}"
-        raise typer.BadParameter(msg, param_hint="--root")
+    named = set(opened.classes["dataset"].to_pylist()) | set(opened.cases["dataset"].to_pylist())
+    folders_of = roots_of(root or [], named)
     if out.is_dir():
         raise typer.BadParameter(
             f"{out} is a folder; name a file, such as {out / 'report.html'}", param_hint="--out"

@@ -15,7 +15,7 @@ from rich.table import Table
 from fve_pipeline.cli.progress import Bars, console, errors
 
 if TYPE_CHECKING:
-    from fve_pipeline.build.pipeline import BuildSummary
+    from fve_pipeline.build.request import BuildSummary
     from fve_pipeline.runtime.executor import Executor
 
 __all__ = ["finish", "print_json", "running"]

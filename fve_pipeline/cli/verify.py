@@ -55,10 +55,14 @@ def verify(
         findings = check(opened, deep=deep, threads=os.cpu_count() or 1, progress=lambda *_: bars.advance())
     problems = [dataclasses.asdict(finding) for finding in findings]
     if roots and not findings:
-        from fve_pipeline.build.repair import check_against_sources
+        from fve_pipeline.build.recheck import check_against_sources
+        from fve_pipeline.runtime.resources import Resources
 
         with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
-            mismatches = check_against_sources(opened, roots_of(roots), samples, seed, executor, bars)
+            folders = roots_of(roots, [source.dataset for source in opened.manifest.sources])
+            mismatches = check_against_sources(
+                opened, folders, Resources(executor, bars), samples=samples, seed=seed
+            )
         problems += [
             {"file": f"row {found.row} ({found.case})", "problem": found.problem, "shard": None}
             for found in mismatches

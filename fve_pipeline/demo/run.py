@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import BuildSummary, build_store, mask_dtype
-from fve_pipeline.build.settings import PRESETS
+from fve_pipeline.build.pipeline import build
+from fve_pipeline.build.request import BuildRequest, BuildSummary
+from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort import make_cohort
 from fve_pipeline.look.contact_sheet import draw_sheet, write_png
-from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import Store, open_store
-from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.verify import Finding, verify
 
 __all__ = ["DEMO_CATALOGS", "DemoResult", "run_demo", "show_store"]
@@ -36,26 +35,21 @@ class DemoResult:
     findings: list[Finding]
 
 
-def run_demo(out: Path, executor: Executor, progress: Progress) -> DemoResult:
+def run_demo(out: Path, resources: Resources) -> DemoResult:
     """Make the cohort in ``out/cohort``, build ``out/slices.zarr``, verify it in depth, draw a contact sheet."""
-    cohort = out / "cohort"
+    cohort, progress = out / "cohort", resources.progress
     progress.stage("make the cohort", 1, "cohorts")
     make_cohort(cohort)
     progress.advance()
     datasets = [Dataset(load_catalog(name), cohort.absolute()) for name in DEMO_CATALOGS]
-    settings = StoreSettings.model_validate(
-        {
-            "preset": "paper",
-            **PRESETS["paper"],
-            "size": _SIZE,
-            "training_views": True,
-            "mask_dtype": mask_dtype(datasets),
-            "shard_samples": 64_000_000 // (_SIZE * _SIZE * 3),
-            "val_fraction": 0.25,
-        }
-    )
     store = out / "slices.zarr"
-    summary = build_store(datasets, str(store), out / "slices.work", settings, executor, progress)
+    request = BuildRequest(
+        datasets=datasets,
+        work=(out / "slices.work").absolute(),
+        settings=settings_for(datasets, size=_SIZE, val_fraction=0.25),
+        out=str(store),
+    )
+    summary = build(request, resources)
     opened = open_store(store)
     progress.stage("verify", len(opened.manifest.shards), "shards")
     findings = verify(opened, deep=True, progress=lambda *_: progress.advance())

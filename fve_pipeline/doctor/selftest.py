@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from fve_kernels import reference
-from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.build.settings import PRESETS
-from fve_pipeline.catalog import load_catalog
+from fve_pipeline.build.api import build_store
 from fve_pipeline.demo.cohort import make_ct_case
 from fve_pipeline.doctor.check import Check
 from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.imaging.intensity import to_uint8
-from fve_pipeline.runtime.executor import cluster
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.verify import verify
 from fve_pipeline.volume import read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
@@ -74,14 +68,15 @@ def _encode(folder: Path) -> str:
 
 
 def _write(folder: Path) -> str:
-    settings = StoreSettings.model_validate(
-        {"preset": "paper", **PRESETS["paper"], "size": _SIZE, "shard_samples": 64}
+    done = build_store(
+        "demo_ct",
+        folder,
+        folder / "slices.zarr",
+        workers=1,
+        size=_SIZE,
+        shard_samples=64,
+        training_views=False,
     )
-    datasets = [Dataset(load_catalog("demo_ct"), folder)]
-    with cluster(workers=1) as executor:
-        done = build_store(
-            datasets, str(folder / "slices.zarr"), folder / "work", settings, executor, Silent()
-        )
     findings = verify(open_store(folder / "slices.zarr"), deep=True)
     _require(not findings, "; ".join(f"{found.file}: {found.problem}" for found in findings))
     return f"a store of {done.samples} slices by a worker of its own, verified"

@@ -7,8 +7,10 @@ done. The manifest comes last; what was staged is swept after it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -41,15 +43,46 @@ from fve_pipeline.store.schema import (
 from fve_pipeline.store.shard import write_file
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, table_bytes
 
-__all__ = ["commit", "next_generation", "recover", "restore_shards"]
+__all__ = ["StoreContent", "commit", "next_generation", "recover", "restore_shards"]
 
 
-class CommitJournal(BaseModel):
+@dataclass(frozen=True, slots=True)
+class StoreContent:
+    """All that a commit publishes but what its shards tell.
+
+    ``cases`` and ``classes`` are whole tables, committed rows first. ``previous`` is the manifest of the store that
+    grows; with None the store is new, or replaces the one that is there.
+    """
+
+    settings: StoreSettings
+    versions: Versions
+    sources: Sequence[SourceEntry]
+    failures: Sequence[FailureEntry]
+    cases: pa.Table
+    classes: pa.Table
+    previous: Manifest | None = None
+
+    def goal(self, plan_hashes: Mapping[int, str]) -> str:
+        """Return a name of the store that shards of these plans and this content make."""
+        documents = [self.settings, self.versions, *self.sources, *self.failures]
+        described = [
+            [document.model_dump() for document in documents],
+            sorted(plan_hashes.items()),
+            self.previous.content_id if self.previous else EMPTY_CONTENT,
+        ]
+        digest = hashlib.sha256(json.dumps(described).encode())
+        digest.update(table_bytes(self.cases, CASES_SCHEMA))
+        digest.update(table_bytes(self.classes, CLASSES_SCHEMA))
+        return digest.hexdigest()
+
+
+class PendingCommit(BaseModel):
     """What a commit does, in order: remove the old manifest if it is of another store, then every move, then
-    the old trees, then the manifest's move."""
+    the old trees, then the manifest's move. ``goal`` names what it makes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    goal: str
     replaces: bool
     moves: tuple[tuple[str, str], ...]
     removes: tuple[str, ...]
@@ -70,46 +103,40 @@ def next_generation(files: Files) -> int:
 def commit(
     files: Files,
     generation: str,
-    *,
-    settings: StoreSettings,
-    versions: Versions,
-    sources: Sequence[SourceEntry],
-    failures: Sequence[FailureEntry],
-    receipts: Mapping[int, Receipt],
+    content: StoreContent,
     index: pa.Table,
-    cases: pa.Table,
-    classes: pa.Table,
-    previous: Manifest | None,
+    receipts: Mapping[int, Receipt],
+    goal: str,
 ) -> Manifest:
     """Publish what the receipts of ``generation`` staged; to be called by the lock's holder.
 
-    ``previous`` is the store's manifest when rows are appended: ``receipts`` then hold the shards that are
-    new or grow, and the tables hold the committed rows followed by the new ones. With None the store is new,
-    or replaces the one that is there. Returns the new manifest. Raises StoreError when receipts and index do
-    not cover the same rows, or a staged file is not there.
+    When the store grows, ``receipts`` hold the shards that are new or grow, and ``index`` the committed rows
+    followed by the new ones. Returns the new manifest. Raises StoreError when receipts and index do not cover the
+    same rows, or a staged file is not there.
     """
+    settings, previous = content.settings, content.previous
     old = previous.shards if previous else ()
-    content = previous.content_id if previous else EMPTY_CONTENT
+    content_id = previous.content_id if previous else EMPTY_CONTENT
     committed = previous.n_samples if previous else 0
     shards = _merge(old, receipts, committed, settings, index.num_rows)
     for _, receipt in sorted(receipts.items()):
-        content = chain(content, receipt.row_digests)
+        content_id = chain(content_id, receipt.row_digests)
     tables = {
         "index": _stage_table(files, generation, INDEX, index, INDEX_SCHEMA),
-        "cases": _stage_table(files, generation, CASES, cases, CASES_SCHEMA),
-        "classes": _stage_table(files, generation, CLASSES, classes, CLASSES_SCHEMA),
+        "cases": _stage_table(files, generation, CASES, content.cases, CASES_SCHEMA),
+        "classes": _stage_table(files, generation, CLASSES, content.classes, CLASSES_SCHEMA),
     }
     manifest = Manifest.model_validate(
         {
             "generation": next_generation(files),
             "n_samples": index.num_rows,
-            "n_cases": cases.num_rows,
-            "content_id": content,
+            "n_cases": content.cases.num_rows,
+            "content_id": content_id,
             "settings": settings,
-            "versions": versions,
+            "versions": content.versions,
             "tables": tables,
-            "sources": tuple(sources),
-            "failures": tuple(failures),
+            "sources": tuple(content.sources),
+            "failures": tuple(content.failures),
             "shards": shards,
         }
     )
@@ -127,33 +154,35 @@ def commit(
                 raise StoreError(msg)
             moves.append((staged.key, final.key))
     moves += [(staged_table(generation, key), key) for key in (INDEX, CASES, CLASSES, *documents)]
-    journal = CommitJournal(
+    pending = PendingCommit(
+        goal=goal,
         replaces=previous is None,
         moves=tuple(moves),
         removes=() if previous else tuple(_obsolete(files, (target for _, target in moves))),
         manifest=staged_table(generation, MANIFEST),
     )
-    files.write_atomic(JOURNAL, [journal.model_dump_json().encode()])
-    _finish(files, journal)
+    files.write_atomic(JOURNAL, [pending.model_dump_json().encode()])
+    _finish(files, pending)
     return manifest
 
 
-def recover(files: Files) -> bool:
+def recover(files: Files) -> str | None:
     """Finish a commit that was interrupted; to be called by the lock's holder before anything else.
 
-    Returns whether there was one. What was staged without being committed stays, for the build to go on.
+    Returns the goal of that commit, None when there was none. What was staged without being committed stays, for
+    the build to go on.
     """
     try:
-        journal = CommitJournal.model_validate_json(files.read(JOURNAL))
+        pending = PendingCommit.model_validate_json(files.read(JOURNAL))
     except FileNotFoundError:
         files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
-        return False
-    _finish(files, journal)
-    return True
+        return None
+    _finish(files, pending)
+    return pending.goal
 
 
-def restore_shards(files: Files, pairs: Sequence[tuple[ShardEntry, Receipt]]) -> None:
-    """Put shards that were built again in place of damaged ones; to be called by the lock's holder.
+def restore_shards(files: Files, generation: str, pairs: Sequence[tuple[ShardEntry, Receipt]]) -> None:
+    """Put shards that were built again, as ``generation``, in place of damaged ones; for the lock's holder.
 
     Raises StoreFormatError, before any is touched, when one is not what was committed, byte for byte.
     """
@@ -165,11 +194,19 @@ def restore_shards(files: Files, pairs: Sequence[tuple[ShardEntry, Receipt]]) ->
                     f"{final.key} built again has sha256 {staged.sha256}, not the committed {final.sha256}: "
                     "the sources, the settings or the versions of the libraries are not those of the build"
                 )
+                _unstage(files, generation)  # or they would be trusted the next time
                 raise StoreFormatError(msg)
             moves.append((staged.key, final.key))
     for source, target in moves:
         files.move(source, target)
-    _sweep(files)
+    _unstage(files, generation)
+
+
+def _unstage(files: Files, generation: str) -> None:
+    """Remove what a generation staged, and nothing of another's, which a build may be going on with."""
+    files.delete_tree(f"{STAGING}/{generation}")
+    if not files.list_keys(STAGING):
+        files.delete_tree(STAGING)
 
 
 def _merge(
@@ -220,20 +257,20 @@ def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
     return sorted(trees)
 
 
-def _finish(files: Files, journal: CommitJournal) -> None:
+def _finish(files: Files, pending: PendingCommit) -> None:
     # Once the manifest has moved, only sweeping is left; the manifest that is there is the new one.
-    if files.exists(journal.manifest):
-        if journal.replaces:
+    if files.exists(pending.manifest):
+        if pending.replaces:
             files.delete(MANIFEST)
-        for source, target in journal.moves:
+        for source, target in pending.moves:
             if files.exists(source):
                 files.move(source, target)
             elif not files.exists(target):
                 msg = f"{files.url}: the commit cannot be finished: {source} is gone; use --overwrite"
                 raise StoreError(msg)
-        for tree in journal.removes:
+        for tree in pending.removes:
             files.delete_tree(tree)
-        files.move(journal.manifest, MANIFEST)
+        files.move(pending.manifest, MANIFEST)
     _sweep(files)
 
 

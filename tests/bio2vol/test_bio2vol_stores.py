@@ -13,7 +13,6 @@ import torch
 
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import TrainError
 from fve_pipeline.loading.share import Share
@@ -22,7 +21,6 @@ from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.run import Predictor
 from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.runtime.executor import Executor, cluster
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.segmenter.checkpoint import save_weights
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
@@ -54,7 +52,7 @@ def stores(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, St
         for storage in ("encoded", "slices"):
             out = tmp_path_factory.mktemp(storage) / "slices.zarr"
             settings = tiny.settings(storage=storage, val_fraction=0.4, training_views=False, size=64)
-            build_store(tiny.datasets(root), str(out), out.with_suffix(".work"), settings, executor, Silent())
+            tiny.build(tiny.datasets(root), out, executor, settings=settings)
             built[storage] = open_store(out)
     return built
 

@@ -15,7 +15,8 @@ import zarr
 import fve_pipeline
 from fve_pipeline.build.cases import Dataset, salted
 from fve_pipeline.build.convert import convert_store
-from fve_pipeline.build.pipeline import BuildSummary, build_store, encode_prepared, prepare_datasets
+from fve_pipeline.build.pipeline import encode_prepared, prepare
+from fve_pipeline.build.request import BuildSummary, PrepareRequest
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort.make import make_dicom_case
 from fve_pipeline.errors import BuildError, StoreLockedError
@@ -23,7 +24,7 @@ from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.locks import BuildLock
 from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.runtime.executor import Executor, cluster
-from fve_pipeline.runtime.progress import Silent
+from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 
@@ -32,15 +33,7 @@ Run = Executor
 
 def build(root: Path, out: Path, executor: Run, **options: Any) -> BuildSummary:
     changes = options.pop("changes", {})
-    return build_store(
-        tiny.datasets(root),
-        str(out),
-        out.with_suffix(".work"),
-        tiny.settings(**changes),
-        executor,
-        Silent(),
-        **options,
-    )
+    return tiny.build(tiny.datasets(root), out, executor, settings=tiny.settings(**changes), **options)
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +109,9 @@ def test_workers_make_no_difference(cohort: Path, built: Path, tmp_path: Path) -
 
 def test_two_halves_make_the_same_store(cohort: Path, built: Path, tmp_path: Path, executor: Run) -> None:
     work, out = tmp_path / "w", tmp_path / "slices.zarr"
-    prepare_datasets(tiny.datasets(cohort), work, tiny.settings(), executor, Silent())
-    encode_prepared(str(out), work, tiny.settings(), executor, Silent(), overwrite=False)
+    resources = Resources(executor)
+    prepare(PrepareRequest(datasets=tiny.datasets(cohort), work=work, settings=tiny.settings()), resources)
+    encode_prepared(work, tiny.settings(), str(out), resources)
     assert tiny.bytes_of(out) == tiny.bytes_of(built)
 
 
@@ -293,7 +287,7 @@ def test_nothing_of_a_dicom_header_but_the_schema_reaches_store_or_work(
     assert any(b"^" in secret for secret in secrets), "the made series should name a patient"
     out = tmp_path / "slices.zarr"
     dataset = Dataset(load_catalog("demo_ct_dicom"), tmp_path / "root")
-    build_store([dataset], str(out), tmp_path / "w", tiny.settings(), executor, Silent())
+    tiny.build([dataset], out, executor, work=tmp_path / "w")
     tables = [open_store(out).index, open_store(out).cases, open_store(out).classes]
     plain = b"".join(str(table.to_pylist()).encode() for table in tables)
     written = b"".join([*tiny.bytes_of(out).values(), *tiny.bytes_of(tmp_path / "w").values(), plain])
@@ -317,12 +311,12 @@ def test_a_lazy_store_is_encoded_without_the_sources(cohort: Path, tmp_path: Pat
     lazy, direct, made = (tmp_path / f"{name}.zarr" for name in ("lazy", "direct", "made"))
     build(cohort, lazy, executor, changes={"storage": "slices", "shard_samples": 11})
     build(cohort, direct, executor, changes={"order": 2})
-    convert_store(open_store(lazy), str(made), tiny.settings(order=2), executor, Silent())
+    convert_store(open_store(lazy), str(made), tiny.settings(order=2), Resources(executor))
     assert tiny.bytes_of(made) == tiny.bytes_of(direct)
     with pytest.raises(BuildError, match="is encoded already"):
-        convert_store(open_store(made), str(tmp_path / "x.zarr"), tiny.settings(), executor, Silent())
+        convert_store(open_store(made), str(tmp_path / "x.zarr"), tiny.settings(), Resources(executor))
     with pytest.raises(BuildError, match="size is 32, asked for 64"):
-        convert_store(open_store(lazy), str(tmp_path / "x.zarr"), tiny.settings(size=64), executor, Silent())
+        convert_store(open_store(lazy), str(tmp_path / "x.zarr"), tiny.settings(size=64), Resources(executor))
 
 
 def test_zarr_alone_reads_it(built: Path) -> None:

@@ -10,13 +10,12 @@ import tiny
 from typer.testing import CliRunner
 
 from fve_pipeline.build.copy import copy_cases
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli.main import app
 from fve_pipeline.coreset import load_selection
 from fve_pipeline.errors import BuildError
 from fve_pipeline.files.owner import LOCK
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
+from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.verify import verify
 
@@ -27,7 +26,7 @@ def _build(root: Path, out: Path, executor: Executor, only: tuple[str, ...] | No
     chosen = frozenset(only) if only else None
     settings = tiny.settings(**changes)
     work = out.with_suffix(".work")
-    build_store(tiny.datasets(root), str(out), work, settings, executor, Silent(), only=chosen)
+    tiny.build(tiny.datasets(root), out, executor, work=work, settings=settings, only=chosen)
     return open_store(out)
 
 
@@ -36,7 +35,7 @@ def test_equals_a_build_of_the_chosen_cases(tmp_path: Path, executor: Executor, 
     root = tiny.write_cohort(tmp_path / "cohort", 4)
     whole = _build(root, tmp_path / "whole.zarr", executor, None, storage=storage)
     direct = _build(root, tmp_path / "direct.zarr", executor, CHOSEN, storage=storage)
-    copied = copy_cases([whole], CHOSEN, str(tmp_path / "copy.zarr"), executor, Silent())
+    copied = copy_cases([whole], CHOSEN, str(tmp_path / "copy.zarr"), Resources(executor))
     assert copied.content_id == direct.manifest.content_id
     ours, theirs = tiny.bytes_of(tmp_path / "copy.zarr"), tiny.bytes_of(tmp_path / "direct.zarr")
     ours.pop(LOCK)
@@ -50,7 +49,7 @@ def test_from_two_stores_with_shards_of_other_lengths(tmp_path: Path, executor: 
     one = _build(root, tmp_path / "one.zarr", executor, ("tiny/c00", "tiny/c01"))
     two = _build(root, tmp_path / "two.zarr", executor, ("tiny/c02", "tiny/c03"), shard_samples=5)
     direct = _build(root, tmp_path / "direct.zarr", executor, CHOSEN)
-    copied = copy_cases([one, two], CHOSEN, str(tmp_path / "copy.zarr"), executor, Silent())
+    copied = copy_cases([one, two], CHOSEN, str(tmp_path / "copy.zarr"), Resources(executor))
     assert copied.content_id == direct.manifest.content_id
     assert [entry.n_rows for entry in copied.shards] == [entry.n_rows for entry in direct.manifest.shards]
 
@@ -60,11 +59,11 @@ def test_refusals(tmp_path: Path, executor: Executor) -> None:
     one = _build(root, tmp_path / "one.zarr", executor, ("tiny/c00",))
     two = _build(root, tmp_path / "two.zarr", executor, ("tiny/c01",), codec="zstd")
     with pytest.raises(BuildError, match=r"codec is 'lz4' and 'zstd'\. Build one with fve build --only"):
-        copy_cases([one, two], ["tiny/c00"], str(tmp_path / "copy.zarr"), executor, Silent())
+        copy_cases([one, two], ["tiny/c00"], str(tmp_path / "copy.zarr"), Resources(executor))
     with pytest.raises(BuildError, match="1 of 1 cases are in none of the stores, such as 'tiny/c09'"):
-        copy_cases([one], ["tiny/c09"], str(tmp_path / "copy.zarr"), executor, Silent())
+        copy_cases([one], ["tiny/c09"], str(tmp_path / "copy.zarr"), Resources(executor))
     with pytest.raises(BuildError, match="is a store already"):
-        copy_cases([one], ["tiny/c00"], str(tmp_path / "two.zarr"), executor, Silent())
+        copy_cases([one], ["tiny/c00"], str(tmp_path / "two.zarr"), Resources(executor))
 
 
 def test_from_the_command_line(tmp_path: Path, executor: Executor) -> None:

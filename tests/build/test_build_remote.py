@@ -11,11 +11,9 @@ pytest.importorskip("moto.server", reason="the S3 endpoint of these tests is mot
 
 from s3_server import S3Server
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.open import open_files
 from fve_pipeline.runtime.executor import cluster
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 
@@ -29,10 +27,10 @@ def test_build_append_and_verify_in_a_bucket(tmp_path: Path, monkeypatch: pytest
         with cluster(workers=1, memory=1 << 30) as executor:
             for out in (url, str(tmp_path / "slices.zarr")):
                 work = tmp_path / "work"
-                build_store(tiny.datasets(root), out, work, tiny.settings(), executor, Silent())
+                tiny.build(tiny.datasets(root), out, executor, work=work)
             tiny.write_case(root, "c90", 90)
             for out in (url, str(tmp_path / "slices.zarr")):
-                summary = build_store(tiny.datasets(root), out, work, tiny.settings(), executor, Silent())
+                summary = tiny.build(tiny.datasets(root), out, executor, work=work)
                 assert summary.new_cases == 1
         assert verify(open_store(url), deep=True) == []
         there, here = open_files(url), LocalFiles(tmp_path / "slices.zarr")

@@ -10,7 +10,6 @@ import pytest
 import tiny
 from typer.testing import CliRunner
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.build.scan import SCAN_SCHEMA, ScanSummary, scan_datasets
 from fve_pipeline.cli.main import app
 from fve_pipeline.coreset import Pool, load_selection, select
@@ -39,9 +38,7 @@ def test_facts_are_those_of_a_build(tmp_path: Path, executor: Executor) -> None:
     summary = _scan(root, tmp_path / "scan", executor, hashes=True)
     assert summary.cases == 6
     scanned = open_tables(str(tmp_path / "scan"))
-    build_store(
-        tiny.datasets(root), str(tmp_path / "s.zarr"), tmp_path / "w", tiny.settings(), executor, Silent()
-    )
+    tiny.build(tiny.datasets(root), tmp_path / "s.zarr", executor, work=tmp_path / "w")
     built = open_store(tmp_path / "s.zarr")
     for name in SCAN_SCHEMA.names:
         if name == "pixels_sha256":

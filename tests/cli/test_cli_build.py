@@ -147,7 +147,7 @@ def test_failed_cases_give_exit_code_1_and_their_reasons(tmp_path: Path, executo
         (["--size", "33", "--order", "2"], "not divisible by 2"),
         (["--shard-size", "many"], "'many' is not a size"),
         (["--boundary", "wrap"], "wrap"),
-        (["--root", "nobody=/x"], "no catalog here is named 'nobody'"),
+        (["--root", "nobody=/x"], "no dataset here is named 'nobody'"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_runs(

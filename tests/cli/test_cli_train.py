@@ -10,11 +10,9 @@ import pytest
 import tiny
 from typer.testing import CliRunner
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import TrainError
 from fve_pipeline.runtime.executor import Executor, cluster
-from fve_pipeline.runtime.progress import Silent
 
 torch = pytest.importorskip("torch")
 
@@ -40,7 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     executor: Executor
     with cluster(1, None, None) as executor:
         settings = tiny.settings(val_fraction=0.4)
-        build_store(tiny.datasets(root), str(out), out.with_suffix(".work"), settings, executor, Silent())
+        tiny.build(tiny.datasets(root), out, executor, settings=settings)
     return out
 
 

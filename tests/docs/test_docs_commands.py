@@ -13,19 +13,17 @@ from pathlib import Path
 
 import pages
 import pytest
+import tiny
 from typer.testing import CliRunner
 
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store, mask_dtype
-from fve_pipeline.build.settings import PRESETS
+from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.cli.main import app
 from fve_pipeline.demo.cohort import make_cohort
 from fve_pipeline.demo.run import DEMO_CATALOGS
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.store.schema import StoreSettings
 
 # Pages with builds, training or the whole demo take longer than half a minute together.
 FAST = {"views", "splits", "two-maps", "differences", "challenge", "look"}
@@ -38,20 +36,8 @@ def small_demo(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> 
     root = tmp_path_factory.mktemp("docs")
     make_cohort(root / "demo" / "cohort", size=96)
     datasets = [Dataset(load_catalog(name), root / "demo" / "cohort") for name in DEMO_CATALOGS]
-    settings = StoreSettings.model_validate(
-        {
-            "preset": "paper",
-            **PRESETS["paper"],
-            "size": 64,
-            "training_views": True,
-            "mask_dtype": mask_dtype(datasets),
-            "shard_samples": 256,
-            "val_fraction": 0.25,
-        }
-    )
-    build_store(
-        datasets, str(root / "demo/slices.zarr"), root / "demo/slices.work", settings, executor, Silent()
-    )
+    settings = settings_for(datasets, size=64, shard_samples=256, val_fraction=0.25)
+    tiny.build(datasets, root / "demo/slices.zarr", executor, settings=settings)
     return root
 
 

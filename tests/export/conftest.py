@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny
 
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.build.settings import PRESETS
+from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort import make_cohort
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.store.schema import StoreSettings
 
 CATALOGS = ("demo_ct", "demo_npz", "demo_microscopy")
 
@@ -23,17 +21,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> tu
     """A store of size 64, larger than every slice, so that masks come back exactly; and its cohort."""
     root = tmp_path_factory.mktemp("export")
     make_cohort(root / "cohort", cases_per_kind=2, size=40)
-    settings = {
-        "preset": "paper",
-        **PRESETS["paper"],
-        "size": 64,
-        "shard_samples": 40,
-        "training_views": True,
-        "mask_dtype": "uint16",
-        "val_fraction": 0.4,
-        "seed": 3,
-    }
     datasets = [Dataset(load_catalog(name), root / "cohort") for name in CATALOGS]
-    validated = StoreSettings.model_validate(settings)
-    build_store(datasets, str(root / "slices.zarr"), root / "work", validated, executor, Silent())
+    settings = settings_for(datasets, size=64, shard_samples=40, val_fraction=0.4, seed=3)
+    tiny.build(datasets, root / "slices.zarr", executor, work=root / "work", settings=settings)
     return root / "slices.zarr", root / "cohort"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fve_pipeline.build.encode.shard import ENCODE_VERSION
 from fve_pipeline.files.base import Files
-from fve_pipeline.store.commit import commit, next_generation
+from fve_pipeline.store.commit import StoreContent, commit, next_generation
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, shard_key, staged_shard
@@ -165,21 +165,20 @@ def publish(
     previous: Manifest | None = None,
     index: pa.Table | None = None,
 ) -> Manifest:
-    return commit(
-        files,
-        str(next_generation(files)),
+    content = StoreContent(
         settings=s,
         versions=Versions(prepare=1, encode=ENCODE_VERSION),
         sources=[
             SourceEntry(dataset="made", licence="CC0-1.0", citation="", url="", catalog_sha256="0" * 64)
         ],
         failures=[],
-        receipts=receipts,
-        index=index or index_table(rows, s),
         cases=cases_table(rows),
         classes=classes_table(),
         previous=previous,
     )
+    goal = content.goal({shard: receipt.plan_hash for shard, receipt in receipts.items()})
+    table = index or index_table(rows, s)
+    return commit(files, str(next_generation(files)), content, table, receipts, goal)
 
 
 def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from fve_pipeline import build_store
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.settings import PRESETS
+from fve_pipeline.build.request import BuildSummary
+from fve_pipeline.build.settings import store_settings
 from fve_pipeline.catalog import load_catalog
+from fve_pipeline.runtime.executor import Executor
 from fve_pipeline.store.schema import StoreSettings
 
 SIZE = 32
@@ -77,9 +82,23 @@ def datasets(root: Path) -> list[Dataset]:
     return [Dataset(load_catalog(str(root / "tiny.toml")), root)]
 
 
-def settings(**changes: object) -> StoreSettings:
-    given = {"preset": "paper", **PRESETS["paper"], "size": SIZE, "shard_samples": 8, "training_views": True}
-    return StoreSettings.model_validate({**given, **changes})
+def settings(**changes: Any) -> StoreSettings:
+    """Of a store of small slices in short shards."""
+    return store_settings(**{"size": SIZE, "shard_samples": 8, **changes})
+
+
+def build(
+    datasets: Sequence[Dataset],
+    out: str | Path,
+    executor: Executor,
+    *,
+    settings: StoreSettings = settings(),
+    **options: Any,
+) -> BuildSummary:
+    """Build a store of ``datasets``; ``options`` are those of ``fve_pipeline.build_store``."""
+    catalogs = [dataset.catalog for dataset in datasets]
+    roots = {dataset.catalog.name: dataset.root for dataset in datasets}
+    return build_store(catalogs, roots, out, settings=settings, executor=executor, **options)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

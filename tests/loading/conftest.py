@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny
 
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.build.settings import PRESETS
+from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort import make_cohort
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.store.schema import StoreSettings
 
 CATALOGS = ("demo_ct", "demo_npz", "demo_microscopy")
 
@@ -30,17 +28,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> dict
         "slices": {"storage": "slices"},
         "third": {"storage": "encoded", "order": 3, "boundary": "mirror"},
     }.items():
-        settings = {
-            "preset": "paper",
-            **PRESETS["paper"],
-            "size": 32,
-            "shard_samples": 50,
-            "training_views": True,
-            "mask_dtype": "uint16",
-            "val_fraction": 0.3,
-            **changes,
-        }
         built[name] = root / f"{name}.zarr"
-        validated = StoreSettings.model_validate(settings)
-        build_store(datasets, str(built[name]), root / "work", validated, executor, Silent())
+        settings = settings_for(datasets, size=32, shard_samples=50, val_fraction=0.3, **changes)
+        tiny.build(datasets, built[name], executor, work=root / "work", settings=settings)
     return built

@@ -15,11 +15,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.executor import Executor, Task, cluster
 from fve_pipeline.runtime.faults import is_environment_fault
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 
@@ -179,7 +177,7 @@ def test_a_running_scheduler_with_two_workers(tmp_path: Path) -> None:
         address = json.loads(address_file.read_text())["address"]
         out = tmp_path / "slices.zarr"
         with cluster(memory=1 << 30, scheduler=address) as executor:
-            build_store(tiny.datasets(root), str(out), tmp_path / "w", tiny.settings(), executor, Silent())
+            tiny.build(tiny.datasets(root), out, executor, work=tmp_path / "w")
         assert verify(open_store(out), deep=True) == []
     finally:
         for process in reversed(processes):

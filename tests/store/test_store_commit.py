@@ -138,16 +138,16 @@ def test_restoring_a_damaged_shard(tmp_path: Path) -> None:
     (tmp_path / "images/c/1/0/0/0").write_bytes(b"damage")
     wrong = maker.build_shard(files, "2", SECOND[1:], 1, SETTINGS, None)
     with pytest.raises(StoreFormatError, match="not the committed"):
-        restore_shards(files, [(manifest.shards[1], wrong)])
+        restore_shards(files, "2", [(manifest.shards[1], wrong)])
     right = maker.build_shard(files, "2", FIRST, 1, SETTINGS, None)
-    restore_shards(files, [(manifest.shards[1], right)])
+    restore_shards(files, "2", [(manifest.shards[1], right)])
     assert tree(tmp_path) == before
 
 
 def test_recover_without_a_commit_keeps_what_is_staged(tmp_path: Path) -> None:
     files = LocalFiles(tmp_path)
     receipt = maker.build_shard(files, "1", FIRST, 0, SETTINGS, None)
-    assert recover(files) is False
+    assert recover(files) is None
     assert files.exists(staged_shard("1", "images", 0, receipt.plan_hash))
 
 

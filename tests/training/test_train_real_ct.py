@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
 from fve_pipeline.build.cases import Dataset
-from fve_pipeline.build.pipeline import build_store
-from fve_pipeline.build.settings import PRESETS
+from fve_pipeline.build.settings import store_settings
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.store.reader import open_store
-from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.ranks import Ranks
 from fve_pipeline.training.store import StoreTraining, StoreValidation
@@ -28,11 +26,10 @@ CATALOG = Path(__file__).resolve().parents[2] / "benchmarks" / "real_ct.toml"
 @pytest.mark.slow
 @pytest.mark.timeout(2400)  # five minutes on one free core
 def test_the_organs_of_a_real_ct_are_learnt(shared_data: Path, executor: Executor, tmp_path: Path) -> None:
-    given = {**PRESETS["paper"], "preset": "paper", "size": 128, "shard_samples": 64, "val_fraction": 0.0}
-    settings = StoreSettings.model_validate(given)
+    settings = store_settings(size=128, shard_samples=64, val_fraction=0.0, training_views=False)
     dataset = Dataset(load_catalog(str(CATALOG)), shared_data / "ct_totalseg")
     out = tmp_path / "ct.zarr"
-    build_store([dataset], str(out), tmp_path / "work", settings, executor, Silent())
+    tiny.build([dataset], out, executor, work=tmp_path / "work", settings=settings)
     config = TrainConfig.of(
         {
             "model": {"preset": "small"},

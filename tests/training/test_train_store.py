@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import tiny
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.loading.share import Share
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.runtime.executor import Executor, cluster
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.training.config import DataSettings
 from fve_pipeline.training.store import StoreTraining, StoreValidation
@@ -32,7 +30,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
         for storage in ("encoded", "slices"):
             out = tmp_path_factory.mktemp(storage) / "slices.zarr"
             settings = tiny.settings(storage=storage, val_fraction=0.4)
-            build_store(tiny.datasets(root), str(out), out.with_suffix(".work"), settings, executor, Silent())
+            tiny.build(tiny.datasets(root), out, executor, settings=settings)
             built[storage] = open_store(out)
     return built
 
@@ -109,7 +107,7 @@ def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(tmp_path
     executor: Executor
     with cluster(1, None, None) as executor:
         settings = tiny.settings(val_fraction=1.0)
-        build_store(tiny.datasets(root), str(out), tmp_path / "work", settings, executor, Silent())
+        tiny.build(tiny.datasets(root), out, executor, work=tmp_path / "work", settings=settings)
     found = StoreValidation([open_store(out)]).found
     assert [(case.name, case.classes) for case in found] == [
         (f"tiny/c0{number}", classes)

@@ -21,10 +21,9 @@ from fve_pipeline.store.class_table import MaskClasses
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, Member, shard_key
-from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.shard import ShardFile, copy_chunks
-from fve_pipeline.store.stage import ShardStage
+from fve_pipeline.store.stage import ShardStage, ShardTarget
 
 __all__ = [
     "ENCODE_VERSION",
@@ -52,14 +51,11 @@ class PreparedCase:
 
 @dataclass(frozen=True, slots=True)
 class EncodeJob:
-    """One shard to write: into ``store`` under ``generation``, from the prepared store ``prepared``."""
+    """One shard to write to ``target``, from the prepared store ``prepared``."""
 
-    store: Files
+    target: ShardTarget
     prepared: Files
-    generation: str
     shard: ShardPlan
-    plan_hash: str
-    settings: StoreSettings
     cases: Mapping[str, PreparedCase]
     device: str = "cpu"
 
@@ -82,8 +78,9 @@ def encoding_inputs(settings: StoreSettings) -> dict[str, Any]:
 
 def predicted_bytes(job: EncodeJob) -> int:
     """Peak memory of writing a shard: one slab with its context at native and at stored size, and the shard."""
-    size = job.settings.size
-    context = 2 * context_depth(job.settings.order)
+    settings = job.target.settings
+    size = settings.size
+    context = 2 * context_depth(settings.order)
     slab = 0
     for segment in job.shard.segments:
         native = int(np.prod(job.cases[segment.case].shape)) // segment.length
@@ -91,12 +88,15 @@ def predicted_bytes(job: EncodeJob) -> int:
     return slab + 4 * job.shard.n_rows * size * size + (128 << 20)
 
 
-def encode_shard(job: EncodeJob) -> Receipt:
-    """Read the slabs that the shard's rows need, resize, encode, write both shards, leave the receipt."""
+def encode_shard(job: EncodeJob) -> int:
+    """Read the slabs that the shard's rows need, resize, encode, write both shards and the receipt.
+
+    Returns the number of new rows.
+    """
     cv2.setNumThreads(1)
-    settings = job.settings
+    settings = job.target.settings
     image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
-    stage = ShardStage(job.store, job.generation, job.shard.shard, job.plan_hash, settings)
+    stage = ShardStage(job.target)
     stage.keep(list(_committed(job, settings.member)), list(_committed(job, MASKS)))
     for segment in job.shard.segments:
         case = job.cases[segment.case]
@@ -118,7 +118,7 @@ def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:
     """Compressed chunks of the rows that the store's tail shard holds already, as they are."""
     if not job.shard.copied:
         return ()
-    tail = ShardFile(job.store, shard_key(member, job.shard.shard), job.settings.shard_samples)
+    tail = ShardFile(job.target.files, shard_key(member, job.shard.shard), job.target.settings.shard_samples)
     return (bytes(chunk) for chunk in copy_chunks(tail, job.shard.copied))
 
 

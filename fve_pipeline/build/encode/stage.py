@@ -1,8 +1,8 @@
-"""The second flat map: plan -> staged shards -> one commit."""
+"""The second flat map: prepared cases -> the plan of a store, its shards' work, and what its commit publishes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,22 +29,21 @@ from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import PREPARE_VERSION
 from fve_pipeline.build.prepare.roster import Roster, RosterDataset, class_table_of
 from fve_pipeline.build.prepare.stage import Prepared
+from fve_pipeline.build.transaction import ShardWork
 from fve_pipeline.errors import BuildError
 from fve_pipeline.files.base import Files
-from fve_pipeline.files.locks import BuildLock
-from fve_pipeline.runtime.executor import Executor, Task
-from fve_pipeline.runtime.progress import Progress
-from fve_pipeline.store.commit import commit
+from fve_pipeline.store.commit import StoreContent
 from fve_pipeline.store.content import EMPTY_CONTENT
 from fve_pipeline.store.reader import Store
-from fve_pipeline.store.receipt import Receipt, read_receipts
-from fve_pipeline.store.schema import FailureEntry, Manifest, SourceEntry, StoreSettings, Versions
+from fve_pipeline.store.receipt import Receipt
+from fve_pipeline.store.schema import FailureEntry, SourceEntry, StoreSettings, Versions
+from fve_pipeline.store.stage import ShardTarget
 
-__all__ = ["EncodeStage", "plan_settings", "prepared_cases"]
+__all__ = ["StorePlan", "plan_settings", "plan_store", "prepared_cases"]
 
 
 def plan_settings(settings: StoreSettings) -> PlanSettings:
-    """The part of the settings that decides the rows."""
+    """Return the part of the settings that decides the rows."""
     return PlanSettings(
         views=settings.views_rule,
         training_views=settings.training_views,
@@ -55,118 +54,92 @@ def plan_settings(settings: StoreSettings) -> PlanSettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class EncodeStage:
-    """Writes the prepared cases that ``base`` lacks into ``store``; ``base`` is None for a new store. The
-    holder of ``lock`` commits."""
+def plan_store(prepared: Prepared, settings: StoreSettings, base: Store | None) -> StorePlan:
+    """Plan the store that holds the prepared cases, after the rows of ``base`` when it is to grow.
 
-    store: Files
-    prepared_files: Files
+    Raises BuildError when there is nothing to encode.
+    """
+    if not prepared.cases:
+        raise BuildError(_nothing(prepared.roster))
+    first_row = base.manifest.n_samples if base else 0
+    facts = (prepared.facts[case] for case in prepared.cases)
+    runs = plan_runs(facts, plan_settings(settings), first_row)
+    shards = {plan.shard: plan for plan in plan_shards(runs, settings.shard_samples)}
+    return StorePlan(prepared, settings, base, runs, shards)
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    """Rows of the cases in ``prepared``, in runs, and the shards that hold them, by number."""
+
+    prepared: Prepared
     settings: StoreSettings
     base: Store | None
-    generation: int
-    lock: BuildLock
-    device: str = "cpu"
+    runs: Sequence[PlannedRun]
+    shards: dict[int, ShardPlan]
 
-    def run(self, prepared: Prepared, executor: Executor, progress: Progress) -> Manifest:
-        """Encode what has no receipt yet, then commit; return the new manifest.
+    def work(self, prepared_files: Files, device: str) -> ShardWork:
+        """Return the shards to encode from the prepared store."""
+        facts = self.prepared.facts
+        lookup = prepared_cases(self.prepared.roster.datasets, (facts[case] for case in self.prepared.cases))
 
-        Raises BuildError when there is nothing to encode.
-        """
-        settings = plan_settings(self.settings)
-        if not prepared.cases:
-            msg = _nothing(prepared.roster)
-            raise BuildError(msg)
-        facts = prepared.facts
-        first_row = self.base.manifest.n_samples if self.base else 0
-        runs = plan_runs((facts[case] for case in prepared.cases), settings, first_row)
-        shards = list(plan_shards(runs, self.settings.shard_samples))
-        hashes = self._hashes(shards, {case: facts[case].inputs for case in prepared.cases})
-        generation = str(self.generation)
+        def job(target: ShardTarget) -> tuple[EncodeJob, int]:
+            plan = self.shards[target.shard]
+            cases = {segment.case: lookup[segment.case] for segment in plan.segments}
+            made = EncodeJob(target, prepared_files, plan, cases, device)
+            return made, predicted_bytes(made)
 
-        done = read_receipts(self.store, generation, hashes)
-        progress.stage("encode", runs[-1].first_row + runs[-1].length - first_row, "slices")
-        progress.advance(sum(receipt.n_rows - receipt.copied for receipt in done.values()))
-        missing = [shard for shard in shards if shard.shard not in done]
-        lookup = prepared_cases(prepared.roster.datasets, (facts[case] for case in prepared.cases))
-        for task, _ in executor.run(write_shard_of, self._tasks(missing, hashes, lookup)):
-            shard = task.args[0].shard
-            progress.advance(shard.n_rows - shard.copied)
+        rows = sum(run.length for run in self.runs)
+        return ShardWork("encode", rows, self._hashes(), job, encode_shard)
 
-        receipts = read_receipts(self.store, generation, hashes)
-        return self._commit(prepared, runs, receipts)
-
-    def _hashes(self, shards: Sequence[ShardPlan], inputs: Mapping[str, str]) -> dict[int, str]:
+    def _hashes(self) -> dict[int, str]:
         encoding = encoding_inputs(self.settings)
         # A tail shard that is taken over is part of its successor's bytes.
         before = self.base.manifest.content_id if self.base else EMPTY_CONTENT
+        inputs = {case: self.prepared.facts[case].inputs for case in self.prepared.cases}
         return {
-            shard.shard: plan_hash(shard, encoding | ({"after": before} if shard.copied else {}), inputs)
-            for shard in shards
+            number: plan_hash(plan, encoding | ({"after": before} if plan.copied else {}), inputs)
+            for number, plan in self.shards.items()
         }
 
-    def _tasks(
-        self, shards: Iterable[ShardPlan], hashes: Mapping[int, str], cases: Mapping[str, PreparedCase]
-    ) -> Iterator[Task]:
-        for shard in shards:
-            job = EncodeJob(
-                store=self.store,
-                prepared=self.prepared_files,
-                generation=str(self.generation),
-                shard=shard,
-                plan_hash=hashes[shard.shard],
-                settings=self.settings,
-                cases={segment.case: cases[segment.case] for segment in shard.segments},
-                device=self.device,
-            )
-            yield Task(f"encode shard {shard.shard}", (job,), predicted_bytes(job))
-
-    def _commit(
-        self, prepared: Prepared, runs: Sequence[PlannedRun], receipts: Mapping[int, Receipt]
-    ) -> Manifest:
-        settings = plan_settings(self.settings)
-        roster = prepared.roster
+    def content(self) -> StoreContent:
+        """Return what the commit publishes besides shards and index: committed rows first, then the new ones."""
+        roster, plan = self.prepared.roster, plan_settings(self.settings)
         samples: dict[str, int] = {}
-        for run in runs:
+        for run in self.runs:
             samples[run.case] = samples.get(run.case, 0) + run.length
-        in_order = [receipt for _, receipt in sorted(receipts.items())]
-        index = index_rows(runs, prepared.facts, settings, in_order)
-        table = case_rows((prepared.facts[case] for case in prepared.cases), settings, samples)
+        cases = case_rows((self.prepared.facts[case] for case in self.prepared.cases), plan, samples)
         classes = class_table_of(roster.datasets).to_arrow()
         sources = [_source(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]
         if self.base is not None:
-            index = pa.concat_tables([self.base.index, index]).unify_dictionaries()
-            table = pa.concat_tables([self.base.cases, table])
+            cases = pa.concat_tables([self.base.cases, cases])
             listed = {dataset.name for dataset in roster.datasets}
             others = [name not in listed for name in self.base.classes.column("dataset").to_pylist()]
             classes = pa.concat_tables([self.base.classes.filter(pa.array(others)), classes])
             old = self.base.manifest
             sources = [source for source in old.sources if source.dataset not in listed] + sources
             failures = [f for f in old.failures if f.case.split("/")[0] not in listed] + failures
-        self.lock.check()
-        return commit(
-            self.store,
-            str(self.generation),
+        return StoreContent(
             settings=self.settings,
             versions=Versions(prepare=PREPARE_VERSION, encode=ENCODE_VERSION),
             sources=sources,
             failures=failures,
-            receipts=receipts,
-            index=index,
-            cases=table,
+            cases=cases,
             classes=classes,
             previous=self.base.manifest if self.base else None,
         )
 
-
-def write_shard_of(job: EncodeJob) -> None:
-    """Encode a shard on a worker. The receipt is on disk; it does not travel."""
-    encode_shard(job)
+    def index(self, receipts: Sequence[Receipt]) -> pa.Table:
+        """Return the whole index; the receipts, in order, tell which classes the new rows show."""
+        new = index_rows(self.runs, self.prepared.facts, plan_settings(self.settings), receipts)
+        if self.base is None:
+            return new
+        return pa.concat_tables([self.base.index, new]).unify_dictionaries()
 
 
 def prepared_cases(datasets: Iterable[RosterDataset], cases: Iterable[CaseFacts]) -> dict[str, PreparedCase]:
-    """What encoding needs to know of each case, by case id."""
+    """Return what encoding needs to know of each case, by case id."""
     held = cache(class_table_of(datasets).of_masks)
     return {
         facts.case: PreparedCase(

@@ -14,8 +14,8 @@ from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_
 from fve_pipeline.build.prepare.journal import Journal, read_journal
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
 from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.executor import Executor, Task
-from fve_pipeline.runtime.progress import Progress
+from fve_pipeline.runtime.executor import Task
+from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.schema import StoreSettings
 
 __all__ = ["Prepared", "prepare_cases"]
@@ -38,8 +38,7 @@ def prepare_cases(
     work: Path,
     settings: StoreSettings,
     committed: Mapping[str, Mapping[str, object]],
-    executor: Executor,
-    progress: Progress,
+    resources: Resources,
 ) -> Prepared:
     """Prepare what is missing and write the roster.
 
@@ -48,16 +47,16 @@ def prepare_cases(
 
     Raises BuildError when a committed case has changed or vanished, or when the machine is at fault.
     """
-    journal_folder = work / "journal"
+    journal_folder, progress = work / "journal", resources.progress
     known = read_journal(journal_folder)
-    refuse_changed_sources(jobs, committed, known, executor, progress)
+    refuse_changed_sources(jobs, committed, known, resources)
     new = [job for job in jobs if job.case.id not in committed]
     missing = [job for job in new if not is_current(job, known.get(job.case.id))]
     failures: dict[str, Failure] = {}
     progress.stage("prepare", len(new), "cases")
     progress.advance(len(new) - len(missing))
     with Journal(journal_folder) as journal:
-        for task, result in executor.run(prepare_case, _tasks(missing)):
+        for task, result in resources.executor.run(prepare_case, _tasks(missing)):
             progress.advance()
             if isinstance(result, Failure):
                 failures[result.case] = result

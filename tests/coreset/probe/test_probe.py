@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli.main import app
 from fve_pipeline.coreset import Pool, load_selection, select
 from fve_pipeline.coreset.open import open_tables
@@ -23,7 +22,6 @@ from fve_pipeline.coreset.probe.features import backbone_features
 from fve_pipeline.coreset.probe.probe import Probe, ProbeSettings
 from fve_pipeline.errors import CoresetError
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.segmenter.checkpoint import save_weights
 from fve_pipeline.segmenter.config import PRESETS
 from fve_pipeline.segmenter.model import Segmenter
@@ -38,9 +36,7 @@ def build(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> Calla
 
     def make(**changes: Any) -> Store:
         out = tmp_path_factory.mktemp("built") / "s.zarr"
-        build_store(
-            tiny.datasets(root), str(out), root / "work", tiny.settings(**changes), executor, Silent()
-        )
+        tiny.build(tiny.datasets(root), out, executor, work=root / "work", settings=tiny.settings(**changes))
         return open_store(out)
 
     return make

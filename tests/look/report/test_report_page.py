@@ -19,7 +19,6 @@ import pytest
 import tiny
 from typer.testing import CliRunner
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.cli.main import app
 from fve_pipeline.evaluation.report import SCHEMA
 from fve_pipeline.look.report.page import make_report
@@ -39,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, executor: Executor) -> Path
     catalog.write_text(catalog.read_text().replace('name = "box"', 'name = "</script><b>box"'))
     (root / "c03_seg.nii.gz").write_bytes(b"broken")
     settings = tiny.settings(val_fraction=0.3)
-    build_store(tiny.datasets(root), str(folder / "s.zarr"), folder / "w", settings, executor, Silent())
+    tiny.build(tiny.datasets(root), folder / "s.zarr", executor, work=folder / "w", settings=settings)
     command = ["coreset", str(folder / "s.zarr"), "--cases", "4", "--out", str(folder / "c.parquet")]
     assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
     rng = np.random.default_rng(0)

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from fve_pipeline.build.pipeline import build_store
 from fve_pipeline.runtime.executor import Executor
-from fve_pipeline.runtime.progress import Silent
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +17,5 @@ def both_stores(tmp_path_factory: pytest.TempPathFactory, executor: Executor) ->
     found = tiny.datasets(tiny.write_cohort(root / "cohort", 3))
     for storage in ("encoded", "slices"):
         settings = tiny.settings(storage=storage)
-        build_store(found, str(root / f"{storage}.zarr"), root / "work", settings, executor, Silent())
+        tiny.build(found, root / f"{storage}.zarr", executor, work=root / "work", settings=settings)
     return root

@@ -1,0 +1,69 @@
+"""Committed cases prepared again from their sources: to repair shards, and to check samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fve_pipeline.build.cases import is_current
+from fve_pipeline.build.encode.shard import PreparedCase
+from fve_pipeline.build.encode.stage import prepared_cases
+from fve_pipeline.build.prepare.case import prepare_case
+from fve_pipeline.build.prepare.facts import CaseFacts, Failure
+from fve_pipeline.build.prepare.job import PrepareJob, job_from_recipe, predicted_bytes
+from fve_pipeline.build.prepare.journal import Journal, read_journal
+from fve_pipeline.build.prepare.roster import datasets_of_store
+from fve_pipeline.errors import BuildError
+from fve_pipeline.runtime.executor import Task
+from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.store.reader import Store
+
+__all__ = ["prepare_again"]
+
+
+def prepare_again(
+    store: Store, needed: Sequence[str], roots: Mapping[str, Path], work: Path, resources: Resources
+) -> dict[str, PreparedCase]:
+    """Prepare the cases that ``work`` does not hold; return what encoding needs to know of each, by case id.
+
+    ``roots`` are the sources' folders by dataset, "" that of all the others. Raises BuildError when a source is
+    needed and not there, or no longer what it was.
+    """
+    rows = {row["case"]: row for row in store.cases.select(["case", "dataset", "recipe"]).to_pylist()}
+    known = read_journal(work / "journal")
+    facts: dict[str, CaseFacts] = {}
+    missing: list[PrepareJob] = []
+    for case in needed:
+        root = roots.get(rows[case]["dataset"], roots.get(""))
+        if root is None:
+            if case not in known:
+                msg = (
+                    f"{case} is not prepared in {work}, and its source is needed: give --root DIR, or "
+                    f"--root {rows[case]['dataset']}=DIR"
+                )
+                raise BuildError(msg)
+            facts[case] = known[case]
+            continue
+        job = job_from_recipe(rows[case]["recipe"], root, work)
+        if is_current(job, known.get(case)):
+            facts[case] = known[case]
+        else:
+            missing.append(job)
+    if missing:
+        facts |= _prepare(missing, work, resources)
+    return prepared_cases(datasets_of_store(store), facts.values())
+
+
+def _prepare(jobs: Sequence[PrepareJob], work: Path, resources: Resources) -> dict[str, CaseFacts]:
+    made: dict[str, CaseFacts] = {}
+    resources.progress.stage("prepare", len(jobs), "cases")
+    tasks = (Task(f"prepare {job.case.id}", (job,), predicted_bytes(job)) for job in jobs)
+    with Journal(work / "journal") as journal:
+        for _, result in resources.executor.run(prepare_case, tasks):
+            resources.progress.advance()
+            if isinstance(result, Failure):
+                msg = f"{result.case} can no longer be prepared: {result.reason}"
+                raise BuildError(msg)
+            made[result.case] = result
+            journal.add(result)
+    return made
