@@ -7,15 +7,76 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_kernels.geometry import BOUNDARIES, DOWNSAMPLINGS, KernelInputError, context_depth
+from fve_kernels import geometry
+from fve_kernels.geometry import BOUNDARIES, DOWNSAMPLINGS, KernelInputError
+from fve_pipeline.errors import FveError
 from fve_pipeline.runtime.device import choose_device
 
-__all__ = ["BOUNDARIES", "DOWNSAMPLINGS", "Decoded", "KernelInputError", "context_depth", "decode", "encode"]
+__all__ = ["BOUNDARIES", "DOWNSAMPLINGS", "Decoded", "EncodingError", "context_depth", "decode", "encode"]
+
+
+class EncodingError(FveError, KernelInputError):
+    """A volume or an option that cannot be encoded with, or an image that cannot be decoded."""
+
+
+def context_depth(order: int) -> int:
+    """Return how many slices an encoding of this order holds on each side of the focal slice: N(k) = 3k − 2.
+
+    Order 0 has no context (section 3.2 of the paper). Raises EncodingError for what is no order.
+
+    >>> [context_depth(order) for order in range(5)]
+    [0, 1, 4, 7, 10]
+    """
+    try:
+        return geometry.context_depth(order)
+    except KernelInputError as error:
+        raise EncodingError(str(error)) from None
+
+
+class OnGpu(Protocol):
+    """An array that lies on a GPU: a torch tensor, numba's or CuPy's."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+
+
+G = TypeVar("G", bound=OnGpu)
+
+
+@overload
+def encode(
+    volume: NDArray[Any],
+    order: int = 1,
+    boundary: str = "repeat",
+    downsample: str = "mean",
+    *,
+    focal: Sequence[int] | NDArray[Any] | None = None,
+    out: NDArray[np.uint8] | None = None,
+    layout: str = "hwc",
+    parallel: bool = False,
+    device: str | None = None,
+    stream: Any = None,
+) -> NDArray[np.uint8]: ...
+
+
+@overload
+def encode(
+    volume: G,
+    order: int = 1,
+    boundary: str = "repeat",
+    downsample: str = "mean",
+    *,
+    focal: Sequence[int] | NDArray[Any] | None = None,
+    out: G | None = None,
+    layout: str = "hwc",
+    device: str | None = None,
+    stream: Any = None,
+) -> G: ...
 
 
 def encode(
@@ -70,38 +131,49 @@ def encode(
 
     Raises
     ------
-    KernelInputError
+    EncodingError
         A ValueError that says what was found and what is allowed.
     BuildError
         For ``cuda`` where no GPU can be used.
+
+    Examples
+    --------
+    >>> volume = np.zeros((5, 32, 32), np.uint8)
+    >>> encode(volume, order=2).shape
+    (5, 32, 32, 3)
+    >>> encode(volume, order=1, focal=[4], layout="chw").shape
+    (1, 3, 32, 32)
     """
     if device not in (None, "cpu", "cuda"):
         msg = f"device is {device!r}; expected 'cpu' or 'cuda'"
-        raise KernelInputError(msg)
+        raise EncodingError(msg)
     if device == "cuda":
         choose_device(device)
     on_gpu = not isinstance(volume, np.ndarray) and (
         hasattr(volume, "__cuda_array_interface__") or hasattr(volume, "__cuda_ndarray__")
     )
-    if device == "cuda" or on_gpu:
-        from fve_kernels import cuda
+    try:
+        if device == "cuda" or on_gpu:
+            from fve_kernels import cuda
 
-        return cuda.encode(
-            volume, order, boundary, downsample, focal=focal, out=out, layout=layout, stream=stream
+            return cuda.encode(
+                volume, order, boundary, downsample, focal=focal, out=out, layout=layout, stream=stream
+            )
+        from fve_kernels import cpu
+        from fve_kernels.compiling import all_threads
+
+        return cpu.encode(
+            np.asarray(volume),
+            order,
+            boundary,
+            downsample,
+            focal=focal,
+            out=out,
+            layout=layout,
+            threads=all_threads() if parallel else 1,
         )
-    from fve_kernels import cpu
-    from fve_kernels.compiling import all_threads
-
-    return cpu.encode(
-        np.asarray(volume),
-        order,
-        boundary,
-        downsample,
-        focal=focal,
-        out=out,
-        layout=layout,
-        threads=all_threads() if parallel else 1,
-    )
+    except KernelInputError as error:
+        raise EncodingError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +192,18 @@ class Decoded:
 def decode(image: NDArray[np.uint8], order: int = 1) -> Decoded:
     """Take an encoded image (H, W, 3) apart, without loss: views of its pixels, nothing is computed.
 
-    Raises KernelInputError for an image of another shape, or one that this order cannot have made.
+    Raises EncodingError for an image of another shape, or one that this order cannot have made.
+
+    >>> image = encode(np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4), order=1)[1]
+    >>> found = decode(image, order=1)
+    >>> int(found.focal[0, 0]), int(found.before[0][0, 0]), int(found.after[0][0, 0])
+    (16, 0, 32)
     """
     depth = context_depth(order)
     block = 1 << max(order - 1, 0)
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] % block or image.shape[1] % block:
         msg = f"the image's shape is {image.shape}; expected (H, W, 3) with H and W divisible by {block}"
-        raise KernelInputError(msg)
+        raise EncodingError(msg)
     if depth == 0:
         return Decoded(image[..., 0], [], [])
     return Decoded(image[..., 0], _unmix(image[..., 1], order), _unmix(image[..., 2], order))
