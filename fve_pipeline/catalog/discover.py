@@ -69,7 +69,7 @@ def find_volumes(catalog: Catalog, root: Path) -> list[str]:
 
 
 def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
-    """The cases in the order in which their images are met."""
+    """Return the cases in the order in which their images are met."""
     layout = catalog.layout
     split_of = split_finder(catalog, root)
     framer = None if catalog.frames is None else Framer(catalog, root, catalog.frames)

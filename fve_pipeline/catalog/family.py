@@ -33,11 +33,11 @@ class FamilyDataset(Catalog):
     _images: list[tuple[str, dict[str, str]]] = PrivateAttr(default_factory=list)
 
     def find_images(self, root: Path) -> list[tuple[str, dict[str, str]]]:  # noqa: ARG002 (found by expand)
-        """The images that ``expand`` found."""
+        """Return the images that ``expand`` found."""
         return self._images
 
     def subject_id(self, case: str, subject: str) -> str:
-        """The patient's name where several datasets share patients, else the case's own."""
+        """Return the patient's name where several datasets share patients, else the case's own."""
         for rule in self.shared:
             match = re.search(rule.pattern, case)
             if match:
@@ -46,7 +46,7 @@ class FamilyDataset(Catalog):
 
 
 def expand(catalog: Catalog, root: Path, prompts: Path | None = None) -> tuple[Catalog, ...]:
-    """The datasets of ``catalog`` under ``root``: itself, or a family's datasets that have files there.
+    """Return the datasets of ``catalog`` under ``root``: itself, or a family's datasets that have files there.
 
     ``prompts`` is the family's prompt file where it does not lie under ``root``, or in the folder above it,
     by the name that the catalog gives.

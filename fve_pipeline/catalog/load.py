@@ -31,7 +31,7 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 
 def shipped_catalogs() -> tuple[str, ...]:
-    """The names of the catalogs that come with the package, sorted."""
+    """Return the names of the catalogs that come with the package, sorted."""
     folder = resources.files("fve_catalogs")
     return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
 

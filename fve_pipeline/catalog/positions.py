@@ -132,7 +132,7 @@ class _Scanner:
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """Map the path of every key and array element in a valid TOML text to its line, counted from 1.
+    r"""Map the path of every key and array element in a valid TOML text to its line, counted from 1.
 
     Examples
     --------

@@ -25,7 +25,7 @@ def codes(values: list[str]) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
 
 
 def ragged(table: pa.Table, name: str) -> tuple[Any, np.ndarray[Any, Any]]:
-    """A list column as its flattened pyarrow values and the lists' lengths, int64 (n,); null is empty."""
+    """Return a list column as its flattened pyarrow values and the lists' lengths, int64 (n,); null is empty."""
     column = table.column(name).combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # no chunk at all
         column = pa.array([], column.type)
@@ -34,7 +34,7 @@ def ragged(table: pa.Table, name: str) -> tuple[Any, np.ndarray[Any, Any]]:
 
 
 def fixed(values: Any, width: int) -> np.ndarray[Any, Any]:
-    """A fixed-size list array (or its chunked form) as float64 (n, width), NaN where null."""
+    """Return a fixed-size list array (or its chunked form) as float64 (n, width), NaN where null."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if len(values) == 0:

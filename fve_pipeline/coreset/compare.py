@@ -64,8 +64,10 @@ class Comparison:
         return self.values[self.methods.index(method), :, names.index(metric)]
 
     def verdict(self, method: str, metric: str) -> str:
-        """``better`` or ``worse`` only where every seed is beyond every random seed; else ``overlaps``,
-        or ``same`` when all values are equal."""
+        """Return ``better`` or ``worse`` only where every seed is beyond every random seed, else ``overlaps``.
+
+        ``same`` when all values are equal.
+        """
         mine, base = self.of(method, metric), self.of("random", metric)
         sign = next(m.sign for m in self.metrics if m.name == metric)
         if np.array_equal(np.unique(mine), np.unique(base)) and len(np.unique(base)) == 1:
@@ -150,7 +152,7 @@ def compare(
 
 
 def measure(table: CaseTable, rows: Rows, common: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
-    """The numbers of ``METRICS`` for these rows; ``common`` are descriptors that compare across datasets."""
+    """Return the numbers of ``METRICS`` for these rows; ``common`` are descriptors that compare across datasets."""
     pool, have = table.positives(), table.take(rows).positives()
     out: dict[str, float] = {f"classes_{k}": float((have >= k).sum()) for k in (1, 5, 10)}
     out["short_of_5"] = float(((have < 5) & (pool >= 5)).sum())

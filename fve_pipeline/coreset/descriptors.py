@@ -27,7 +27,7 @@ class Block:
 
 
 def describe(table: CaseTable) -> list[Block]:
-    """What every case has, whatever its dataset, so that cases of different datasets compare.
+    """Return what every case has, whatever its dataset, so that cases of different datasets compare.
 
     geometry: log shape and log spacing in mm, z y x. intensity: the uint8 quantiles (0.5 to 99.5 percent) and
     log gradient energy. labels: how many classes are present, log of the labelled volume in mm³, its share
@@ -49,9 +49,11 @@ def describe(table: CaseTable) -> list[Block]:
 
 
 def describe_by_class(table: CaseTable) -> list[Block]:
-    """``describe`` for the cases of one dataset: the labels block has, for every class that occurs in them,
-    presence, log volume in mm³, share of the labelled voxels (the label histogram), log extent in mm and
-    relative centroid (z y x); zeros where the class is absent."""
+    """Describe the cases of one dataset: as ``describe``, with a block of their labels.
+
+    It has, for every class that occurs in them, presence, log volume in mm³, share of the labelled voxels (the
+    label histogram), log extent in mm and relative centroid (z y x); zeros where the class is absent.
+    """
     blocks = _geometry(table) + _intensity(table)
     present = np.unique(table.indices)
     column = np.searchsorted(present, table.indices)
@@ -75,8 +77,11 @@ def describe_by_class(table: CaseTable) -> list[Block]:
 
 
 def standardise(blocks: list[Block]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """One matrix float32 (n, d): columns to mean 0 and variance 1, constant ones dropped, unknown values at
-    the mean; each block divided by the root of its width, so that a typical distance is near 1."""
+    """Return one matrix float32 (n, d): columns to mean 0 and variance 1, constant ones dropped.
+
+    Unknown values are at the mean; each block is divided by the root of its width, so that a typical distance is
+    near 1.
+    """
     parts = []
     for block in blocks:
         known = np.isfinite(block.values)

@@ -29,6 +29,7 @@ class Facility:
     summary = "facility location inside each dataset: every case has a chosen one near it"
 
     def choose(self, problem: SelectionProblem) -> Choice:
+        """Choose within each stratum by facility location."""
         choice = Choice([], [])
         for name, rows, share in dataset_strata(problem):
             picks, exact = facility_location(problem.features(rows), share, seed=problem.seed)

@@ -89,8 +89,10 @@ def _memberships(table: CaseTable, groups: list[tuple[str, int, list[int]]]) -> 
 
 
 def class_shortfall(table: CaseTable, rows: list[int], floor: int) -> tuple[Ints, Ints]:
-    """Numbers of the classes that have fewer than ``floor`` positive cases in ``rows`` although the table
-    has more, and how many positives each of those has."""
+    """Return the classes that have fewer than ``floor`` positive cases in ``rows`` although the table has more.
+
+    Their numbers, and how many positives each of them has.
+    """
     have = table.take(rows).positives()
     short = np.flatnonzero(have < np.minimum(table.positives(), floor))
     return short, have[short]

@@ -47,7 +47,7 @@ def subject_groups(table: CaseTable) -> list[list[int]]:
 
 
 def siblings(table: CaseTable) -> Siblings:
-    """Counts of what ``subject_groups`` finds."""
+    """Return counts of what ``subject_groups`` finds."""
     groups = subject_groups(table)
     return Siblings(
         subjects=len(groups),

@@ -15,13 +15,16 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Herding:
-    """Takes, again and again, the case that brings the mean of the chosen nearest to the stratum's mean
-    (Welling's herding on standardised descriptors, without replacement)."""
+    """Takes, again and again, the case that brings the mean of the chosen nearest to the stratum's mean.
+
+    Welling's herding on standardised descriptors, without replacement.
+    """
 
     name = "herding"
     summary = "herding inside each dataset: the chosen cases' mean descriptor is the dataset's"
 
     def choose(self, problem: SelectionProblem) -> Choice:
+        """Choose within each stratum by herding."""
         choice = Choice([], [])
         for name, rows, share in dataset_strata(problem):
             choice.rows.extend(rows[herd(problem.features(rows), share)].tolist())

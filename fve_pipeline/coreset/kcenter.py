@@ -15,13 +15,16 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class KCenter:
-    """Farthest-first traversal (Gonzalez): at most twice the best possible radius. Outliers come first by
-    nature: it covers the odd cases, and the ordinary ones thinly."""
+    """Farthest-first traversal (Gonzalez): at most twice the best possible radius.
+
+    Outliers come first by nature: it covers the odd cases, and the ordinary ones thinly.
+    """
 
     name = "kcenter"
     summary = "k-center inside each dataset: no case far from a chosen one; takes outliers"
 
     def choose(self, problem: SelectionProblem) -> Choice:
+        """Choose within each stratum, farthest first."""
         choice = Choice([], [])
         for name, rows, share in dataset_strata(problem):
             choice.rows.extend(rows[k_center(problem.features(rows), share)].tolist())

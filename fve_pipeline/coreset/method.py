@@ -64,7 +64,7 @@ class SelectionProblem:
         object.__setattr__(self, "keys", random_keys(self.table.ids, self.seed))
 
     def by_key(self, rows: Rows) -> Rows:
-        """The rows in random order. The order of two cases does not depend on which others there are."""
+        """Return the rows in random order. The order of two cases does not depend on which others there are."""
         return rows[np.argsort(self.keys[rows], kind="stable")]
 
 
@@ -83,7 +83,9 @@ class Method(Protocol):
     name: str
     summary: str
 
-    def choose(self, problem: SelectionProblem) -> Choice: ...
+    def choose(self, problem: SelectionProblem) -> Choice:
+        """Return the chosen rows, and why."""
+        ...
 
 
 M = TypeVar("M", bound=Method)
@@ -91,14 +93,17 @@ _METHODS: dict[str, Method] = {}
 
 
 def random_keys(ids: tuple[str, ...], seed: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """A uniform uint64 a case, from (seed, case id) alone: adding a dataset moves no other case's."""
+    """Return a uniform uint64 a case, from (seed, case id) alone: adding a dataset moves no other case's."""
     digests = (hashlib.blake2b(f"{seed}\0{case}".encode(), digest_size=8).digest() for case in ids)
     return np.fromiter((int.from_bytes(digest, "little") for digest in digests), np.uint64, len(ids))
 
 
 def register(method: M) -> M:
-    """Make a method known by its name. Other packages name theirs under the entry point group
-    ``fve_pipeline.coreset`` instead: it must lead to a Method."""
+    """Make a method known by its name.
+
+    Other packages name theirs under the entry point group ``fve_pipeline.coreset`` instead: it must lead to a
+    Method.
+    """
     _METHODS[method.name] = method
     return method
 
@@ -114,7 +119,7 @@ def method_names() -> list[str]:
 
 
 def get_method(name: str) -> Method:
-    """The method of that name. Raises CoresetError naming those there are."""
+    """Return the method of that name. Raises CoresetError naming those there are."""
     known = _known()
     if name not in known:
         msg = f"no coreset method {name!r}; there are {', '.join(method_names())}"

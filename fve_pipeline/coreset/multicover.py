@@ -16,15 +16,18 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class MultiCover:
-    """Greedy on the number of classes that a case would bring nearer to k (submodular, so within 1 - 1/e of
-    the best coverage for each number of cases). Gains only fall, so a case is weighed again only when it
-    leads: the lazy greedy of Minoux. Equal gains are settled by the seeded order of the cases.
+    """Greedy on the number of classes that a case would bring nearer to k.
+
+    Coverage is submodular, so this is within 1 - 1/e of the best for each number of cases. Gains only fall, so a
+    case is weighed again only when it leads: the lazy greedy of Minoux. Equal gains are settled by the seeded order
+    of the cases.
     """
 
     name = "multicover"
     summary = "every class at least k positive cases, greedily with the fewest cases, then 2k, 4k, ..."
 
     def choose(self, problem: SelectionProblem) -> Choice:
+        """Choose greedily over the whole table, floors first."""
         k, table = max(problem.settings.class_floor, 1), problem.table
         available = table.positives()
         have = np.zeros_like(available)

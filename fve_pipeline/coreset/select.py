@@ -50,7 +50,7 @@ class Pool:
     def of(
         cls, stores: Sequence[Tables], *, splits: tuple[str, ...] = ("train",), one_per_subject: bool = False
     ) -> Pool:
-        """Raises CoresetError when no case is in ``splits``. Cases without a split are always eligible."""
+        """Raise CoresetError when no case is in ``splits``. Cases without a split are always eligible."""
         cases = pa.concat_tables([store.cases for store in stores], promote_options="permissive")
         classes = pa.concat_tables([store.classes for store in stores], promote_options="permissive")
         whole = CaseTable.of(cases, classes)
@@ -125,8 +125,10 @@ def select(
     features: np.ndarray[Any, np.dtype[np.float32]] | None = None,
     features_name: str = "",
 ) -> Selection:
-    """Choose cases. ``features`` (len(pool.table), d) are one more block of descriptors, such as a model's;
-    ``features_name`` is what the selection records of them.
+    """Choose cases.
+
+    ``features`` (len(pool.table), d) are one more block of descriptors, such as a model's; ``features_name`` is
+    what the selection records of them.
 
     Everything the user must know about what could not be had is in the selection's ``notes``, with numbers.
     """
@@ -170,7 +172,7 @@ def _features(table: CaseTable, given: np.ndarray[Any, np.dtype[np.float32]] | N
 
 
 def _check(choice: Choice, problem: SelectionProblem, method: str) -> None:
-    """A plugin's mistake must not become a wrong file."""
+    """Refuse what a plugin chose wrongly, before it becomes a wrong file."""
     if len(choice.rows) != problem.budget or len(set(choice.rows)) != len(choice.rows):
         msg = (
             f"method {method!r} returned {len(choice.rows)} cases, {len(set(choice.rows))} of them "

@@ -60,6 +60,7 @@ class Selection:
 
     @property
     def case_ids(self) -> tuple[str, ...]:
+        """Ids of the chosen cases, in the order in which they were taken."""
         return tuple(self.table.column("case").to_pylist())
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class Selection:
             pq.write_table(table, file, compression="zstd")
 
     def check(self, case_ids: Iterable[str], content_id: str) -> list[str]:
-        """What is wrong with using this selection on a store with these cases: warnings, with numbers.
+        """Return what is wrong with using this selection on a store with these cases: warnings, with numbers.
 
         Raises CoresetError when the store has none of the chosen cases, or lacks some although the selection
         was made from this store and no other.

@@ -14,10 +14,13 @@ __all__ = ["Stratified"]
 
 
 class Stratified:
+    """Random within strata: the strong baseline, and the default."""
+
     name = "stratified"
     summary = "random, with floors for every modality, dataset and class, and tempered dataset sizes"
 
     def choose(self, problem: SelectionProblem) -> Choice:
+        """Choose at random within each stratum, floors first."""
         table = problem.table
         filler = FloorFiller(problem)
         filler.fill(problem.budget)

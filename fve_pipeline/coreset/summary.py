@@ -12,8 +12,10 @@ __all__ = ["summarise"]
 
 
 def summarise(selection: Selection, pool: Pool) -> dict[str, Any]:
-    """Counts for people and for ``--json``; ``pool_...`` is what the whole pool has. Chosen cases that are not
-    in the pool (a selection from several stores) are not counted."""
+    """Return counts for people and for ``--json``; ``pool_...`` is what the whole pool has.
+
+    Chosen cases that are not in the pool (a selection from several stores) are not counted.
+    """
     table = pool.table
     row_of = {case: row for row, case in enumerate(table.ids)}
     rows = [row_of[case] for case in selection.case_ids if case in row_of]

@@ -43,12 +43,14 @@ class Coded:
 
     @classmethod
     def of(cls, values: list[str]) -> Coded:
+        """Return the values with their distinct ones numbered."""
         return cls(*codes(values))
 
     def __getitem__(self, row: int) -> str:
         return self.names[int(self.codes[row])]
 
     def take(self, rows: IntArray) -> Coded:
+        """Return these rows under the same numbering."""
         return Coded(self.codes[rows], self.names)
 
     def counts(self) -> IntArray:
@@ -110,7 +112,7 @@ class CaseTable:
         )
 
     def take(self, rows: Sequence[int] | IntArray) -> CaseTable:
-        """These rows, in this order, with the same numbering of datasets, modalities and classes."""
+        """Return these rows, in this order, with the same numbering of datasets, modalities and classes."""
         picked = np.asarray(rows, np.int64)
         lengths = np.diff(self.indptr)[picked]
         indptr = np.concatenate([[0], np.cumsum(lengths)])
@@ -130,7 +132,7 @@ class CaseTable:
         )
 
     def classes_of(self, row: int) -> IntArray:
-        """The numbers of row's classes."""
+        """Return the numbers of row's classes."""
         return self.indices[self.indptr[row] : self.indptr[row + 1]]
 
     def positives(self) -> IntArray:

@@ -10,10 +10,13 @@ __all__ = ["Random"]
 
 
 class Random:
+    """Uniformly at random, which every other method is reported against."""
+
     name = "random"
     summary = "uniform at random"
 
     def choose(self, problem: SelectionProblem) -> Choice:
+        """Choose the first of the seeded order."""
         rows = problem.by_key(np.arange(len(problem.table)))[: problem.budget].tolist()
         return Choice(rows, ["random draw"] * len(rows))
 

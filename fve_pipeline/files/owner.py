@@ -15,7 +15,10 @@ LOCK = ".fve/lock"
 
 
 def signature(held_since: int | None = None, mark: str | None = None) -> bytes:
-    """This process, now. ``mark`` tells two locks of one process apart; a new one is made when it is None."""
+    """Return this process's signature, now.
+
+    ``mark`` tells two locks of one process apart; a new one is made when it is None.
+    """
     now = int(time.time())
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": held_since or now, "seen": now}
     return json.dumps({**owner, "token": mark or uuid.uuid4().hex}).encode()

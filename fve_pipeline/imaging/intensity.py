@@ -35,10 +35,12 @@ class Window:
 
     @property
     def lower(self) -> float:
+        """The value in HU that becomes 0."""
         return self.level - self.width / 2
 
     @property
     def upper(self) -> float:
+        """The value in HU that becomes 255."""
         return self.level + self.width / 2
 
     def __str__(self) -> str:
@@ -60,7 +62,7 @@ WINDOWS: Mapping[str, Window] = MappingProxyType(
 
 
 def parse_window(name: str) -> Window:
-    """A window by its name in ``WINDOWS``, or from "width/level" in HU, such as "400/40".
+    """Return a window by its name in ``WINDOWS``, or from "width/level" in HU, such as "400/40".
 
     Raises IntensityError for anything else.
     """

@@ -37,7 +37,7 @@ def choose_views(
     rule: ViewRule = "paper",
     training: bool = False,
 ) -> tuple[str, ...]:
-    """The views to slice a volume of ``shape`` (z, y, x) voxels and ``spacing`` (z, y, x) mm along.
+    """Return the views to slice a volume of ``shape`` (z, y, x) voxels and ``spacing`` (z, y, x) mm along.
 
     Axial when its slices are near square (ratio under 0.5). Otherwise the view of the lowest ratio
     (``paper``) or the one across the shortest axis (``released``); the first in axis order on a tie.
@@ -58,7 +58,7 @@ def choose_views(
 
 
 def take_view(volume: NDArray[Any], view: str) -> NDArray[Any]:
-    """A volume (z, y, x) as its view's slices (D, H, W): the sliced axis first, no copy."""
+    """Return the slices of a volume (z, y, x) along a view (D, H, W): the sliced axis first, no copy."""
     return np.moveaxis(volume, AXES[view], 0)
 
 

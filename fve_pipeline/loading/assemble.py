@@ -51,7 +51,7 @@ class Assembler:
         return torch.int32 if wide else torch.uint8
 
     def read(self, places: Sequence[int], tickets: Sequence[Ticket], allocate: Allocate) -> LoadedBatch:
-        """The samples at ``places`` of the index, drawn with ``tickets``, in memory that ``allocate`` gives."""
+        """Return the samples at ``places`` of the index, drawn with ``tickets``, in memory that ``allocate`` gives."""
         questions = self._questions(places, tickets)
         changes = [
             self._change(*drawn, questions) for drawn in zip(range(len(places)), places, tickets, strict=True)
@@ -113,7 +113,7 @@ class Assembler:
         return ask(feasible, self.prompts, self.seed, epochs, places, times)
 
     def _change(self, i: int, place: int, ticket: Ticket, questions: list[list[Question]]) -> Change:
-        """What happens to sample ``i`` of the batch; its questions change sides when it is mirrored."""
+        """Return what happens to sample ``i`` of the batch; its questions change sides when it is mirrored."""
         if self.augment is None:
             return _NO_CHANGE
         change = draw_change(self.augment, self.seed, ticket.epoch, place, ticket.time)
@@ -143,7 +143,7 @@ class Assembler:
                 cv2.mixChannels([image.copy()], [image], [0, 0, 1, 2, 2, 1])
 
     def _read_plain(self, places: Sequence[int], rows: Sequence[Row], out: NDArray[np.uint8]) -> None:
-        """Samples as they are: each stretch of one store in one piece."""
+        """Write samples as they are: each stretch of one store in one piece."""
         start = 0
         for i in range(1, len(places) + 1):
             if i == len(places) or rows[i][0] != rows[start][0]:

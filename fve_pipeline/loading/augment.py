@@ -82,7 +82,7 @@ class Change:
 
 
 def draw_change(recipe: Recipe, seed: int, epoch: int, sample: int, time: int) -> Change:
-    """What happens to a sample: a function of (seed, epoch, sample, time). Switches change nothing else."""
+    """Return what happens to a sample: a function of (seed, epoch, sample, time). Switches change nothing else."""
     key = (seed, epoch, sample, time)
     u = generator(Stream.AUGMENT, *key).random(16).tolist()
     swap = recipe.swap and u[0] < 0.5

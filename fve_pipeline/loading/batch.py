@@ -24,13 +24,13 @@ class LoadedBatch(Batch):
     classes: Sequence[Sequence[str]] = ()
 
     def to(self, device: Any, non_blocking: bool = True) -> LoadedBatch:
-        """The batch with its tensors on ``device``."""
+        """Return the batch with its tensors on ``device``."""
         images = self.images.to(device, non_blocking=non_blocking)
         masks = self.masks.to(device, non_blocking=non_blocking)
         return LoadedBatch(images, masks, self.prompts, self.samples, self.classes)
 
     def pin_memory(self) -> LoadedBatch:
-        """The batch in pinned memory; torch's DataLoader calls this."""
+        """Return the batch in pinned memory; torch's DataLoader calls this."""
         images, masks = self.images.pin_memory(), self.masks.pin_memory()
         return LoadedBatch(images, masks, self.prompts, self.samples, self.classes)
 

@@ -18,16 +18,18 @@ __all__ = ["Allocate", "BufferPool", "fresh", "in_shared_memory"]
 class Allocate(Protocol):
     """Gives an uninitialised contiguous tensor on the CPU."""
 
-    def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor: ...
+    def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Return memory of this shape, which may hold anything."""
+        ...
 
 
 def fresh(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """A new tensor."""
+    """Return a new tensor."""
     return torch.empty(shape, dtype=dtype)
 
 
 def in_shared_memory(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """A new tensor in shared memory: a worker's batch goes to its parent without another copy."""
+    """Return a new tensor in shared memory: a worker's batch goes to its parent without another copy."""
     size = dtype.itemsize * int(np.prod(shape))
     storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]  # as torch's collate does
     whole: Tensor = torch.empty(0, dtype=dtype).set_(storage)
@@ -51,10 +53,11 @@ class BufferPool:
         return BufferPool, (self._pinned,)
 
     def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Return memory of this shape, which may hold anything."""
         return torch.from_numpy(self.array(shape, dtype))
 
     def array(self, shape: tuple[int, ...], dtype: torch.dtype) -> NDArray[Any]:
-        """The memory as an array."""
+        """Return the memory as an array."""
         with self._lock:
             owners = self._owners[shape, dtype]
             for owner in owners:

@@ -35,7 +35,7 @@ def change_slices(slices: NDArray[np.uint8], change: Change) -> NDArray[np.uint8
 
 
 def change_mask(mask: NDArray[Any], change: Change) -> NDArray[Any]:
-    """A mask (S, S), moved as the slices are; ids are picked, never mixed."""
+    """Return a mask (S, S), moved as the slices are; ids are picked, never mixed."""
     return _move(mask, change, cv2.INTER_NEAREST)
 
 

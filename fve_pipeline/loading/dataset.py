@@ -104,7 +104,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
         return digest.hexdigest()
 
     def sampler(self, strategy: Strategy | None = None, **options: Any) -> Sampler:
-        """A sampler of this dataset's samples; ``options`` are those of ``Sampler``."""
+        """Return a sampler of this dataset's samples; ``options`` are those of ``Sampler``."""
         known: dict[str, Any] = {"seed": self.seed, "content": self.content_id} | options
         return Sampler(self.index, self.chosen, strategy or Once(), **known)
 
@@ -123,7 +123,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
         return Samples(self.read(numbers, None if get_worker_info() is None else in_shared_memory))
 
     def read(self, numbers: Sequence[int], allocate: Allocate | None = None) -> LoadedBatch:
-        """A batch of samples or tickets, in memory that ``allocate`` gives. Safe across threads.
+        """Return a batch of samples or tickets, in memory that ``allocate`` gives. Safe across threads.
 
         By default that is memory of an earlier batch, if nothing of it is held any more.
         """
@@ -133,7 +133,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
 
 
 def require_alike(sources: Sequence[StoreImages]) -> None:
-    """Raises LoadingError when there are none, or images of one would not fit into a batch of another's."""
+    """Raise LoadingError when there are none, or images of one would not fit into a batch of another's."""
     if not sources:
         msg = "no stores given"
         raise LoadingError(msg)

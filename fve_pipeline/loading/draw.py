@@ -31,7 +31,7 @@ def quotas(shares: NDArray[np.float64], length: int, seed: int, epoch: int) -> I
 
 
 def draw_epoch(groups: Groups, length: int, seed: int, epoch: int) -> Ints:
-    """Samples of an epoch, ``length`` of them, grouped and not yet in order.
+    """Return samples of an epoch, ``length`` of them, grouped and not yet in order.
 
     Each group goes through its members in a random order, then through another, and goes on where the epoch
     before stopped: no member comes twice before all have come once.

@@ -37,12 +37,12 @@ def mix(stream: Stream, *parts: ArrayLike) -> NDArray[np.uint64]:
 
 
 def uniform(stream: Stream, *parts: ArrayLike) -> NDArray[np.float64]:
-    """The hash as numbers in [0, 1)."""
+    """Return the hash as numbers in [0, 1)."""
     return (mix(stream, *parts) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def generator(stream: Stream, *parts: int) -> np.random.Generator:
-    """A generator for many numbers at once, keyed by the hash of ``parts``."""
+    """Return a generator for many numbers at once, keyed by the hash of ``parts``."""
     return np.random.Generator(np.random.Philox(key=int(mix(stream, *parts))))
 
 

@@ -58,7 +58,7 @@ def _ranges(starts: Ints, sizes: Ints) -> Ints:
 
 
 def lane_of(position: Ints) -> Ints:
-    """The lane that each position of the order came from."""
+    """Return the lane that each position of the order came from."""
     return position % LANES
 
 

@@ -100,7 +100,7 @@ def class_mask(mask: NDArray[Any], entry: ClassEntry, out: NDArray[Any]) -> None
 
 
 def mirrored(text: str) -> str:
-    """The text with left and right exchanged, capitals kept."""
+    """Return the text with left and right exchanged, capitals kept."""
 
     def other(match: re.Match[str]) -> str:
         found = match[0]

@@ -36,10 +36,12 @@ class Ticket(NamedTuple):
 
     @property
     def number(self) -> int:
+        """The ticket as one whole number, as a sampler yields it."""
         return (self.epoch << _TIME_BITS | self.time) << _SAMPLE_BITS | self.sample
 
     @classmethod
     def of(cls, number: int) -> Ticket:
+        """Return the ticket that a number stands for."""
         high = number >> _SAMPLE_BITS
         return cls(number & (1 << _SAMPLE_BITS) - 1, high >> _TIME_BITS, high & (1 << _TIME_BITS) - 1)
 
@@ -58,6 +60,7 @@ class SamplerState:
     content: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
         return asdict(self)
 
 
@@ -97,7 +100,7 @@ class Sampler:
     def batches(
         self, state: SamplerState, rank: int = 0, world: int = 1, *, drop_last: bool = True
     ) -> Iterator[list[int]]:
-        """This rank's part of each global batch left in the state's epoch, as ticket numbers.
+        """Return this rank's part of each global batch left in the state's epoch, as ticket numbers.
 
         ``drop_last`` leaves an unfilled last batch out.
 
@@ -118,11 +121,11 @@ class Sampler:
             yield part[rank * len(whole) // world : (rank + 1) * len(whole) // world].tolist()
 
     def start(self, batch: int, epoch: int = 0) -> SamplerState:
-        """The state at the beginning of an epoch, for global batches of ``batch``."""
+        """Return the state at the beginning of an epoch, for global batches of ``batch``."""
         return SamplerState(self.seed, epoch, 0, batch, self.content)
 
     def after(self, state: SamplerState, batches: int = 1) -> SamplerState:
-        """The state when ``batches`` more global batches have been used; the next epoch's after the last."""
+        """Return the state when ``batches`` more global batches have been used; the next epoch's after the last."""
         steps = len(self) // state.batch
         done = state.epoch * steps + state.consumed // state.batch + batches
         epoch, step = divmod(done, steps)

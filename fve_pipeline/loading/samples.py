@@ -82,7 +82,7 @@ class SampleIndex:
         return found
 
     def where(self, **chosen: Collection[str]) -> Ints:
-        """Samples whose columns have one of the chosen names; an empty choice takes all.
+        """Return samples whose columns have one of the chosen names; an empty choice takes all.
 
         Raises LoadingError for a name that no sample has.
         """
@@ -100,7 +100,7 @@ class SampleIndex:
         return np.flatnonzero(keep)
 
     def holding(self, class_id: int, dataset: str) -> Ints:
-        """Samples of ``dataset`` that hold the class."""
+        """Return samples of ``dataset`` that hold the class."""
         code = self.names["dataset"].index(dataset)
         found = self.positive_sample[self.positive_class == class_id]
         held: Ints = found[self.dataset[found] == code]

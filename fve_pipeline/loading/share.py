@@ -37,10 +37,11 @@ class Share:
 
     @property
     def micro(self) -> int:
+        """Samples a piece."""
         return self.batch // (self.world * self.accumulate)
 
     def pieces(self, rows: Sequence[int]) -> list[Sequence[int]]:
-        """This rank's pieces of one global batch of sample numbers."""
+        """Return this rank's pieces of one global batch of sample numbers."""
         start = self.rank * self.micro * self.accumulate
         return [
             rows[i : i + self.micro] for i in range(start, start + self.micro * self.accumulate, self.micro)

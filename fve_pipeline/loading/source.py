@@ -56,7 +56,7 @@ class StoreImages:
         return StoreImages, (self.store, self.order, self.boundary)
 
     def images(self, rows: Sequence[int], runs: Sequence[range], out: Pixels) -> None:
-        """Encoded images of ``rows`` into ``out`` (n, S, S, 3). ``runs`` are those of the rows, a run for each."""
+        """Write encoded images of ``rows`` into ``out`` (n, S, S, 3). ``runs`` are those of the rows, a run for each."""
         if not self.lazy:
             self.store.pixel_rows.take(rows, out)
             if self.order == 0:
@@ -83,7 +83,7 @@ class StoreImages:
         encode(slab, self.order, self.boundary, downsample, focal=focal, out=out)
 
     def slab(self, row: int, run: range) -> tuple[Pixels, int]:
-        """A row's slice with the context that encoding it needs, a copy, and its place among them.
+        """Return a row's slice with the context that encoding it needs, a copy, and its place among them.
 
         From an encoded store of order 1 or 0 the slices are the image's channels; of a higher order they are
         not to be had.

@@ -38,7 +38,9 @@ class Groups:
 class Strategy(Protocol):
     """Turns the chosen samples into groups with shares."""
 
-    def groups(self, index: SampleIndex, chosen: Ints) -> Groups: ...
+    def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
+        ...
 
 
 class _Split(Protocol):
@@ -50,6 +52,7 @@ class Once:
     """Every sample once an epoch."""
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:  # noqa: ARG002
+        """Return groups of the chosen samples, and how often each is drawn."""
         return Groups((chosen,), np.ones(1))
 
 
@@ -60,11 +63,13 @@ class Tempered:
     alpha: float = 0.5
 
     def labels(self, index: SampleIndex, chosen: Ints) -> tuple[Ints, NDArray[np.float64]]:
+        """Return a group number a chosen sample, and a weight a group."""
         codes = index.dataset[chosen]
         sizes = np.bincount(codes, minlength=len(index.names["dataset"])).astype(float)
         return codes, np.where(sizes > 0, np.maximum(sizes, 1) ** self.alpha, 0.0)
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
         return Combined((self,)).groups(index, chosen)
 
 
@@ -75,9 +80,11 @@ class Positives:
     ratio: float = 1.0
 
     def labels(self, index: SampleIndex, chosen: Ints) -> tuple[Ints, NDArray[np.float64]]:
+        """Return a group number a chosen sample, and a weight a group."""
         return index.holds_any[chosen].astype(np.int64), np.array([1.0, self.ratio])
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
         return Combined((self,)).groups(index, chosen)
 
 
@@ -88,9 +95,11 @@ class Views:
     weights: Mapping[str, float]
 
     def labels(self, index: SampleIndex, chosen: Ints) -> tuple[Ints, NDArray[np.float64]]:
+        """Return a group number a chosen sample, and a weight a group."""
         return index.view[chosen], _named(self.weights, index.names["view"], "view")
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
         return Combined((self,)).groups(index, chosen)
 
 
@@ -101,6 +110,7 @@ class Stores:
     weights: tuple[float, ...]
 
     def labels(self, index: SampleIndex, chosen: Ints) -> tuple[Ints, NDArray[np.float64]]:
+        """Return a group number a chosen sample, and a weight a group."""
         stores = len(index.offsets) - 1
         if len(self.weights) != stores:
             msg = f"{len(self.weights)} weights for {stores} stores; give one a store"
@@ -108,6 +118,7 @@ class Stores:
         return index.store[chosen], np.array(self.weights, float)
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
         return Combined((self,)).groups(index, chosen)
 
 
@@ -118,6 +129,7 @@ class Combined:
     parts: tuple[_Split, ...]
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
         code, weight = np.zeros(len(chosen), np.int64), np.ones(1)
         for part in self.parts:
             if not hasattr(part, "labels"):
@@ -148,6 +160,7 @@ class ClassBalanced:
     negatives: float = 0.0
 
     def groups(self, index: SampleIndex, chosen: Ints) -> Groups:
+        """Return groups of the chosen samples, and how often each is drawn."""
         among = np.zeros(len(index), bool)
         among[chosen] = True
         keep = among[index.positive_sample]

@@ -24,7 +24,7 @@ class Interval:
 
 
 def bootstrap_mean(values: Sequence[float], *, seed: int = 0, name: str = "") -> Interval:
-    """The mean of the defined values and the percentile interval over resampled cases.
+    """Return the mean of the defined values and the percentile interval over resampled cases.
 
     The draws depend on ``seed`` and ``name`` only, so that a group's interval does not change with what
     other groups are reported beside it.

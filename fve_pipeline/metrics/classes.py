@@ -80,7 +80,7 @@ def score_classes(
 
 
 def mean_score(values: Iterable[float], convention: Convention) -> float:
-    """The mean over a case's classes, leaving out NaN; NaN if nothing is left.
+    """Return the mean over a case's classes, leaving out NaN; NaN if nothing is left.
 
     ``challenge`` rounds to four decimals, as the official evaluator does a case.
     """

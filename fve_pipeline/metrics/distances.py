@@ -98,7 +98,7 @@ def nsd(distances: SurfaceDistances, tolerance: float = 2.0) -> float:
 
 
 def hd95(distances: SurfaceDistances) -> float:
-    """The distance in mm within which 95 % of a surface's area lies of the other; the worse direction.
+    """Return the distance in mm within which 95 % of a surface's area lies of the other; the worse direction.
 
     NaN if a mask is empty: no distance exists then, and none is made up.
     """

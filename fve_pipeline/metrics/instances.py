@@ -30,7 +30,7 @@ class InstanceScore:
 
 
 def split_components(pred: Labels) -> Labels:
-    """A map of one id becomes one id a 6-connected component; a map of several ids is returned as it is."""
+    """Return a map of one id with one id a 6-connected component; a map of several ids is returned as it is."""
     ids = np.unique(pred)
     if len(ids[ids > 0]) != 1:
         return pred

@@ -44,7 +44,7 @@ class Overlap:
 
 
 def overlap(truth: Labels, pred: Labels) -> Overlap:
-    """The joint histogram of two label maps.
+    """Return the joint histogram of two label maps.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def overlap(truth: Labels, pred: Labels) -> Overlap:
 
 
 def boxes(labels: Labels) -> dict[int, Box]:
-    """The smallest box that holds each label of a map, by rising id."""
+    """Return the smallest box that holds each label of a map, by rising id."""
     found = ndimage.find_objects(labels)
     return {label: box for label, box in enumerate(found, start=1) if box is not None}
 

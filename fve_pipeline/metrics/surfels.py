@@ -36,7 +36,7 @@ class Surface:
 def surface(
     mask: NDArray[np.bool_], spacing: tuple[float, float, float], start: tuple[int, int, int] = (0, 0, 0)
 ) -> Surface:
-    """The surface elements of a mask; outside the array counts as background.
+    """Return the surface elements of a mask; outside the array counts as background.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def surfel_areas(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
 
 
 def _patches(corners: set[Corner]) -> list[list[Corner]]:
-    """Groups of corners that hang together along edges of the cube."""
+    """Return groups of corners that hang together along edges of the cube."""
     left, groups = set(corners), []
     while left:
         group = [left.pop()]
@@ -97,7 +97,7 @@ def _patch_area(patch: list[Corner], spacing: tuple[float, float, float]) -> flo
     axes = [next(k for k in range(3) if a[k] != b[k]) for a, b in links]
 
     def along(axis: int) -> float:
-        """A strip parallel to one axis, cutting the corner between the two others."""
+        """Return a strip parallel to one axis, cutting the corner between the two others."""
         return float(np.sqrt((np.delete(weight, axis) ** 2).sum()))
 
     if len(patch) == 1:

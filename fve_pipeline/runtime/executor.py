@@ -87,10 +87,12 @@ class Executor:
 
     @property
     def dashboard(self) -> str:
+        """Address of Dask's dashboard."""
         return str(self._client.dashboard_link)
 
     @property
     def workers(self) -> int:
+        """Worker threads that there are, at least 1."""
         return max(1, int(sum(self._client.nthreads().values())))
 
     def run(self, function: Callable[..., R], tasks: Iterable[Task]) -> Iterator[tuple[Task, R]]:
@@ -158,7 +160,7 @@ class Executor:
 def cluster(
     workers: int | None = None, memory: int | None = None, scheduler: str | None = None, gpus: int = 0
 ) -> Iterator[Executor]:
-    """A local cluster of one-threaded worker processes, or a running one at ``scheduler``.
+    """Yield an executor on a local cluster of one-threaded worker processes, or a running one at ``scheduler``.
 
     ``memory`` is the budget in bytes over all workers. With ``gpus``, there are as many local workers, and each
     sees one of them; a running cluster's workers see what they were started with. Raises BuildError when the
@@ -192,8 +194,11 @@ def cluster(
 
 @contextlib.contextmanager
 def _environment_restored() -> Iterator[None]:
-    """Undo what Dask leaves behind: it sets its workers' variables here, for them to inherit, and what this process
-    starts later, a trainer or a loader's workers, would inherit them too: one thread, and freed memory given back."""
+    """Undo what Dask leaves behind.
+
+    It sets its workers' variables here, for them to inherit, and what this process starts later, a trainer or a
+    loader's workers, would inherit them too: one thread a library, and freed memory kept.
+    """
     before = dict(os.environ)
     try:
         yield

@@ -11,7 +11,7 @@ class Progress(Protocol):
     """Told of stages and of what is done in them."""
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        """A stage of ``total`` units begins."""
+        """Begin a stage of ``total`` units."""
 
     def advance(self, count: int = 1) -> None:
         """``count`` more units of the current stage are done."""
@@ -24,10 +24,10 @@ class Silent:
     """Nobody watches."""
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        pass
+        """Nothing is shown."""
 
     def advance(self, count: int = 1) -> None:
-        pass
+        """Nothing is shown."""
 
     def note(self, text: str) -> None:
-        pass
+        """Nothing is shown."""

@@ -35,7 +35,7 @@ class TextPrompts:
 
 
 def read_text_prompts(path: Path, *, allow_pickle: bool = False) -> TextPrompts | None:
-    """The file's ``text_prompts``; None if it has none.
+    """Return the file's ``text_prompts``; None if it has none.
 
     Raises
     ------

@@ -21,7 +21,7 @@ __all__ = ["list_series", "read_dicom", "series_files", "series_frames"]
 
 
 def list_series(folder: str | Path) -> tuple[Series, ...]:
-    """The image series that lie directly in a folder (or in one file), by key."""
+    """Return the image series that lie directly in a folder (or in one file), by key."""
     folder = Path(folder)
     return _group(header for header in _scan(folder, shown(folder)) if header.is_image)
 
@@ -34,12 +34,12 @@ def _group(headers: Iterable[FileHeader]) -> tuple[Series, ...]:
 
 
 def series_files(path: Path, series: str | None) -> list[Path]:
-    """The files that :func:`read_dicom` reads, sorted by name."""
+    """Return the files that :func:`read_dicom` reads, sorted by name."""
     return sorted(header.path for header in _choose(path, shown(path), series))
 
 
 def series_frames(path: Path) -> list[Frame]:
-    """The slices of the one series of a folder, as their headers place them, in no order."""
+    """Return the slices of the one series of a folder, as their headers place them, in no order."""
     return [frame for header in _choose(path, shown(path), None) for frame in header.frames]
 
 
@@ -131,7 +131,7 @@ def _scales(headers: Sequence[FileHeader]) -> set[tuple[float, float]]:
 
 
 def _dtype(headers: Sequence[FileHeader]) -> np.dtype[Any]:
-    """The type that the volume is expected in."""
+    """Return the type that the volume is expected in."""
     types = {scaled_dtype(header.stored_type, *scale) for header in headers for scale in _scales([header])}
     return np.dtype(np.result_type(*types))
 

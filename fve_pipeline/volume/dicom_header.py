@@ -76,14 +76,17 @@ class FileHeader:
 
     @property
     def is_image(self) -> bool:
+        """Whether it has pixels of a modality that is read as an image."""
         return self.rows > 0 and self.columns > 0 and self.modality not in NOT_IMAGES
 
     @property
     def key(self) -> str:
+        """Short name of the series, the same wherever its files lie."""
         return hashlib.sha256(self.uid.encode()).hexdigest()[:8]
 
     @property
     def stored_type(self) -> np.dtype[Any]:
+        """The type in which pixels are stored."""
         order = ">" if self.syntax == pydicom.uid.ExplicitVRBigEndian else "<"
         return np.dtype(f"{order}{'i' if self.signed else 'u'}{self.allocated // 8}")
 

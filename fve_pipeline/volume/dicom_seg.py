@@ -27,8 +27,10 @@ def is_segmentation(path: Path, name: str) -> bool:
 
 
 def read_segmentation(path: Path, name: str, channel: int | None) -> Raw:
-    """All segments, or with ``channel`` the n-th one (from 0, by number). Where segments overlap the one of
-    the higher number is kept, and the notes count the voxels."""
+    """Read all segments, or with ``channel`` the n-th one (from 0, by number).
+
+    Where segments overlap the one of the higher number is kept, and the notes count the voxels.
+    """
     try:
         return _read(pydicom.dcmread(path), name, channel)
     except Exception as error:  # pydicom raises whatever a malformed object runs into
@@ -83,7 +85,7 @@ def _planes(data: Any, kind: str, name: str) -> NDArray[Any]:
 def _frames_of(
     number: int, planes: NDArray[Any], where: NDArray[np.int64], data: Any, kind: str
 ) -> tuple[list[NDArray[Any]], list[int]]:
-    """The planes of a segment and the slices that they belong to."""
+    """Return the planes of a segment and the slices that they belong to."""
     if kind == "LABELMAP":
         return [plane == number for plane in planes], where.tolist()
     groups = data.PerFrameFunctionalGroupsSequence

@@ -28,7 +28,7 @@ def check_size(found: int, expected: int, name: str, *, deflated: bool) -> None:
 def fill_array(
     stream: IO[bytes], start: int, shape: tuple[int, ...], dtype: np.dtype[Any], name: str, *, gzipped: bool
 ) -> NDArray[Any]:
-    """The array whose bytes lie ``start`` bytes further on in the stream.
+    """Return the array whose bytes lie ``start`` bytes further on in the stream.
 
     A gzip stream is read to its end, so that its checksum is checked and a cut download is an error.
     """
@@ -50,7 +50,7 @@ def fill_array(
 
 
 def inflate_zlib(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    """The array whose bytes follow as one zlib stream, checked against its checksum."""
+    """Return the array whose bytes follow as one zlib stream, checked against its checksum."""
     array = np.empty(shape, dtype)
     view = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
     inflate = isal_zlib.decompressobj()

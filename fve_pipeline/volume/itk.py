@@ -70,7 +70,7 @@ def _is_nrrd(path: Path) -> bool:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of an ITK message without the folders and addresses that it carries."""
+    """Return the last line of an ITK message without the folders and addresses that it carries."""
     text = str(error).strip().splitlines()[-1].strip()
     if "ITK ERROR" in text:
         text = text.split("):", 1)[-1].strip()

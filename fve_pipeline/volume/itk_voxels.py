@@ -1,5 +1,8 @@
-"""Voxels of the plain kinds of NRRD and MetaImage files, without SimpleITK: one block in the same file, raw or
-deflated. Every other kind (data files of their own, text, bzip2, several channels) is left to SimpleITK."""
+"""Voxels of the plain kinds of NRRD and MetaImage files, without SimpleITK.
+
+One block in the same file, raw or deflated. Every other kind (data files of their own, text, bzip2, several
+channels) is left to SimpleITK.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _LONGEST = 1 << 16  # bytes of a header; longer ones are left to SimpleITK
 def read_plain_voxels(
     path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], name: str
 ) -> NDArray[Any] | None:
-    """The (z,y,x) voxels of type ``dtype``; None for files that SimpleITK must read."""
+    """Return the (z,y,x) voxels of type ``dtype``; None for files that SimpleITK must read."""
     expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     with path.open("rb") as file:
         check_size(path.stat().st_size, expected, name, deflated=True)

@@ -37,7 +37,7 @@ def shown(path: Path) -> str:
 
 
 def kind_of(path: Path, name: str) -> Kind:
-    """The format of a file or folder; raises ReadError for anything that isn't read here.
+    """Return the format of a file or folder; raises ReadError for anything that isn't read here.
 
     The name decides only where the content doesn't: ``x.nii`` that is gzipped is still NIfTI, and the file
     that was named is the one that is read, whatever lies beside it.

@@ -121,7 +121,7 @@ def _describe(
 
 
 def _inflate(file: IO[bytes], info: zipfile.ZipInfo, name: str) -> bytes:
-    """The member's bytes, checked against size and crc32."""
+    """Return the member's bytes, checked against size and crc32."""
     check_size(info.compress_size, info.file_size, name, deflated=info.compress_type == zipfile.ZIP_DEFLATED)
     file.seek(info.header_offset)
     local = file.read(30)

@@ -51,7 +51,7 @@ def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def shear(affine: NDArray[np.float64]) -> float:
-    """The largest |cosine| between two of the array's axes; 0 when they are orthogonal."""
+    """Return the largest |cosine| between two of the array's axes; 0 when they are orthogonal."""
     directions = affine[:3, :3] / np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     products = np.abs(directions.T @ directions)
     return float(max(products[0, 1], products[0, 2], products[1, 2]))
@@ -95,7 +95,7 @@ def plan_turn(affine: NDArray[np.float64]) -> Turn:
 
 
 def axis_codes(affine: NDArray[np.float64]) -> str:
-    """The directions in which the file's axes run, fastest first: "RAS", "LPS", "AIL", ..."""
+    """Return the directions in which the file's axes run, fastest first: "RAS", "LPS", "AIL", ..."""
     order, flips = plan_turn(affine)
     codes = [""] * 3
     for n, axis in enumerate(order):
@@ -104,7 +104,7 @@ def axis_codes(affine: NDArray[np.float64]) -> str:
 
 
 def turn_affine(affine: NDArray[np.float64], shape: tuple[int, int, int], turn: Turn) -> NDArray[np.float64]:
-    """The affine of the turned array."""
+    """Return the affine of the turned array."""
     order, flips = turn
     out = np.eye(4)
     out[:3, 3] = affine[:3, 3]
@@ -117,7 +117,7 @@ def turn_affine(affine: NDArray[np.float64], shape: tuple[int, int, int], turn: 
 
 
 def turn_array(array: NDArray[Any], turn: Turn) -> NDArray[Any]:
-    """The array turned, C-contiguous, in native byte order. May reuse the buffer it was given."""
+    """Return the array turned, C-contiguous, in native byte order. May reuse the buffer it was given."""
     order, flips = turn
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))

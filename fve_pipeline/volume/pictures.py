@@ -18,7 +18,7 @@ __all__ = ["picture_files", "read_pictures"]
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The PNG files directly in ``folder``, in natural order of their names; empty for anything else."""
+    """Return the PNG files directly in ``folder``, in natural order of their names; empty for anything else."""
     if not folder.is_dir():
         return []
     files = [

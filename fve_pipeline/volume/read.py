@@ -121,7 +121,7 @@ def read_header(
     member: str | None = None,
     name: str | None = None,
 ) -> Header:
-    """What :func:`read_image` would give, from headers alone: no voxel is inflated.
+    """Return what :func:`read_image` would give, from headers alone: no voxel is inflated.
 
     Shear is not judged here, and a file of several channels is described without one being named; all else
     that a header shows to be unreadable raises as :func:`read_image` does.
@@ -150,7 +150,7 @@ def read_header(
 def load_raw(
     path: Path, name: str, *, series: str | None, channel: int | None, member: str, voxels: bool
 ) -> Raw:
-    """The volume as the file holds it, by the file's kind; its affine can be inverted."""
+    """Return the volume as the file holds it, by the file's kind; its affine can be inverted."""
     kind = kind_of(path, name)
     if kind == "dicom":
         raw = read_dicom(path, name, series=series, voxels=voxels)

@@ -13,7 +13,7 @@ E = TypeVar("E", bound=ReadError)
 
 
 def refusal(name: str, found: str, expected: str, advice: str, kind: type[E] = ReadError) -> E:  # type: ignore[assignment]
-    """The error to raise."""
+    """Return the error to raise."""
     return kind(f"{name}: {found}; expected {expected}. {advice}.")
 
 
@@ -26,12 +26,12 @@ def machine_fault(error: BaseException) -> bool:
 
 
 def truncated(name: str, found: int, expected: int) -> ReadError:
-    """The error for a file that ends early."""
+    """Return the error for a file that ends early."""
     return refusal(name, f"truncated, {found} of {expected} bytes", "all of them", "Download it again")
 
 
 def pick_channel(name: str, channels: int, channel: int | None, text: str, *, strict: bool) -> int:
-    """The channel to read: the one named, or the only one. Headers (not ``strict``) need none named."""
+    """Return the channel to read: the one named, or the only one. Headers (not ``strict``) need none named."""
     if channel is None:
         if channels > 1 and strict:
             found, expected = (

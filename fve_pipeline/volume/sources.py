@@ -17,7 +17,10 @@ _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$",
 
 
 def source_files(path: str | Path, series: str | None = None) -> list[Path]:
-    """The files behind a path, sorted: a series' files or PNG slices, an MHD's or NHDR's header and voxels, or itself."""
+    """Return the files behind a path, sorted.
+
+    A series' files, PNG slices, an MHD's or NHDR's header and voxels, or the path itself.
+    """
     path = Path(path)
     if pictures := picture_files(path):
         return pictures

@@ -13,7 +13,7 @@ __all__ = ["apply_scale", "narrow", "replace_nonfinite", "scaled_dtype"]
 
 
 def scaled_dtype(dtype: np.dtype[Any], slope: float, intercept: float) -> np.dtype[Any]:
-    """The widest type that :func:`apply_scale` and :func:`narrow` may give, known before any voxel is."""
+    """Return the widest type that :func:`apply_scale` and :func:`narrow` may give, known before any voxel is."""
     if dtype.kind == "f" or not (float(slope).is_integer() and float(intercept).is_integer()):
         return np.dtype(np.float32)
     if dtype.itemsize <= 2 and slope == 1 and intercept == 0:
@@ -51,8 +51,10 @@ def apply_scale(array: NDArray[Any], slope: float, intercept: float) -> NDArray[
 
 
 def narrow(array: NDArray[Any]) -> NDArray[Any]:
-    """Integers of more than 16 bits as int16 where they fit (CT stored as int32), else as int32 or float32;
-    floats as float32. Smaller integers and booleans stay."""
+    """Return integers of more than 16 bits as int16 where they fit, such as CT stored as int32.
+
+    Else as int32 or float32; floats as float32. Smaller integers and booleans stay.
+    """
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
     if array.dtype.kind == "f":

@@ -21,7 +21,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def source_affine(path: Path, series: str | None = None) -> NDArray[np.float64]:
-    """The affine of a file's voxels as it holds them: index (slowest axis first, 1) to LPS mm."""
+    """Return the affine of a file's voxels as it holds them: index (slowest axis first, 1) to LPS mm."""
     return load_raw(path, path.name, series=series, channel=None, member="imgs", voxels=False).affine
 
 

@@ -27,6 +27,7 @@ class Targets:
 
     @classmethod
     def of(cls, stores: Sequence[Store], classes: Sequence[ClassKey]) -> Targets:
+        """Return the targets of these classes in the stores."""
         found = {(entry.dataset, entry.class_id): entry for store in stores for entry in store.class_table}
         return cls(tuple(found[key.dataset, key.class_id] for key in classes))
 

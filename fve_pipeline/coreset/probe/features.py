@@ -23,7 +23,7 @@ MAX_DIMENSIONS = 128
 
 
 def features_name(path: Path) -> str:
-    """What a selection records of the features: which weights, by their hash."""
+    """Return what a selection records of the features: which weights, by their hash."""
     with path.open("rb") as file:
         return f"backbone of {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}, version 1"
 
@@ -36,8 +36,10 @@ def backbone_features(
     slices: int = 8,
     progress: Callable[[], None] = lambda: None,
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """float32 (len(cases), d): the backbone's last stage, averaged over space and over ``slices`` evenly spaced
-    slices of each case's first run. Reduced to ``MAX_DIMENSIONS`` principal components when there are more.
+    """Return features float32 (len(cases), d): the backbone's last stage, averaged over space and slices.
+
+    ``slices`` of each case's first run are taken, evenly spaced. Reduced to ``MAX_DIMENSIONS`` principal
+    components when there are more.
 
     Raises CheckpointError when the file is not a segmenter's.
     """

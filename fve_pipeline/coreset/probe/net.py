@@ -30,6 +30,7 @@ class ProbeNet(nn.Module):
         self.head = nn.Conv2d(width, classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return mask logits of images."""
         x = images
         skipped: list[Tensor] = []
         for scale, block in enumerate(self.down):

@@ -67,6 +67,7 @@ class Probe:
         self.held_out = read_slices(stores, rows, self.settings.size, self.targets)
 
     def __call__(self, selection: Selection, seed: int) -> float:
+        """Train on the selection and return the score on the held-out rows."""
         rows = draw_rows(self.stores, selection.case_ids, limit=self.settings.slices, seed=seed)
         if not rows:
             return 0.0  # nothing but unlabelled slices: nothing is learnt
