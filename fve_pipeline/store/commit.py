@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
@@ -43,7 +43,7 @@ from fve_pipeline.store.schema import (
 from fve_pipeline.store.shard import write_file
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, table_bytes
 
-__all__ = ["StoreContent", "commit", "next_generation", "recover", "restore_shards"]
+__all__ = ["StoreContent", "commit", "next_generation", "pending_manifest", "recover", "restore_shards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,15 @@ def recover(files: Files) -> str | None:
         return None
     _finish(files, pending)
     return pending.goal
+
+
+def pending_manifest(files: Files) -> Manifest | None:
+    """Return the manifest that a commit which is not finished is about to publish; None when there is none."""
+    try:
+        pending = PendingCommit.model_validate_json(files.read(JOURNAL))
+        return Manifest.model_validate_json(files.read(pending.manifest))
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def restore_shards(files: Files, generation: str, pairs: Sequence[tuple[ShardEntry, Receipt]]) -> None:

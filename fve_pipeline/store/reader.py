@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, Member
 from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.read_table import read_table
 from fve_pipeline.store.rows import Rows
 from fve_pipeline.store.schema import Manifest, StoreSettings
 
@@ -58,17 +58,17 @@ class Store:
     @cached_property
     def index(self) -> pa.Table:
         """N rows: row i describes sample i (``schema.INDEX_SCHEMA``)."""
-        return self._table("index")
+        return read_table(self.files, self.manifest, "index")
 
     @cached_property
     def cases(self) -> pa.Table:
         """One row a case (``schema.CASES_SCHEMA``)."""
-        return self._table("cases")
+        return read_table(self.files, self.manifest, "cases")
 
     @cached_property
     def classes(self) -> pa.Table:
         """One row a class of a dataset (``schema.CLASSES_SCHEMA``)."""
-        return self._table("classes")
+        return read_table(self.files, self.manifest, "classes")
 
     @cached_property
     def class_table(self) -> ClassTable:
@@ -152,15 +152,6 @@ class Store:
         # N is the manifest's: an append may have made the array longer since.
         metadata = dataclasses.replace(array.metadata, shape=(len(self), *array.shape[1:]))
         return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
-
-    def _table(self, name: Any) -> pa.Table:
-        import pyarrow.parquet as pq
-
-        entry = self.manifest.tables[name]
-        path = self.files.local_path(entry.file.key)
-        source = io.BytesIO(self.files.read(entry.file.key)) if path is None else path
-        # N is the manifest's here too; committed rows stay at the front when rows are appended.
-        return pq.read_table(source).slice(0, entry.n_rows)
 
 
 def open_store(location: str | Path, *, cache: ShardCache | None = None) -> Store:

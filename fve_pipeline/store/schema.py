@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fve_pipeline.store.codec import CodecName
 from fve_pipeline.store.layout import Member, member_of
 from fve_pipeline.store.shard import FileSum
-from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA
+from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, TableName
 
 __all__ = [
     "CASES_SCHEMA",
@@ -22,6 +22,7 @@ __all__ = [
     "SourceEntry",
     "StoreSettings",
     "TableEntry",
+    "TableName",
     "Versions",
 ]
 
@@ -152,7 +153,7 @@ class Manifest(_Model):
     content_id: Sha256
     settings: StoreSettings
     versions: Versions
-    tables: dict[Literal["index", "cases", "classes"], TableEntry]
+    tables: dict[TableName, TableEntry]
     sources: tuple[SourceEntry, ...]
     failures: tuple[FailureEntry, ...]
     shards: tuple[ShardEntry, ...]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["CASES_SCHEMA", "CLASSES_SCHEMA", "INDEX_SCHEMA", "table_bytes"]
+__all__ = ["CASES_SCHEMA", "CLASSES_SCHEMA", "INDEX_SCHEMA", "SCHEMAS", "TableName", "table_bytes"]
+
+TableName = Literal["index", "cases", "classes"]
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _ROW_GROUP = 256 * 1024
@@ -77,6 +81,12 @@ CLASSES_SCHEMA = pa.schema(
         ("renditions", pa.list_(pa.string())),  # those that show the class; none means all
     ]
 )
+
+SCHEMAS: Mapping[TableName, pa.Schema] = {
+    "index": INDEX_SCHEMA,
+    "cases": CASES_SCHEMA,
+    "classes": CLASSES_SCHEMA,
+}
 
 
 def table_bytes(table: pa.Table, schema: pa.Schema) -> bytes:

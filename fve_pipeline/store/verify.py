@@ -14,10 +14,11 @@ import pyarrow as pa
 from fve_pipeline.errors import FveError
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
 from fve_pipeline.store.documents import store_documents
-from fve_pipeline.store.layout import CASES, CLASSES, INDEX, MANIFEST
+from fve_pipeline.store.layout import INDEX, MANIFEST
 from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.read_table import read_table
 from fve_pipeline.store.reader import Store
-from fve_pipeline.store.schema import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, ShardEntry
+from fve_pipeline.store.schema import ShardEntry
 from fve_pipeline.store.shard import FileSum, ShardFile
 
 __all__ = ["Finding", "verify"]
@@ -85,22 +86,15 @@ def _check_documents(store: Store) -> Iterator[Finding]:
 
 
 def _check_tables(store: Store) -> Iterator[Finding]:
-    tables = store.manifest.tables
-    schemas = {
-        "index": (INDEX, INDEX_SCHEMA),
-        "cases": (CASES, CASES_SCHEMA),
-        "classes": (CLASSES, CLASSES_SCHEMA),
-    }
-    for name, (key, schema) in schemas.items():
-        problem = _check_sum(store, tables[name].file)  # type: ignore[index]
+    for name, entry in store.manifest.tables.items():
+        problem = _check_sum(store, entry.file)
         if problem is None:
-            table = getattr(store, name)
-            if table.schema != schema:
-                problem = f"its columns are not those of the format: {table.schema}"
-            elif table.num_rows != tables[name].n_rows:  # type: ignore[index]
-                problem = f"it has {table.num_rows} rows, not {tables[name].n_rows}"  # type: ignore[index]
+            try:
+                read_table(store.files, store.manifest, name)
+            except FveError as error:
+                problem = str(error)
         if problem:
-            yield Finding(key, problem)
+            yield Finding(entry.file.key, problem)
 
 
 def _check_sum(store: Store, expected: FileSum) -> str | None:

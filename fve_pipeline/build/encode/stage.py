@@ -113,12 +113,14 @@ class StorePlan:
         sources = [_source(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]
         if self.base is not None:
+            # What is committed stays in place. Catalogs that changed were refused.
             cases = pa.concat_tables([self.base.cases, cases])
-            listed = {dataset.name for dataset in roster.datasets}
-            others = [name not in listed for name in self.base.classes.column("dataset").to_pylist()]
-            classes = pa.concat_tables([self.base.classes.filter(pa.array(others)), classes])
             old = self.base.manifest
-            sources = [source for source in old.sources if source.dataset not in listed] + sources
+            held = {source.dataset for source in old.sources}
+            added = [dataset for dataset in roster.datasets if dataset.name not in held]
+            classes = pa.concat_tables([self.base.classes, class_table_of(added).to_arrow()])
+            sources = [*old.sources, *map(_source, added)]
+            listed = {dataset.name for dataset in roster.datasets}
             failures = [f for f in old.failures if f.case.split("/")[0] not in listed] + failures
         return StoreContent(
             settings=self.settings,
