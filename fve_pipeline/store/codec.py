@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.files.base import Buffer
 
-__all__ = ["ChunkCodec", "CodecName"]
+__all__ = ["ChunkCodec", "CodecName", "checked_payload"]
 
 CodecName = Literal["lz4", "zstd", "none"]
 
@@ -28,6 +28,20 @@ _LZ4_LEVEL = 5
 _CRC_BYTES = 4
 
 _local = threading.local()
+
+
+def checked_payload(data: Buffer) -> memoryview:
+    """Return a chunk's bytes without the crc32c at their end. Raises StoreFormatError when they are damaged."""
+    size = len(data) - _CRC_BYTES
+    if size <= 0:
+        msg = f"a chunk has {len(data)} bytes, too few to hold data and a checksum"
+        raise StoreFormatError(msg)
+    payload = memoryview(data)[:size]
+    stored, computed = int.from_bytes(data[size:], "little"), crc32c(payload)
+    if stored != computed:
+        msg = f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"
+        raise StoreFormatError(msg)
+    return payload
 
 
 @dataclass(frozen=True)
@@ -85,17 +99,7 @@ class ChunkCodec:
 
     def decode_bytes(self, data: Buffer, out: NDArray[np.uint8]) -> None:
         """As ``decode_chunk`` does, into ``out`` (nbytes,), which is not checked."""
-        size = len(data) - _CRC_BYTES
-        if size <= 0:
-            msg = f"a chunk has {len(data)} bytes, too few to hold data and a checksum"
-            raise StoreFormatError(msg)
-        payload = memoryview(data)[:size]
-        stored, computed = int.from_bytes(data[size:], "little"), crc32c(payload)
-        if stored != computed:
-            msg = (
-                f"a chunk's crc32c is {computed:#010x} where {stored:#010x} is stored: its bytes are damaged"
-            )
-            raise StoreFormatError(msg)
+        payload = checked_payload(data)
         try:
             self._decompress(payload, out)
         except (RuntimeError, ValueError, zstandard.ZstdError) as error:

@@ -28,8 +28,10 @@ from fve_pipeline.store.layout import (
     MANIFEST,
     MASKS,
     STAGING,
+    Key,
     staged_table,
 )
+from fve_pipeline.store.migrations import in_one_line
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import (
     FailureEntry,
@@ -84,9 +86,9 @@ class PendingCommit(BaseModel):
 
     goal: str
     replaces: bool
-    moves: tuple[tuple[str, str], ...]
-    removes: tuple[str, ...]
-    manifest: str
+    moves: tuple[tuple[Key, Key], ...]
+    removes: tuple[Key, ...]
+    manifest: Key
 
 
 def next_generation(files: Files) -> int:
@@ -177,6 +179,12 @@ def recover(files: Files) -> str | None:
     except FileNotFoundError:
         files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
         return None
+    except ValidationError as error:
+        msg = (
+            f"{files.url}/{JOURNAL} does not say how to finish a commit: {in_one_line(error)}. It is damaged, or not "
+            "ours: remove it and check the store with fve verify, or build to another place"
+        )
+        raise StoreFormatError(msg) from error
     _finish(files, pending)
     return pending.goal
 

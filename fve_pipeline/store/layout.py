@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 __all__ = [
     "CASES",
@@ -13,6 +15,7 @@ __all__ = [
     "MANIFEST",
     "MASKS",
     "STAGING",
+    "Key",
     "Member",
     "member_of",
     "receipt_key",
@@ -22,6 +25,17 @@ __all__ = [
 ]
 
 Member = Literal["images", "slices", "masks"]
+
+
+def _inside(key: str) -> str:
+    if not key or key.startswith("/") or "\\" in key or not {"", ".", ".."}.isdisjoint(key.split("/")):
+        msg = f"{key!r} is not the name of a file of the store: a path below its root, without . and .., is"
+        raise ValueError(msg)
+    return key
+
+
+# A key in a document of the store, which may have been made to lead elsewhere.
+Key = Annotated[str, AfterValidator(_inside)]
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"

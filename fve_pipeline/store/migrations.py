@@ -13,7 +13,7 @@ from fve_pipeline.files.base import Files
 from fve_pipeline.store.layout import JOURNAL, MANIFEST, STAGING
 from fve_pipeline.store.schema import FORMAT_VERSION, Manifest
 
-__all__ = ["MIGRATIONS", "read_manifest"]
+__all__ = ["MIGRATIONS", "in_one_line", "read_manifest"]
 
 # By the version it takes: a function from the manifest's document to the next version's. Empty while there is
 # only version 1. A change of the format adds its function here and keeps a small store of the old version in
@@ -44,11 +44,24 @@ def read_manifest(files: Files) -> Manifest:
             document = MIGRATIONS[version](document)
             version += 1
         return Manifest.model_validate(document)
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, StoreFormatError):
             raise
-        msg = f"{files.url}/{MANIFEST} is not a store's manifest, or is damaged: {error}"
+        why = in_one_line(error) if isinstance(error, ValidationError) else f"{type(error).__name__}, {error}"
+        msg = (
+            f"{files.url}/{MANIFEST} is not a store's manifest, or is damaged: {why}. It cannot be made again: "
+            "restore it from a copy, or build anew with --overwrite"
+        )
         raise StoreFormatError(msg) from error
+
+
+def in_one_line(error: ValidationError) -> str:
+    """Return the first things that a document's model found wrong, each with its place."""
+    found = [
+        ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))))
+        for one in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def _why_not(files: Files) -> str:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fve_pipeline.errors import StoreError
+from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
 from fve_pipeline.files.open import open_files
 from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.layout import MASKS, Member
+from fve_pipeline.store.layout import MANIFEST, MASKS, Member
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.read_table import read_table
 from fve_pipeline.store.rows import Rows
@@ -164,4 +164,24 @@ def open_store(location: str | Path, *, cache: ShardCache | None = None) -> Stor
     its manifest is damaged, or newer than this package.
     """
     files = open_files(location)
-    return Store(files, read_manifest(files), cache)
+    manifest = read_manifest(files)
+    _refuse_false_sizes(files, manifest)
+    return Store(files, manifest, cache)
+
+
+# Samples up to this many bytes are harmless, whoever made the manifest.
+_HARMLESS = 1 << 28
+
+
+def _refuse_false_sizes(files: Files, manifest: Manifest) -> None:
+    """Refuse a manifest that declares huge samples in files that are too small to hold them."""
+    if manifest.settings.pixel_bytes <= _HARMLESS:
+        return
+    for total in (total for entry in manifest.shards[:1] for total in (entry.images, entry.masks)):
+        size = files.size(total.key) if files.exists(total.key) else 0
+        if size < total.size:
+            msg = (
+                f"{files.url}/{total.key} has {size} bytes where {MANIFEST} says {total.size}, for samples of "
+                f"{manifest.settings.size}² pixels: the store is damaged, or was made to use up memory"
+            )
+            raise StoreFormatError(msg)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fve_pipeline.store.codec import CodecName
-from fve_pipeline.store.layout import Member, member_of
-from fve_pipeline.store.shard import FileSum
+from fve_pipeline.store.layout import CASES, CLASSES, INDEX, MASKS, Member, member_of, shard_key
+from fve_pipeline.store.shard import FileSum, Sha256
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, TableName
 
 __all__ = [
@@ -31,7 +32,12 @@ FORMAT_VERSION = 1
 # A rule, or the views themselves.
 VIEWS_PATTERN = r"^(paper|released|(axial|coronal|sagittal)(,(axial|coronal|sagittal)){0,2})$"
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+TABLE_KEYS: Mapping[TableName, str] = {"index": INDEX, "cases": CASES, "classes": CLASSES}
+
+# At most so many bytes come out of one: a length of LZ4's grows by 255 a byte, and a block of zstd's, 128 KiB,
+# takes four.
+DENSEST: Mapping[CodecName, int] = {"lz4": 256, "zstd": 1 << 15, "none": 1}
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -92,6 +98,16 @@ class StoreSettings(_Model):
     def mask_codec(self) -> CodecName:
         """Codec of the masks: zstd whatever the images have, unless nothing is compressed."""
         return "none" if self.codec == "none" else "zstd"
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one sample's pixels, decoded."""
+        return self.size * self.size * (3 if self.storage == "encoded" else 1)
+
+    @property
+    def mask_bytes(self) -> int:
+        """Bytes of one sample's mask, decoded."""
+        return self.size * self.size * (2 if self.mask_dtype == "uint16" else 1)
 
 
 class Versions(_Model):
@@ -167,6 +183,44 @@ class Manifest(_Model):
         if numbers != list(range(len(rows))) or sum(rows) != self.n_samples or not whole:
             msg = f"the shards do not hold {self.n_samples} rows, {size} a shard, in order"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _files_lie_where_the_layout_says(self) -> Manifest:
+        if set(self.tables) != set(TABLE_KEYS):
+            msg = f"the tables are {', '.join(sorted(self.tables))}, not {', '.join(sorted(TABLE_KEYS))}"
+            raise ValueError(msg)
+        found = [(entry.file.key, TABLE_KEYS[name]) for name, entry in self.tables.items()]
+        for entry in self.shards:
+            found.append((entry.images.key, shard_key(self.settings.member, entry.shard)))
+            found.append((entry.masks.key, shard_key(MASKS, entry.shard)))
+        for key, expected in found:
+            if key != expected:
+                msg = f"a file is listed as {key!r} where this format has {expected!r}"
+                raise ValueError(msg)
+        rows = (self.tables["index"].n_rows, self.tables["cases"].n_rows)
+        if rows != (self.n_samples, self.n_cases):
+            msg = (
+                f"index and cases have {rows[0]} and {rows[1]} rows for {self.n_samples} samples of "
+                f"{self.n_cases} cases"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _files_can_hold_what_is_declared(self) -> Manifest:
+        index = 16 * self.settings.shard_samples + 4
+        for entry in self.shards:
+            for file, nbytes, codec in (
+                (entry.images, self.settings.pixel_bytes, self.settings.codec),
+                (entry.masks, self.settings.mask_bytes, self.settings.mask_codec),
+            ):
+                if (file.size - index) * DENSEST[codec] < entry.n_rows * nbytes:
+                    msg = (
+                        f"{file.key} has {file.size} bytes, too few for {entry.n_rows} samples of "
+                        f"{self.settings.size}² pixels and an index of {self.settings.shard_samples} places"
+                    )
+                    raise ValueError(msg)
         return self
 
     def to_bytes(self) -> bytes:

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import numpy as np
 from crc32c import crc32c
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.files.base import Buffer, Files
 from fve_pipeline.files.mapped import keep_mapped
+from fve_pipeline.store.codec import checked_payload
+from fve_pipeline.store.layout import Key
 
-__all__ = ["FileSum", "ShardFile", "copy_chunks", "write_file", "write_shard"]
+__all__ = ["FileSum", "Sha256", "ShardFile", "copy_chunks", "write_file", "write_shard"]
 
 _MISSING = 2**64 - 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileSum(BaseModel):
@@ -28,9 +33,9 @@ class FileSum(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    key: str
-    size: int
-    sha256: str
+    key: Key
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
 
 
 def write_file(files: Files, key: str, pieces: Iterable[Buffer]) -> FileSum:
@@ -134,13 +139,18 @@ class ShardFile:
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:
-    """The first ``n`` chunks as they are, for a successor that holds them and more.
+    """Yield the first ``n`` chunks as they are, for a successor that holds them and more.
 
-    Raises StoreFormatError when one of them is missing.
+    Raises StoreFormatError when one of them is missing or its crc32c disagrees.
     """
     for i in range(n):
         chunk = shard.chunk(i)
         if chunk is None:
             msg = f"{shard.name} has no chunk {i}, but {n} rows were committed in it"
             raise StoreFormatError(msg)
+        try:
+            checked_payload(chunk)
+        except StoreFormatError as error:
+            msg = f"{shard.name}, chunk {i}: {error}; fve encode --repair builds the shard again"
+            raise StoreFormatError(msg) from error
         yield chunk

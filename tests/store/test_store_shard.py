@@ -101,12 +101,26 @@ def test_an_index_that_points_outside_is_refused(
 
 
 def test_a_successor_holds_the_old_chunks_as_they_were(files: LocalFiles) -> None:
-    write_shard(files, "old", [b"abc", b"de"], 4)
+    first, second = (data + crc32c(data).to_bytes(4, "little") for data in (b"abc", b"de"))
+    write_shard(files, "old", [first, second], 4)
     old = ShardFile(files, "old", 4)
     write_shard(files, "new", [*copy_chunks(old, 2), b"f"], 4)
-    assert files.read("new")[:6] == b"abcdef"
+    assert files.read("new")[:14] == first + second + b"f"
     with pytest.raises(StoreFormatError, match="no chunk 2"):
         list(copy_chunks(old, 3))
+
+
+def test_a_damaged_chunk_is_not_taken_over(files: LocalFiles, tmp_path: Path) -> None:
+    chunk = b"abc" + crc32c(b"abc").to_bytes(4, "little")
+    for place in range(len(chunk)):
+        write_shard(files, "old", [chunk, chunk], 4)
+        data = bytearray(files.read("old"))
+        data[len(chunk) + place] ^= 4
+        (tmp_path / "old").write_bytes(data)
+        copied = copy_chunks(ShardFile(files, "old", 4), 2)
+        assert bytes(next(copied)) == chunk
+        with pytest.raises(StoreFormatError, match=r"/old, chunk 1: a chunk's crc32c is .*--repair"):
+            next(copied)
 
 
 @pytest.mark.parametrize("name", ["lz4", "zstd", "none"])
