@@ -18,6 +18,7 @@ from fve_pipeline.files.open import open_files
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import Manifest, StoreSettings
+from fve_pipeline.store.verify import require_sound_base
 
 __all__ = ["build", "default_work", "encode_prepared", "prepare"]
 
@@ -103,6 +104,7 @@ def _encode(
         _refuse_changed_catalogs(base, prepared)
         if not prepared.cases:
             return _summary(out, base.manifest, base, prepared)
+        require_sound_base(base)
     plan = plan_store(prepared, settings, base)
     shards = plan.work(open_files(work / "prepared"), store.resources.device)
     manifest = store.publish(plan.content(), shards, plan.index)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from fve_pipeline.errors import FveError
+from fve_pipeline.errors import FveError, StoreFormatError
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
 from fve_pipeline.store.documents import store_documents
 from fve_pipeline.store.layout import INDEX, MANIFEST
@@ -21,7 +21,7 @@ from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import ShardEntry
 from fve_pipeline.store.shard import FileSum, ShardFile
 
-__all__ = ["Finding", "verify"]
+__all__ = ["Finding", "require_sound_base", "verify"]
 
 _PIECE = 16 * 2**20
 _IDENTITY = ("case", "rendition", "view", "slice")
@@ -71,6 +71,25 @@ def verify(
         problem = f"the rows' content id is {content}, not the recorded {store.manifest.content_id}"
         findings.append(Finding(MANIFEST, problem))
     return findings
+
+
+def require_sound_base(store: Store) -> None:
+    """Check what an append takes over into its own files: the tables, the manifest and a last shard that grows.
+
+    Raises StoreFormatError, naming the file, when it is not what was committed: it would be given a right
+    checksum with the damage in it.
+    """
+    settings, manifest = store.settings, store.manifest
+    tail = manifest.shards[-1:] if manifest.n_samples % settings.shard_samples else ()
+    files = [total for entry in tail for total in (entry.images, entry.masks)]
+    files += [entry.file for entry in manifest.tables.values()]
+    found = [Finding(total.key, problem) for total in files if (problem := _check_sum(store, total))]
+    if wrong := [*_check_documents(store), *found]:
+        msg = (
+            f"{store.files.url}/{wrong[0].file}: {wrong[0].problem}. Nothing was appended: mend the store with "
+            f"fve encode --repair {store.files.url}, or build anew with --overwrite"
+        )
+        raise StoreFormatError(msg)
 
 
 def _check_documents(store: Store) -> Iterator[Finding]:
