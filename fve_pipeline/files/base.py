@@ -29,7 +29,7 @@ class Files(Protocol):
         """The whole file."""
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        """``length`` bytes from ``start``."""
+        """Return ``length`` bytes from ``start`` on, fewer where the file ends before."""
 
     def size(self, key: str) -> int:
         """Length of the file in bytes."""

@@ -33,7 +33,7 @@ class LocalFiles:
         return str(self.root)
 
     def read(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
+        return self.local_path(key).read_bytes()
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         path = self._text_path(key)

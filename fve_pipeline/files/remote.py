@@ -83,7 +83,20 @@ class RemoteFiles:
     def read_range(self, key: str, start: int, length: int) -> bytes:
         if not length:
             return b""
-        return self._try(lambda: bytes(obstore.get_range(self._store, key, start=start, length=length)))
+
+        def get() -> bytes:
+            try:
+                return bytes(obstore.get_range(self._store, key, start=start, length=length))
+            except GenericError:
+                left = int(obstore.head(self._store, key)["size"]) - start
+                if left >= length:
+                    raise
+                # A range that goes past the file is refused; this one gives what there is.
+                return (
+                    bytes(obstore.get_range(self._store, key, start=start, length=left)) if left > 0 else b""
+                )
+
+        return self._try(get)
 
     def size(self, key: str) -> int:
         return self._try(lambda: int(obstore.head(self._store, key)["size"]))

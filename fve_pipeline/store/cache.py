@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Mapping
@@ -81,5 +82,15 @@ class CachedShards(LocalFiles):
     def url(self) -> str:
         return self._remote.url
 
+    def exists(self, key: str) -> bool:
+        return key in self._sums
+
+    def list_keys(self, prefix: str = "") -> list[str]:
+        return sorted(key for key in self._sums if not prefix or key.startswith(f"{prefix}/"))
+
     def _text_path(self, key: str) -> str:
-        return str(self._cache.fetch(self._remote, self._sums[key]))
+        try:
+            total = self._sums[key]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, "no committed shard", f"{self.url}/{key}") from None
+        return str(self._cache.fetch(self._remote, total))
