@@ -18,13 +18,24 @@ from fve_pipeline.runtime.executor import Task
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import Store
 
-__all__ = ["prepare_again"]
+__all__ = ["facts_again", "prepare_again"]
 
 
 def prepare_again(
     store: Store, needed: Sequence[str], roots: Mapping[str, Path], work: Path, resources: Resources
 ) -> dict[str, PreparedCase]:
     """Prepare the cases that ``work`` does not hold; return what encoding needs to know of each, by case id.
+
+    Takes and raises what :func:`facts_again` does.
+    """
+    facts = facts_again(store, needed, roots, work, resources)
+    return prepared_cases(datasets_of_store(store), facts.values())
+
+
+def facts_again(
+    store: Store, needed: Sequence[str], roots: Mapping[str, Path], work: Path, resources: Resources
+) -> dict[str, CaseFacts]:
+    """Return the facts of the cases, which are prepared where ``work`` does not hold them.
 
     ``roots`` are the sources' folders by dataset, "" that of all the others. Raises BuildError when a source is
     needed and not there, or no longer what it was.
@@ -51,7 +62,7 @@ def prepare_again(
             missing.append(job)
     if missing:
         facts |= _prepare(missing, work, resources)
-    return prepared_cases(datasets_of_store(store), facts.values())
+    return facts
 
 
 def _prepare(jobs: Sequence[PrepareJob], work: Path, resources: Resources) -> dict[str, CaseFacts]:

@@ -69,7 +69,7 @@ def encode(
         typer.Option("--from", help="Encode the slices of this store (built with --storage slices)."),
     ] = None,
     repair: Annotated[
-        str | None, typer.Option(help="Build this store's damaged shards again, and only those.")
+        str | None, typer.Option(help="Make what is damaged in this store again, and only that.")
     ] = None,
     roots: Annotated[
         list[str] | None,
@@ -175,18 +175,29 @@ def _repair(
 ) -> None:
     from fve_pipeline.build.pipeline import default_work
     from fve_pipeline.build.repair import repair_store
+    from fve_pipeline.errors import StoreFormatError
     from fve_pipeline.runtime.resources import Resources
     from fve_pipeline.store.reader import open_store
 
-    folders = roots_of(roots, [source.dataset for source in open_store(name).manifest.sources])
+    try:
+        sources = open_store(name).manifest.sources
+    except StoreFormatError as error:  # a damaged store all the same, of which nothing can be mended
+        if as_json:
+            print_json({"store": name, "repaired": [], "mended": [], "left": [str(error)]})
+        else:
+            console.print(f"still wrong: {error}", style="red", markup=False)
+        raise typer.Exit(1) from error
+    folders = roots_of(roots, [source.dataset for source in sources])
     folder = (work or default_work(name)).absolute()
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         done = repair_store(name, folders, folder, Resources(executor, bars))
     if as_json:
-        left = [finding.problem for finding in done.left]
-        print_json({"store": name, "repaired": done.repaired, "left": left})
+        left = [f"{finding.file}: {finding.problem}" for finding in done.left]
+        print_json({"store": name, "repaired": done.repaired, "mended": done.mended, "left": left})
     else:
         console.print(f"{name}: repaired shards {', '.join(map(str, done.repaired)) or 'none'}.")
+        if done.mended:
+            console.print(f"{name}: made again {', '.join(done.mended)}.", markup=False)
         for finding in done.left:
             console.print(f"still wrong: {finding.file}: {finding.problem}", style="red", markup=False)
     raise typer.Exit(1 if done.left else 0)

@@ -75,8 +75,8 @@ def verify(
             errors.print(
                 f"{problem['file']}{where}: {problem['problem']}", style="red", markup=False, highlight=False
             )
-        if any(problem["shard"] is not None for problem in problems):
-            errors.print(f"Damaged shards can be built again: fve encode --repair {store} --root DIR")
+        if findings:
+            errors.print(f"Damaged files can be made again: fve encode --repair {store} --root DIR")
     else:
         depth = "every pixel" if deep else "structure and checksums"
         console.print(f"{store}: {len(opened):,} samples, {depth} verified, nothing wrong.")

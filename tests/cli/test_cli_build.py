@@ -104,6 +104,28 @@ def test_from_files_to_a_repaired_store(build: Any, root: Path, tmp_path: Path, 
     assert {key for key, value in tiny.bytes_of(out).items() if whole[key] != value} == {"images/c/0/0/0/0"}
 
 
+def test_repair_tells_what_it_made_and_what_it_cannot(build: Any, tmp_path: Path, executor: Executor) -> None:
+    out, address = tmp_path / "slices.zarr", executor._client.scheduler.address
+    build(out)
+    whole = (out / "cases.parquet").read_bytes()
+    (out / "cases.parquet").write_bytes(whole[:-1])
+    assert "cases.parquet has sha256" in str(run("info", out).exception)
+    mended = run("encode", "--repair", out, "--scheduler", address, "--json")
+    assert mended.exit_code == 0, mended.output
+    assert json.loads(mended.stdout)["mended"] == ["cases.parquet"]
+    assert (out / "cases.parquet").read_bytes() == whole
+
+    (out / "cases.parquet").write_bytes(whole[:-1])
+    left = run("encode", "--repair", out, "--work", tmp_path / "nothing", "--scheduler", address)
+    assert left.exit_code == 1
+    assert "cases.parquet: it has" in left.output
+    assert "give --work DIR" in left.output.replace("\n", " ")
+    (out / "manifest.json").write_text("{}")
+    left = run("encode", "--repair", out, "--scheduler", address)
+    assert left.exit_code == 1
+    assert "restore it from a copy" in left.output.replace("\n", " ")
+
+
 def test_verify_finds_a_source_that_is_not_what_was_stored(
     build: Any, tmp_path: Path, executor: Executor
 ) -> None:

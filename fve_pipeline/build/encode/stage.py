@@ -134,7 +134,8 @@ class StorePlan:
 
     def index(self, receipts: Sequence[Receipt]) -> pa.Table:
         """Return the whole index; the receipts, in order, tell which classes the new rows show."""
-        new = index_rows(self.runs, self.prepared.facts, plan_settings(self.settings), receipts)
+        shown = (row for found in receipts for row in zip(found.class_ids, found.class_pixels, strict=True))
+        new = index_rows(self.runs, self.prepared.facts, plan_settings(self.settings), shown)
         if self.base is None:
             return new
         return pa.concat_tables([self.base.index, new]).unify_dictionaries()

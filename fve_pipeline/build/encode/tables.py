@@ -9,27 +9,29 @@ import pyarrow as pa
 
 from fve_pipeline.build.encode.plan import PlannedRun, PlanSettings, index_table, split_and_views
 from fve_pipeline.build.prepare.facts import CaseFacts
-from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.tables import CASES_SCHEMA, INDEX_SCHEMA
 
-__all__ = ["case_rows", "index_rows"]
+__all__ = ["RowClasses", "case_rows", "index_rows"]
+
+
+# Class ids that a row shows, and their pixels.
+RowClasses = tuple[Sequence[int], Sequence[int]]
 
 
 def index_rows(
     runs: Sequence[PlannedRun],
     facts: Mapping[str, CaseFacts],
     settings: PlanSettings,
-    receipts: Iterable[Receipt],
+    shown: Iterable[RowClasses],
 ) -> pa.Table:
-    """The index of the rows that ``runs`` plan; class columns from the shards' receipts, in shard order."""
+    """Return the index of the rows that ``runs`` plan; ``shown`` are their classes, row by row."""
     lengths: list[int] = []
     ids: list[int] = []
     pixels: list[int] = []
-    for receipt in receipts:
-        for row_ids, row_pixels in zip(receipt.class_ids, receipt.class_pixels, strict=True):
-            lengths.append(len(row_ids))
-            ids.extend(row_ids)
-            pixels.extend(row_pixels)
+    for row_ids, row_pixels in shown:
+        lengths.append(len(row_ids))
+        ids.extend(row_ids)
+        pixels.extend(row_pixels)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     planned = index_table(runs, facts, settings)
     columns = {name: planned.column(name) for name in planned.column_names}
