@@ -136,7 +136,7 @@ def key_lines(text: str) -> dict[Path, int]:
 
     Examples
     --------
-    >>> key_lines('name = "x"\\n[[classes]]\\nid = 1\\n')
+    >>> key_lines('name = "x"\n[[classes]]\nid = 1\n')
     {('name',): 1, ('classes', 0): 2, ('classes', 0, 'id'): 3}
     """
     return _Scanner(text).run()
