@@ -17,6 +17,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--machine-examples",
+        type=int,
+        default=10,
+        help="runs of the state machine over stores (tests/build/test_build_machine.py), of a dozen steps each",
+    )
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real files beside the checkout; tests that want them skip without them."""
