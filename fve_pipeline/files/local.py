@@ -86,6 +86,7 @@ class LocalFiles:
             except OSError as error:
                 # A task that outlives its client may still be writing here: go over it again.
                 if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    error.filename = str(path)  # it names the last folder of the path alone
                     raise
             sync_folder(path.parent)
 

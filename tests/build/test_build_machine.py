@@ -172,7 +172,7 @@ class StoreMachine(RuleBasedStateMachine):
     def after(self, command: str) -> History:
         """The history once a command has been run to its end."""
         word, _, count = command.partition(" ")
-        if word == "build" and self.history and int(count) == self.cases():
+        if word == "repair" or (word == "build" and self.history and int(count) == self.cases()):
             return self.history
         return (*self.history, command)
 
@@ -282,15 +282,13 @@ class StoreMachine(RuleBasedStateMachine):
                 assert damage_is_found(self.store)
                 path.write_bytes(original)
                 self.flipped = None
-        elif word != "repair" and outcome.kind != DONE:
-            # Put the byte back, and the command ends as if nothing had been.
-            if path.exists() and path.read_bytes() == damaged:
-                path.write_bytes(original)
-            self.flipped, self.pending = None, word
-        elif outcome.kind != DONE or self.flipped is not None:
-            if self.flipped is not None and path.exists() and path.read_bytes() == damaged:
-                path.write_bytes(original)
-            self.flipped = None
+            return
+        # Put the byte back where it was left, and the command ends as if nothing had been.
+        if self.flipped is not None and path.exists() and path.read_bytes() == damaged:
+            path.write_bytes(original)
+        self.flipped = None
+        if outcome.kind != DONE:
+            self.pending = word
 
     @precondition(lambda self: self.flipped is not None)
     @rule()
