@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from fve_pipeline.build.transaction import ShardWork, transaction
 from fve_pipeline.errors import BuildError, StoreFormatError
-from fve_pipeline.files.base import Files
+from fve_pipeline.files.base import ReadableFiles
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.commit import StoreContent
@@ -46,7 +46,7 @@ class CopyJob:
     """One shard to write to ``target``. ``sources``: files and rows a shard of the stores copied from."""
 
     target: ShardTarget
-    sources: tuple[tuple[Files, int], ...]
+    sources: tuple[tuple[ReadableFiles, int], ...]
     rows: tuple[CopyRow, ...]
 
 
@@ -107,7 +107,7 @@ def _rows(stores: Sequence[Store], cases: Sequence[str]) -> tuple[list[CopyRow],
 
 
 def _work(stores: Sequence[Store], settings: StoreSettings, rows: Sequence[CopyRow]) -> ShardWork:
-    sources = tuple((store.files, store.settings.shard_samples) for store in stores)
+    sources = tuple((store.shard_files, store.settings.shard_samples) for store in stores)
     contents = [store.manifest.content_id for store in stores]
     step = settings.shard_samples
 

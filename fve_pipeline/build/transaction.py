@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fve_pipeline.errors import BuildError
+from fve_pipeline.errors import BuildError, StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
 from fve_pipeline.files.locks import BuildLock
 from fve_pipeline.files.open import open_files
@@ -21,8 +21,9 @@ from fve_pipeline.files.owner import LOCK
 from fve_pipeline.runtime.executor import Task
 from fve_pipeline.runtime.faults import machine_faults
 from fve_pipeline.runtime.resources import Resources
-from fve_pipeline.store.commit import StoreContent, commit, next_generation, recover, restore_shards
+from fve_pipeline.store.commit import StoreContent, commit, next_generation, restore_shards
 from fve_pipeline.store.layout import MANIFEST
+from fve_pipeline.store.pending import discard, recover
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings
@@ -121,9 +122,19 @@ def transaction(out: str, resources: Resources, *, overwrite: bool = False) -> I
     with machine_faults():
         files = _open_target(out)
         with BuildLock(files) as lock:
-            finished = recover(files)
+            finished = _recover(files, overwrite=overwrite)
             base = None if overwrite or not files.exists(MANIFEST) else open_store(out)
             yield Transaction(files, base, next_generation(files), finished, lock, resources)
+
+
+def _recover(files: Files, *, overwrite: bool) -> str | None:
+    try:
+        return recover(files)
+    except (StoreError, StoreFormatError):
+        if not overwrite:
+            raise
+        discard(files)  # damaged beyond finishing, and about to be replaced
+        return None
 
 
 @contextlib.contextmanager

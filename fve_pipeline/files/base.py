@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fve_pipeline.files.mapped import KeptFile
+
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
-__all__ = ["Buffer", "Files"]
+__all__ = ["Buffer", "Files", "ReadableFiles"]
 
 Buffer = bytes | bytearray | memoryview
 
 
-class Files(Protocol):
-    """File operations under one root. Keys are relative, with forward slashes.
+class ReadableFiles(Protocol):
+    """Reading files under one root. Keys are relative, with forward slashes.
 
     Implementations are picklable (they travel to workers) and hold no open handle. A key that does not exist
     raises FileNotFoundError.
@@ -34,14 +36,30 @@ class Files(Protocol):
     def size(self, key: str) -> int:
         """Length of the file in bytes."""
 
+    def mapped(self, key: str) -> KeptFile | None:
+        """The file kept open for reading; None when it is empty, not on this machine, or too many are open."""
+
+    def zarr_store(self) -> ZarrStore:
+        """The same root, read-only, for zarr-python."""
+
+
+class Files(ReadableFiles, Protocol):
+    """All file operations under one root."""
+
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
+
+    def stamp(self, key: str) -> str:
+        """What is another one once the file has been replaced or written to."""
 
     def list_keys(self, prefix: str = "") -> list[str]:
         """All files below the folder ``prefix``, sorted; none when there is no such folder."""
 
     def write_atomic(self, key: str, pieces: Iterable[Buffer]) -> None:
         """Write the pieces as one file that appears whole or not at all, and stays after a power cut."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Let a file have a second name, or copy it where that is not possible. It appears whole or not at all."""
 
     def move(self, source: str, target: str) -> None:
         """Rename a file, replacing what was there."""
@@ -54,6 +72,3 @@ class Files(Protocol):
 
     def local_path(self, key: str) -> Path | None:
         """A path on this machine, or None when the file cannot be had as one."""
-
-    def zarr_store(self) -> ZarrStore:
-        """The same root, read-only, for zarr-python."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fve_pipeline.files.atomic import is_partial, make_folder, sync_folder, write_whole
+from fve_pipeline.files.atomic import is_partial, make_folder, replaced_whole, sync_folder, write_whole
 from fve_pipeline.files.base import Buffer
+from fve_pipeline.files.mapped import KeptFile, keep_mapped
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
@@ -49,6 +50,13 @@ class LocalFiles:
     def size(self, key: str) -> int:
         return self.local_path(key).stat().st_size
 
+    def mapped(self, key: str) -> KeptFile | None:
+        return keep_mapped(self._text_path(key))
+
+    def stamp(self, key: str) -> str:
+        status = os.stat(self._text_path(key))
+        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+
     def exists(self, key: str) -> bool:
         return (self.root / key).is_file()
 
@@ -65,6 +73,17 @@ class LocalFiles:
         with write_whole(path) as file:
             for piece in pieces:
                 file.write(piece)
+
+    def copy(self, source: str, target: str) -> None:
+        old, new = self.root / source, self.root / target
+        make_folder(new.parent)
+        with replaced_whole(new) as partial:
+            try:
+                os.link(old, partial)
+            except FileNotFoundError:
+                raise
+            except OSError:  # not every file system has links
+                shutil.copyfile(old, partial)
 
     def move(self, source: str, target: str) -> None:
         old, new = self.root / source, self.root / target

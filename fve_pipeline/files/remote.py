@@ -101,6 +101,12 @@ class RemoteFiles:
     def size(self, key: str) -> int:
         return self._try(lambda: int(obstore.head(self._store, key)["size"]))
 
+    def mapped(self, key: str) -> None:  # noqa: ARG002 (the protocol's signature)
+        return None
+
+    def stamp(self, key: str) -> str:
+        return self._try(lambda: str(obstore.head(self._store, key)["e_tag"]))
+
     def exists(self, key: str) -> bool:
         try:
             self.size(key)
@@ -120,9 +126,12 @@ class RemoteFiles:
         multipart = len(data) > _MULTIPART
         self._try(lambda: obstore.put(self._store, key, data, use_multipart=multipart))
 
+    def copy(self, source: str, target: str) -> None:
+        self._try(lambda: obstore.copy(self._store, source, target))
+
     def move(self, source: str, target: str) -> None:
         # Not one step here, but the target is whole at each moment, and doing it again does no harm.
-        self._try(lambda: obstore.copy(self._store, source, target))
+        self.copy(source, target)
         self.delete(source)
 
     def delete(self, key: str) -> None:

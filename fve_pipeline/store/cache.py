@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fve_pipeline.errors import StoreFormatError
 from fve_pipeline.files.atomic import write_whole
+from fve_pipeline.files.base import ReadableFiles
 from fve_pipeline.files.local import LocalFiles
-from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.shard import FileSum
 
 __all__ = ["CachedShards", "ShardCache"]
@@ -29,7 +29,7 @@ class ShardCache:
         self.folder = Path(folder) if folder else base / "fve_pipeline" / "shards"
         self.limit = limit
 
-    def fetch(self, files: RemoteFiles, total: FileSum) -> Path:
+    def fetch(self, files: ReadableFiles, total: FileSum) -> Path:
         """Path of the shard's local copy, downloaded and checked when there is none.
 
         Raises StoreFormatError when what comes is not what the manifest lists, FileNotFoundError when it is
@@ -42,11 +42,14 @@ class ShardCache:
             self._download(files, total, path)
         return path
 
-    def _download(self, files: RemoteFiles, total: FileSum, path: Path) -> None:
+    def _download(self, files: ReadableFiles, total: FileSum, path: Path) -> None:
         data = files.read(total.key)
         found = hashlib.sha256(data).hexdigest()
         if found != total.sha256:
-            msg = f"{files.url}/{total.key} has sha256 {found}, not {total.sha256}: it was changed or damaged"
+            msg = (
+                f"{files.url}/{total.key} has sha256 {found}, not {total.sha256}: the store has grown since it was "
+                "opened (open it again), or the file was changed or damaged (see fve verify)"
+            )
             raise StoreFormatError(msg)
         self._make_room(len(data))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +75,7 @@ class ShardCache:
 class CachedShards(LocalFiles):
     """The committed shards of a remote store as local files, fetched when they are first opened."""
 
-    def __init__(self, files: RemoteFiles, sums: Mapping[str, FileSum], cache: ShardCache) -> None:
+    def __init__(self, files: ReadableFiles, sums: Mapping[str, FileSum], cache: ShardCache) -> None:
         super().__init__(cache.folder)
         self._remote = files
         self._sums = sums

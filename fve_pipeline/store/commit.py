@@ -1,8 +1,7 @@
 """The one commit of a build: everything staged becomes the store, or nothing does.
 
-All that is needed to finish is on disk before anything is touched: the staged files, and a journal of what
-goes where. Finishing is the same whether it begins or goes on after a kill: each step is skipped when it was
-done. The manifest comes last; what was staged is swept after it.
+All that is needed to finish is on disk before anything is touched: the staged files, and a journal of what goes
+where (:mod:`fve_pipeline.store.pending`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
@@ -24,14 +22,14 @@ from fve_pipeline.store.layout import (
     CLASSES,
     INDEX,
     JOURNAL,
-    JOURNAL_FOLDER,
     MANIFEST,
     MASKS,
     STAGING,
-    Key,
+    aside_key,
     staged_table,
 )
-from fve_pipeline.store.migrations import in_one_line
+from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.pending import PendingCommit, finish
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import (
     FailureEntry,
@@ -45,7 +43,7 @@ from fve_pipeline.store.schema import (
 from fve_pipeline.store.shard import write_file
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, table_bytes
 
-__all__ = ["StoreContent", "commit", "next_generation", "pending_manifest", "recover", "restore_shards"]
+__all__ = ["StoreContent", "commit", "next_generation", "restore_shards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +74,6 @@ class StoreContent:
         digest.update(table_bytes(self.cases, CASES_SCHEMA))
         digest.update(table_bytes(self.classes, CLASSES_SCHEMA))
         return digest.hexdigest()
-
-
-class PendingCommit(BaseModel):
-    """What a commit does, in order: remove the old manifest if it is of another store, then every move, then
-    the old trees, then the manifest's move. ``goal`` names what it makes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    goal: str
-    replaces: bool
-    moves: tuple[tuple[Key, Key], ...]
-    removes: tuple[Key, ...]
-    manifest: Key
 
 
 def next_generation(files: Files) -> int:
@@ -156,46 +141,17 @@ def commit(
                 raise StoreError(msg)
             moves.append((staged.key, final.key))
     moves += [(staged_table(generation, key), key) for key in (INDEX, CASES, CLASSES, *documents)]
+    removes = [] if previous else _obsolete(files, (target for _, target in moves))
     pending = PendingCommit(
         goal=goal,
-        replaces=previous is None,
+        set_aside=tuple(_replaced(files, moves, removes)),
         moves=tuple(moves),
-        removes=() if previous else tuple(_obsolete(files, (target for _, target in moves))),
+        removes=tuple(removes),
         manifest=staged_table(generation, MANIFEST),
     )
     files.write_atomic(JOURNAL, [pending.model_dump_json().encode()])
-    _finish(files, pending)
+    finish(files, pending)
     return manifest
-
-
-def recover(files: Files) -> str | None:
-    """Finish a commit that was interrupted; to be called by the lock's holder before anything else.
-
-    Returns the goal of that commit, None when there was none. What was staged without being committed stays, for
-    the build to go on.
-    """
-    try:
-        pending = PendingCommit.model_validate_json(files.read(JOURNAL))
-    except FileNotFoundError:
-        files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
-        return None
-    except ValidationError as error:
-        msg = (
-            f"{files.url}/{JOURNAL} does not say how to finish a commit: {in_one_line(error)}. It is damaged, or not "
-            "ours: remove it and check the store with fve verify, or build to another place"
-        )
-        raise StoreFormatError(msg) from error
-    _finish(files, pending)
-    return pending.goal
-
-
-def pending_manifest(files: Files) -> Manifest | None:
-    """Return the manifest that a commit which is not finished is about to publish; None when there is none."""
-    try:
-        pending = PendingCommit.model_validate_json(files.read(JOURNAL))
-        return Manifest.model_validate_json(files.read(pending.manifest))
-    except (FileNotFoundError, ValidationError):
-        return None
 
 
 def restore_shards(files: Files, generation: str, pairs: Sequence[tuple[ShardEntry, Receipt]]) -> None:
@@ -259,6 +215,24 @@ def _stage_table(files: Files, generation: str, key: str, table: pa.Table, schem
     return TableEntry(file=total.model_copy(update={"key": key}), n_rows=table.num_rows)
 
 
+def _replaced(
+    files: Files, moves: Iterable[tuple[str, str]], removes: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Files of the store that is there, as its manifest lists them, that the commit replaces or removes, and
+    where to set each aside."""
+    try:
+        manifest = read_manifest(files)
+    except (StoreError, StoreFormatError):
+        return []  # no store, or one that does not open
+    targets = {target for _, target in moves}
+    trees = tuple(f"{tree}/" for tree in removes)
+    shards = (total.key for entry in manifest.shards for total in (entry.images, entry.masks))
+    tables = (entry.file.key for entry in manifest.tables.values())
+    listed = [*shards, *tables, *store_documents(manifest)]
+    replaced = (key for key in listed if key in targets or key.startswith(trees))
+    return [(key, aside_key(manifest.generation, key)) for key in replaced]
+
+
 def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
     """Folders of shards, or of whole arrays, that a replaced store leaves behind."""
     kept_trees = {"/".join(key.split("/")[:3]) for key in kept}
@@ -272,26 +246,3 @@ def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
             elif tree not in kept_trees:
                 trees.add(tree)
     return sorted(trees)
-
-
-def _finish(files: Files, pending: PendingCommit) -> None:
-    # Once the manifest has moved, only sweeping is left; the manifest that is there is the new one.
-    if files.exists(pending.manifest):
-        if pending.replaces:
-            files.delete(MANIFEST)
-        for source, target in pending.moves:
-            if files.exists(source):
-                files.move(source, target)
-            elif not files.exists(target):
-                msg = f"{files.url}: the commit cannot be finished: {source} is gone; use --overwrite"
-                raise StoreError(msg)
-        for tree in pending.removes:
-            files.delete_tree(tree)
-        files.move(pending.manifest, MANIFEST)
-    _sweep(files)
-
-
-def _sweep(files: Files) -> None:
-    """Remove what builds left; the journal last, so that an interrupted sweep is finished too."""
-    files.delete_tree(STAGING)
-    files.delete_tree(JOURNAL_FOLDER)

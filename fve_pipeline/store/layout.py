@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 __all__ = [
+    "ASIDE",
     "CASES",
     "CLASSES",
     "INDEX",
@@ -17,6 +18,7 @@ __all__ = [
     "STAGING",
     "Key",
     "Member",
+    "aside_key",
     "member_of",
     "receipt_key",
     "shard_key",
@@ -47,6 +49,8 @@ MASKS: Member = "masks"
 STAGING = ".fve/build"
 JOURNAL_FOLDER = ".fve/journal"
 JOURNAL = f"{JOURNAL_FOLDER}/commit.json"
+# Files of the committed store while a commit puts others in their places.
+ASIDE = ".fve/aside"
 
 
 def member_of(storage: Literal["encoded", "slices"]) -> Member:
@@ -57,6 +61,11 @@ def member_of(storage: Literal["encoded", "slices"]) -> Member:
 def shard_key(member: Member, shard: int) -> str:
     """Where a committed shard lies."""
     return f"{member}/c/{shard}" + "/0" * (3 if member == "images" else 2)
+
+
+def aside_key(generation: int, key: str) -> str:
+    """Where a committed file of this generation lies while a commit replaces it."""
+    return f"{ASIDE}/{generation}/{key.replace('/', '.')}"
 
 
 def staged_shard(generation: str, member: Member, shard: int, plan_hash: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from fve_pipeline.files.base import Buffer, Files
+from fve_pipeline.files.base import Buffer, ReadableFiles
 from fve_pipeline.store.shard import ShardFile
 
 __all__ = ["OpenShards"]
@@ -18,7 +18,7 @@ class OpenShards:
     from the parent's files, at places of its own.
     """
 
-    def __init__(self, files: Files, capacity: int, limit: int = 1 << 14) -> None:
+    def __init__(self, files: ReadableFiles, capacity: int, limit: int = 1 << 14) -> None:
         self._files = files
         self._capacity = capacity
         self._limit = limit
@@ -26,7 +26,7 @@ class OpenShards:
         self._lock = threading.Lock()
         self._open: dict[str, ShardFile | None] = {}
 
-    def __reduce__(self) -> tuple[type[OpenShards], tuple[Files, int, int]]:
+    def __reduce__(self) -> tuple[type[OpenShards], tuple[ReadableFiles, int, int]]:
         return OpenShards, (self._files, self._capacity, self._limit)
 
     def chunk(self, key: str, place: int) -> Buffer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from fve_pipeline.errors import FveError, StoreError, StoreFormatError
 from fve_pipeline.files.base import Buffer, Files
-from fve_pipeline.store.commit import pending_manifest
+from fve_pipeline.store.layout import aside_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.schema import Manifest, TableEntry, TableName
 from fve_pipeline.store.tables import SCHEMAS, table_bytes
@@ -28,36 +29,47 @@ _TICK_NS = 2 * 10**9
 def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
     """Return a table as it was when ``manifest`` was the store's, whatever was appended since.
 
-    The file is the manifest's, by its sha256, or it begins with the same rows and is that of a later commit,
-    finished or not. Raises StoreFormatError, naming the file, when it is missing, damaged, or not of the
+    The file is the manifest's, by its sha256, set aside by a commit that is under way or not; or it begins with the
+    same rows and is that of a later commit. Raises StoreFormatError, naming the file, when it is missing, damaged, or not of the
     format; StoreError when the store was replaced since.
     """
     entry = manifest.tables[name]
     where = f"{files.url}/{entry.file.key}"
     newest = manifest.generation
     while True:
-        try:
-            data, found = _contents(files, entry.file.key)
-        except FileNotFoundError as error:
+        places = _places(files, manifest.generation, entry.file.key)
+        if not places:
             msg = f"{where} is missing: the store cannot be read without it; {_MEND}"
-            raise StoreFormatError(msg) from error
-        if found == entry.file.sha256:
-            return _parse(data, name, entry, where)
-        # In this order: a commit in progress that is no longer found has published its manifest before that.
-        for one in (later := [one for one in (pending_manifest(files), _committed(files)) if one]):
-            if one.generation > manifest.generation and found == one.tables[name].file.sha256:
-                return _first_rows(_parse(data, name, one.tables[name], where), name, entry, where)
-        last, newest = newest, max((one.generation for one in later), default=newest)
+            raise StoreFormatError(msg)
+        for data, found in places:
+            if found == entry.file.sha256:
+                return _parse(data, name, entry, where)
+        # In this order: what was committed after the file was read shows as a later generation.
+        now = _committed(files)
+        if now is not None and now.generation > manifest.generation:
+            grown = now.tables[name]
+            for data, found in [*places, *_places(files, now.generation, entry.file.key)]:
+                if found == grown.file.sha256:
+                    return _first_rows(_parse(data, name, grown, where), name, entry, where)
+        last, newest = newest, max(newest, now.generation if now else 0)
         if newest <= last:
             msg = (
-                f"{where} has sha256 {found}, not {entry.file.sha256}: it was changed or damaged after it was "
+                f"{where} has sha256 {places[0][1]}, not {entry.file.sha256}: it was changed or damaged after it was "
                 f"written; {_MEND}"
             )
             raise StoreFormatError(msg)
-        # Something was committed after the file was read: it is read again.
 
 
 _MEND = "fve verify says what else is wrong, fve encode --repair mends what it can"
+
+
+def _places(files: Files, generation: int, key: str) -> list[tuple[Buffer, str]]:
+    """Contents of a table's file, and of the one that a commit on top of this generation has set aside."""
+    found = []
+    for place in (key, aside_key(generation, key)):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(_contents(files, place))
+    return found
 
 
 def _contents(files: Files, key: str) -> tuple[Buffer, str]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fve_pipeline.errors import StoreError, StoreFormatError
-from fve_pipeline.files.base import Files
+from fve_pipeline.files.base import Files, ReadableFiles
 from fve_pipeline.files.open import open_files
 from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.class_table import ClassTable
+from fve_pipeline.store.committed import CommittedFiles
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MANIFEST, MASKS, Member
 from fve_pipeline.store.migrations import read_manifest
@@ -34,13 +35,17 @@ class Store:
 
     ``len(store)`` is N. Tables and arrays are opened when they are first used. Picklable (the copy opens its
     own files), and safe across threads and, when it is local, forks. Shards of a store in an object store are
-    kept in ``cache`` once they are read.
+    kept in ``cache`` once they are read. Once the store is replaced by another, what was not read yet is refused
+    with a StoreError. ``stamp`` is that of the manifest's file, where it is known.
     """
 
-    def __init__(self, files: Files, manifest: Manifest, cache: ShardCache | None = None) -> None:
+    def __init__(
+        self, files: Files, manifest: Manifest, cache: ShardCache | None = None, stamp: str | None = None
+    ) -> None:
         self.files = files
         self.manifest = manifest
         self._cache = cache
+        self._stamp = stamp
 
     def __repr__(self) -> str:
         return f"open_store({self.files.url!r})  # {len(self)} samples, {self.settings.storage}"
@@ -48,8 +53,8 @@ class Store:
     def __len__(self) -> int:
         return self.manifest.n_samples
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Files, Manifest, ShardCache | None]]:
-        return Store, (self.files, self.manifest, self._cache)
+    def __reduce__(self) -> tuple[type[Store], tuple[Files, Manifest, ShardCache | None, str | None]]:
+        return Store, (self.files, self.manifest, self._cache, self._stamp)
 
     @property
     def settings(self) -> StoreSettings:
@@ -136,19 +141,25 @@ class Store:
 
     def _rows(self, member: Member) -> Rows:
         codec = mask_codec(self.settings) if member == MASKS else pixel_codec(self.settings)
-        return Rows(self._shard_files, member, len(self), self.settings.shard_samples, codec)
+        return Rows(self.shard_files, member, len(self), self.settings.shard_samples, codec)
 
     @cached_property
-    def _shard_files(self) -> Files:
+    def committed(self) -> CommittedFiles:
+        """The store's files as its manifest lists them, whatever is committed meanwhile."""
+        return CommittedFiles(self.files, self.manifest, self._stamp)
+
+    @cached_property
+    def shard_files(self) -> ReadableFiles:
+        """Where the shards are read: whole copies in the cache when the store is remote."""
         if not isinstance(self.files, RemoteFiles):
-            return self.files
+            return self.committed
         sums = {total.key: total for entry in self.manifest.shards for total in (entry.images, entry.masks)}
-        return CachedShards(self.files, sums, self._cache or ShardCache())
+        return CachedShards(self.committed, sums, self._cache or ShardCache())
 
     def _zarr(self, member: Member) -> zarr.Array[Any]:
         import zarr
 
-        array = zarr.open_array(self.files.zarr_store(), path=member, mode="r")
+        array = zarr.open_array(self.committed.zarr_store(), path=member, mode="r")
         # N is the manifest's: an append may have made the array longer since.
         metadata = dataclasses.replace(array.metadata, shape=(len(self), *array.shape[1:]))
         return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
@@ -164,21 +175,28 @@ def open_store(location: str | Path, *, cache: ShardCache | None = None) -> Stor
     its manifest is damaged, or newer than this package.
     """
     files = open_files(location)
+    stamp = files.stamp(MANIFEST) if files.exists(MANIFEST) else None
     manifest = read_manifest(files)
-    _refuse_false_sizes(files, manifest)
-    return Store(files, manifest, cache)
+    unchanged = stamp is not None and stamp == files.stamp(MANIFEST)
+    store = Store(files, manifest, cache, stamp if unchanged else None)
+    _refuse_false_sizes(store)
+    return store
 
 
 # Samples up to this many bytes are harmless, whoever made the manifest.
 _HARMLESS = 1 << 28
 
 
-def _refuse_false_sizes(files: Files, manifest: Manifest) -> None:
+def _refuse_false_sizes(store: Store) -> None:
     """Refuse a manifest that declares huge samples in files that are too small to hold them."""
+    manifest, files = store.manifest, store.committed
     if manifest.settings.pixel_bytes <= _HARMLESS:
         return
     for total in (total for entry in manifest.shards[:1] for total in (entry.images, entry.masks)):
-        size = files.size(total.key) if files.exists(total.key) else 0
+        try:
+            size = files.size(total.key)
+        except FileNotFoundError:
+            size = 0
         if size < total.size:
             msg = (
                 f"{files.url}/{total.key} has {size} bytes where {MANIFEST} says {total.size}, for samples of "

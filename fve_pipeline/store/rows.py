@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.files.base import Files
+from fve_pipeline.files.base import ReadableFiles
 from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.layout import Member, shard_key
 from fve_pipeline.store.opened import OpenShards
@@ -24,7 +24,9 @@ class Rows:
     Picklable; safe across threads and forks.
     """
 
-    def __init__(self, files: Files, member: Member, n: int, shard_samples: int, codec: ChunkCodec) -> None:
+    def __init__(
+        self, files: ReadableFiles, member: Member, n: int, shard_samples: int, codec: ChunkCodec
+    ) -> None:
         self.shape = (n, *codec.shape[1:])
         self.dtype = codec.dtype
         self._member: Member = member

@@ -16,12 +16,11 @@ from crc32c import crc32c
 from pydantic import BaseModel, ConfigDict, Field
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.files.base import Buffer, Files
-from fve_pipeline.files.mapped import keep_mapped
+from fve_pipeline.files.base import Buffer, Files, ReadableFiles
 from fve_pipeline.store.codec import checked_payload
 from fve_pipeline.store.layout import Key
 
-__all__ = ["FileSum", "Sha256", "ShardFile", "copy_chunks", "write_file", "write_shard"]
+__all__ = ["FileSum", "Sha256", "ShardFile", "copy_chunks", "first_rows", "write_file", "write_shard"]
 
 _MISSING = 2**64 - 1
 
@@ -84,12 +83,11 @@ class ShardFile:
     that opens it again. The index is checked against its crc32c and against the file's size when opened.
     """
 
-    def __init__(self, files: Files, key: str, capacity: int) -> None:
+    def __init__(self, files: ReadableFiles, key: str, capacity: int) -> None:
         self.name = f"{files.url}/{key}"
         self._files = files
         self._key = key
-        path = files.local_path(key)
-        self._kept = None if path is None else keep_mapped(path)
+        self._kept = files.mapped(key)
         size = files.size(key) if self._kept is None else self._kept.size
         tail = min(size, 16 * capacity + 4)
         self._places = self._check(bytes(self._read(size - tail, tail)), size, capacity)
@@ -136,6 +134,14 @@ class ShardFile:
             msg = f"{self.name} was cut short: of {length} bytes at {start} it holds {len(data)}"
             raise StoreFormatError(msg)
         return data
+
+
+def first_rows(files: ReadableFiles, key: str, capacity: int, n: int) -> bytes:
+    """Return the shard that held only the first ``n`` chunks of this one, byte for byte.
+
+    Raises StoreFormatError when the shard is damaged or does not hold so many.
+    """
+    return b"".join(_shard_pieces(copy_chunks(ShardFile(files, key, capacity), n), capacity))
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:

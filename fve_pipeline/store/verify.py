@@ -95,7 +95,7 @@ def require_sound_base(store: Store) -> None:
 def _check_documents(store: Store) -> Iterator[Finding]:
     for key, expected in store_documents(store.manifest).items():
         try:
-            same = store.files.read(key) == expected
+            same = store.committed.read(key) == expected
         except FileNotFoundError:
             yield Finding(key, "missing")
             continue
@@ -119,14 +119,14 @@ def _check_tables(store: Store) -> Iterator[Finding]:
 def _check_sum(store: Store, expected: FileSum) -> str | None:
     """What is wrong with a file's size or sha256, or None."""
     try:
-        size = store.files.size(expected.key)
+        size = store.committed.size(expected.key)
     except FileNotFoundError:
         return "missing"
     if size != expected.size:
         return f"it has {size} bytes, not {expected.size}"
     digest = hashlib.sha256()
     for start in range(0, size, _PIECE):
-        digest.update(store.files.read_range(expected.key, start, min(_PIECE, size - start)))
+        digest.update(store.committed.read_range(expected.key, start, min(_PIECE, size - start)))
     if digest.hexdigest() != expected.sha256:
         return f"its sha256 is {digest.hexdigest()}, not {expected.sha256}: the file was changed or damaged"
     return None
@@ -162,7 +162,7 @@ def _check_shard(store: Store, index: pa.Table | None, entry: ShardEntry) -> tup
 
 def _check_index(store: Store, key: str, n_rows: int) -> str | None:
     try:
-        n_chunks = ShardFile(store.files, key, store.settings.shard_samples).n_chunks
+        n_chunks = ShardFile(store.committed, key, store.settings.shard_samples).n_chunks
     except FveError as error:
         return str(error)
     return None if n_chunks == n_rows else f"it holds {n_chunks} chunks, not {n_rows}"

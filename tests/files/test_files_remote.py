@@ -23,7 +23,7 @@ from fve_pipeline.files.open import open_files
 from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.cache import ShardCache
-from fve_pipeline.store.commit import recover
+from fve_pipeline.store.pending import recover
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.shard import ShardFile
 from fve_pipeline.store.verify import verify

@@ -18,9 +18,9 @@ from fve_pipeline.errors import StoreError
 from fve_pipeline.files.base import Buffer
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.locks import BuildLock
-from fve_pipeline.store.commit import recover
 from fve_pipeline.store.migrations import read_manifest
-from fve_pipeline.store.reader import open_store
+from fve_pipeline.store.pending import recover
+from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.verify import verify
 
 SETTINGS = maker.settings()
@@ -51,6 +51,11 @@ class DyingFiles(LocalFiles):
         super().write_atomic(key, dying())
         self.step()
 
+    def copy(self, source: str, target: str) -> None:
+        self.step()
+        super().copy(source, target)
+        self.step()
+
     def move(self, source: str, target: str) -> None:
         self.step()
         super().move(source, target)
@@ -79,12 +84,12 @@ def start(scenario: str, files: LocalFiles) -> None:
 def go_on(scenario: str, files: LocalFiles) -> None:
     """What a build does that is started, or started again."""
     with BuildLock(files):
-        recover(files)
+        finished = recover(files)
         try:
             previous = read_manifest(files)
         except StoreError:
             previous = None
-        if previous and previous.n_samples == len(TARGET[scenario]):
+        if finished or (previous and previous.n_samples == len(TARGET[scenario])):
             return
         maker.build(files, TARGET[scenario], SETTINGS, None if scenario == "overwrite" else previous)
 
@@ -96,20 +101,34 @@ def tree(root: Path) -> dict[str, bytes | None]:
     }
 
 
-def check_what_a_reader_sees(scenario: str, root: Path) -> None:
-    """Between a kill and the next build: the old rows, the new rows, or a clear refusal. Nothing else."""
+def check_what_a_reader_sees(scenario: str, root: Path) -> Store | None:
+    """Between a kill and the next build the old store opens, or the new one, with every sample of it."""
     try:
         store = open_store(root)
     except StoreError:
-        if scenario == "append":
+        if scenario != "new":
             raise
-        return
+        return None
     assert store.index.num_rows == len(store)
-    old, new = (store.index["case"][0].as_py() == f"made/{rows[0][0]}" for rows in (FIRST, TARGET[scenario]))
-    assert old or new
     rows = TARGET[scenario] if len(store) == len(TARGET[scenario]) else FIRST
+    assert store.index["case"].to_pylist() == [f"made/{case}" for case, _ in rows]
+    array = store.images[...]
     for i, row in enumerate(rows):
         assert (store.sample(i)[0] == maker.pixels(row, 16)).all()
+        assert (array[i] == maker.pixels(row, 16)).all()
+    assert verify(store, deep=True) == []
+    return store
+
+
+def check_an_open_reader(store: Store) -> None:
+    """One that was opened before the commit reads its own samples, or is told that the store was replaced."""
+    for read in (lambda i: store.sample(i)[0], lambda i: store.images[i]):
+        for i, row in enumerate(FIRST):
+            try:
+                assert (read(i) == maker.pixels(row, 16)).all()
+            except StoreError as error:
+                assert "was replaced by another store" in str(error)  # noqa: PT017
+                assert read_manifest(store.files).generation > 1
 
 
 def main(scenario: str, folder: Path) -> None:
@@ -126,6 +145,9 @@ def main(scenario: str, folder: Path) -> None:
         shutil.rmtree(root, ignore_errors=True)
         if base.exists():
             shutil.copytree(base, root)
+        fresh, used = (open_store(root), open_store(root)) if base.exists() else (None, None)
+        if used:
+            used.sample(0)
         child = os.fork()
         if child == 0:
             go_on(scenario, DyingFiles(root, fatal=kills))
@@ -135,6 +157,9 @@ def main(scenario: str, folder: Path) -> None:
             break  # it lived: every step has been fatal once
         assert os.WTERMSIG(status) == signal.SIGKILL, status
         check_what_a_reader_sees(scenario, root)
+        between = [fresh, used, open_store(root) if base.exists() else None]
+        for store in filter(None, between[:2]):
+            check_an_open_reader(store)
         go_on(scenario, LocalFiles(root))
         assert tree(root) == expected, f"killed at step {kills}"
         kills += 1

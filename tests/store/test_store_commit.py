@@ -11,9 +11,10 @@ import store_maker as maker
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.local import LocalFiles
-from fve_pipeline.store.commit import recover, restore_shards
+from fve_pipeline.store.commit import restore_shards
 from fve_pipeline.store.layout import staged_shard
 from fve_pipeline.store.migrations import read_manifest
+from fve_pipeline.store.pending import recover
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 

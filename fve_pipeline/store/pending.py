@@ -1,0 +1,89 @@
+"""A commit that has begun: what is left to do is on disk, and doing it again does no harm.
+
+First every committed file that is about to be replaced or removed is set aside, where a reader of the old store
+finds it. Then the new files take their places, the manifest last. Then what was set aside and staged is swept. So
+at each moment either the old store is whole for our readers, or the new one is, wherever a builder was killed.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fve_pipeline.errors import StoreError, StoreFormatError
+from fve_pipeline.files.base import Files
+from fve_pipeline.store.layout import ASIDE, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING
+
+__all__ = ["PendingCommit", "discard", "finish", "recover"]
+
+
+class PendingCommit(BaseModel):
+    """What a commit does, in order: set files aside, move files, remove trees, move the manifest.
+
+    ``goal`` names the store that it makes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    goal: str
+    set_aside: tuple[tuple[str, str], ...]
+    moves: tuple[tuple[str, str], ...]
+    removes: tuple[str, ...]
+    manifest: str
+
+
+def recover(files: Files) -> str | None:
+    """Finish a commit that was interrupted; to be called by the lock's holder before anything else.
+
+    Returns the goal of that commit, None when there was none. What was staged without being committed stays, for
+    the build to go on. Raises StoreError when it cannot be finished.
+    """
+    try:
+        data = files.read(JOURNAL)
+    except FileNotFoundError:
+        files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
+        return None
+    try:
+        pending = PendingCommit.model_validate_json(data)
+    except ValidationError as error:
+        msg = f"{files.url}/{JOURNAL} is not a commit's journal, or is damaged: {_MEND}"
+        raise StoreFormatError(msg) from error
+    finish(files, pending)
+    return pending.goal
+
+
+_MEND = "build the store anew with --overwrite"
+
+
+def finish(files: Files, pending: PendingCommit) -> None:
+    """Do what is left of a commit, whatever of it was done before."""
+    # Once the manifest has moved, only sweeping is left; the manifest that is there is the new one.
+    if files.exists(pending.manifest):
+        for source, target in pending.set_aside:
+            if not files.exists(target):
+                _set_aside(files, source, target)
+        # From here on every file of the old store lies aside.
+        for source, target in pending.moves:
+            if files.exists(source):
+                files.move(source, target)
+            elif not files.exists(target):
+                msg = f"{files.url}: the commit cannot be finished, since {source} is gone: {_MEND}"
+                raise StoreError(msg)
+        for tree in pending.removes:
+            files.delete_tree(tree)
+        files.move(pending.manifest, MANIFEST)
+    discard(files)
+
+
+def discard(files: Files) -> None:
+    """Remove what builds left; the journal last, so that an interrupted sweep is finished too."""
+    files.delete_tree(STAGING)
+    files.delete_tree(ASIDE)
+    files.delete_tree(JOURNAL_FOLDER)
+
+
+def _set_aside(files: Files, source: str, target: str) -> None:
+    try:
+        files.copy(source, target)
+    except FileNotFoundError:
+        # The old store lacked it. Nothing of the new one may be taken for it.
+        files.write_atomic(target, [])
