@@ -20,6 +20,7 @@ from fve_pipeline.build.encode.tables import RowClasses, case_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.journal import read_journal
 from fve_pipeline.build.prepare.roster import class_table_of, read_roster
+from fve_pipeline.build.transaction import Transaction
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.documents import store_documents
@@ -37,7 +38,7 @@ _ORDER: tuple[TableName, ...] = ("classes", "cases", "index")
 _FEW = 8
 
 
-def mend_documents(store: Store) -> list[str]:
+def mend_documents(held: Transaction, store: Store) -> list[str]:
     """Write the zarr metadata that the manifest implies, where it is another; return the keys of what was written.
 
     Raises BuildError when the manifest itself is not the one that was committed: nothing is written then.
@@ -53,12 +54,17 @@ def mend_documents(store: Store) -> list[str]:
         raise BuildError(msg)
     wrong = {key: data for key, data in store_documents(store.manifest).items() if found[key] != data}
     for key, data in wrong.items():
-        store.files.write_atomic(key, [data])
+        held.put(key, data)
     return list(wrong)
 
 
 def mend_tables(
-    store: Store, damaged: Collection[TableName], roots: Mapping[str, Path], work: Path, resources: Resources
+    held: Transaction,
+    store: Store,
+    damaged: Collection[TableName],
+    roots: Mapping[str, Path],
+    work: Path,
+    resources: Resources,
 ) -> tuple[list[str], dict[str, str]]:
     """Make damaged tables again and put them in place when they are byte for byte what was committed.
 
@@ -78,7 +84,7 @@ def mend_tables(
         except FveError as error:
             reasons[entry.file.key] = str(error)
             continue
-        store.files.write_atomic(entry.file.key, [data])
+        held.put(entry.file.key, data)
         mended.append(entry.file.key)
         left.discard(name)
         store = open_store(store.files.url)

@@ -51,7 +51,7 @@ def repair_store(out: str, roots: Mapping[str, Path], work: Path, resources: Res
         store = open_store(out)
         findings = verify(store)
         try:
-            mended = mend_documents(store)
+            mended = mend_documents(transacted, store)
         except BuildError as error:
             return RepairSummary((), (), (Finding(MANIFEST, str(error)), *findings))
         tables = [
@@ -62,11 +62,10 @@ def repair_store(out: str, roots: Mapping[str, Path], work: Path, resources: Res
         shards = sorted({found.shard for found in findings if found.shard is not None})
         if tables or shards:
             held.enter_context(working_in(work))
-        made, reasons = mend_tables(store, tables, roots, work, resources)
+        made, reasons = mend_tables(transacted, store, tables, roots, work, resources)
         if reasons:
             shards = []  # which rows they hold is in the tables
-        elif shards:
-            transacted.restore(_work(open_store(out), shards, roots, work, resources))
+        transacted.restore(_work(open_store(out), shards, roots, work, resources))
         left = [
             replace(one, problem=f"{one.problem}; not made again: {reasons[one.file]}")
             if one.file in reasons

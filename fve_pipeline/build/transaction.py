@@ -94,6 +94,11 @@ class Transaction:
         self.lock.check()
         restore_shards(self.files, _REPAIR, entries)
 
+    def put(self, key: str, data: bytes) -> None:
+        """Put a file of the committed store in the place of a damaged one."""
+        self.lock.check()
+        self.files.write_atomic(key, [data])
+
     def _make(self, generation: str, settings: StoreSettings, work: ShardWork) -> dict[int, Receipt]:
         """Receipts of all the shards, after making those that have none."""
         progress = self.resources.progress

@@ -25,6 +25,7 @@ from fve_pipeline.cli.verify import verify
 from fve_pipeline.cli.view import view
 from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
+from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
 
 app = typer.Typer(
     name="fve",
@@ -80,4 +81,9 @@ def main() -> None:
         typer.echo(f"fve: {error}", err=True)
         for note in getattr(error, "__notes__", ()):
             typer.echo(f"  {note}", err=True)
+        sys.exit(2)
+    except (OSError, MemoryError) as error:
+        if not is_environment_fault(error):
+            raise
+        typer.echo(f"fve: {describe_fault(error)}", err=True)
         sys.exit(2)

@@ -39,9 +39,6 @@ class ReadableFiles(Protocol):
     def mapped(self, key: str) -> KeptFile | None:
         """The file kept open for reading; None when it is empty, not on this machine, or too many are open."""
 
-    def zarr_store(self) -> ZarrStore:
-        """The same root, read-only, for zarr-python."""
-
 
 class Files(ReadableFiles, Protocol):
     """All file operations under one root."""
@@ -72,3 +69,6 @@ class Files(ReadableFiles, Protocol):
 
     def local_path(self, key: str) -> Path | None:
         """A path on this machine, or None when the file cannot be had as one."""
+
+    def zarr_store(self) -> ZarrStore:
+        """The same root, read-only, for zarr-python."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from io import FileIO
@@ -14,6 +15,7 @@ from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.object_lock import ObjectLock
 from fve_pipeline.files.owner import LOCK, describe, signature
 from fve_pipeline.files.remote import RemoteFiles
+from fve_pipeline.runtime.faults import naming
 
 __all__ = ["BuildLock", "break_lock"]
 
@@ -72,23 +74,24 @@ class FileLock:
     def take(self) -> None:
         path = self._files.root / LOCK
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = describe(file.read())
-            file.close()
-            msg = f"{self._files.url} is being built by {owner}: wait for it to end, or stop it"
-            raise StoreLockedError(msg) from error
-        file.truncate(0)
-        file.write(signature())
+        with contextlib.ExitStack() as given_up, naming(path):
+            file = given_up.enter_context(FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                owner = describe(file.read())
+                msg = f"{self._files.url} is being built by {owner}: wait for it to end, or stop it"
+                raise StoreLockedError(msg) from error
+            file.truncate(0)
+            file.write(signature())
+            given_up.pop_all()
         self._file = file
 
     def release(self) -> None:
         assert self._file is not None
-        self._file.truncate(0)
-        self._file.close()
-        self._file = None
+        with naming(self._files.root / LOCK), self._file as file:
+            self._file = None
+            file.truncate(0)
 
     def check(self) -> None:
         assert self._file is not None

@@ -73,11 +73,17 @@ class ShardCache:
 
 
 class CachedShards(LocalFiles):
-    """The committed shards of a remote store as local files, fetched when they are first opened."""
+    """The committed shards of a remote store as local files, fetched when they are first opened.
 
-    def __init__(self, files: ReadableFiles, sums: Mapping[str, FileSum], cache: ShardCache) -> None:
+    A shard's sum says whether it is ours. Only when it is not, ``committed`` asks for the store's state.
+    """
+
+    def __init__(
+        self, files: ReadableFiles, committed: ReadableFiles, sums: Mapping[str, FileSum], cache: ShardCache
+    ) -> None:
         super().__init__(cache.folder)
         self._remote = files
+        self._committed = committed
         self._sums = sums
         self._cache = cache
 
@@ -96,4 +102,7 @@ class CachedShards(LocalFiles):
             total = self._sums[key]
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, "no committed shard", f"{self.url}/{key}") from None
-        return str(self._cache.fetch(self._remote, total))
+        try:
+            return str(self._cache.fetch(self._remote, total))
+        except (FileNotFoundError, StoreFormatError):
+            return str(self._cache.fetch(self._committed, total))

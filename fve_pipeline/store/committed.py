@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from fve_pipeline.errors import StoreError
 from fve_pipeline.files.base import Files, ReadableFiles
@@ -19,9 +19,6 @@ from fve_pipeline.store.layout import JOURNAL, MANIFEST, aside_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.schema import Manifest
 from fve_pipeline.store.shard import FileSum, first_rows
-
-if TYPE_CHECKING:
-    from zarr.abc.store import Store as ZarrStore
 
 __all__ = ["CommittedFiles", "has_grown_from"]
 
@@ -56,11 +53,6 @@ class CommittedFiles:
 
     def mapped(self, key: str) -> KeptFile | None:
         return self.look(key, lambda files, place: files.mapped(place))
-
-    def zarr_store(self) -> ZarrStore:
-        from fve_pipeline.store.zarr_view import CommittedZarr
-
-        return CommittedZarr(self._files.zarr_store(), self)
 
     def look(self, key: str, look: Callable[[ReadableFiles, str], T]) -> T:
         """Return what ``look(files, place)`` finds in the file that is ours, wherever it lies now.

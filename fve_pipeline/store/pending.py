@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
-from fve_pipeline.store.layout import ASIDE, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING
+from fve_pipeline.store.layout import ASIDE, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING, Key
+from fve_pipeline.store.migrations import in_one_line
 
 __all__ = ["PendingCommit", "discard", "finish", "recover"]
 
@@ -25,10 +26,10 @@ class PendingCommit(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     goal: str
-    set_aside: tuple[tuple[str, str], ...]
-    moves: tuple[tuple[str, str], ...]
-    removes: tuple[str, ...]
-    manifest: str
+    set_aside: tuple[tuple[Key, Key], ...]
+    moves: tuple[tuple[Key, Key], ...]
+    removes: tuple[Key, ...]
+    manifest: Key
 
 
 def recover(files: Files) -> str | None:
@@ -45,13 +46,13 @@ def recover(files: Files) -> str | None:
     try:
         pending = PendingCommit.model_validate_json(data)
     except ValidationError as error:
-        msg = f"{files.url}/{JOURNAL} is not a commit's journal, or is damaged: {_MEND}"
+        msg = f"{files.url}/{JOURNAL} does not say how to finish a commit: {in_one_line(error)}. {_MEND}"
         raise StoreFormatError(msg) from error
     finish(files, pending)
     return pending.goal
 
 
-_MEND = "build the store anew with --overwrite"
+_MEND = "Build the store anew with --overwrite, or to another place"
 
 
 def finish(files: Files, pending: PendingCommit) -> None:
@@ -66,7 +67,7 @@ def finish(files: Files, pending: PendingCommit) -> None:
             if files.exists(source):
                 files.move(source, target)
             elif not files.exists(target):
-                msg = f"{files.url}: the commit cannot be finished, since {source} is gone: {_MEND}"
+                msg = f"{files.url}: the commit cannot be finished, since {source} is gone. {_MEND}"
                 raise StoreError(msg)
         for tree in pending.removes:
             files.delete_tree(tree)

@@ -30,7 +30,9 @@ def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
     """Return a table as it was when ``manifest`` was the store's, whatever was appended since.
 
     The file is the manifest's, by its sha256, set aside by a commit that is under way or not; or it begins with the
-    same rows and is that of a later commit. Raises StoreFormatError, naming the file, when it is missing, damaged, or not of the
+    same rows and is that of a later commit.
+
+    Raises StoreFormatError, naming the file, when it is missing, damaged, or not of the
     format; StoreError when the store was replaced since.
     """
     entry = manifest.tables[name]

@@ -154,12 +154,14 @@ class Store:
         if not isinstance(self.files, RemoteFiles):
             return self.committed
         sums = {total.key: total for entry in self.manifest.shards for total in (entry.images, entry.masks)}
-        return CachedShards(self.committed, sums, self._cache or ShardCache())
+        return CachedShards(self.files, self.committed, sums, self._cache or ShardCache())
 
     def _zarr(self, member: Member) -> zarr.Array[Any]:
         import zarr
 
-        array = zarr.open_array(self.committed.zarr_store(), path=member, mode="r")
+        from fve_pipeline.store.zarr_view import CommittedZarr
+
+        array = zarr.open_array(CommittedZarr(self.files.zarr_store(), self.committed), path=member, mode="r")
         # N is the manifest's: an append may have made the array longer since.
         metadata = dataclasses.replace(array.metadata, shape=(len(self), *array.shape[1:]))
         return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))

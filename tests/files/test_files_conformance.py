@@ -70,6 +70,6 @@ class TestCachedShards(ReadingConformance):
                 key: FileSum(key=key, size=len(data), sha256=hashlib.sha256(data).hexdigest())
                 for key, data in contents.items()
             }
-            return CachedShards(RemoteFiles(bucket), sums, ShardCache(tmp_path))
+            return CachedShards(RemoteFiles(bucket), RemoteFiles(bucket), sums, ShardCache(tmp_path))
 
         return placed
