@@ -65,7 +65,7 @@ def repair_store(out: str, roots: Mapping[str, Path], work: Path, resources: Res
         made, reasons = mend_tables(transacted, store, tables, roots, work, resources)
         if reasons:
             shards = []  # which rows they hold is in the tables
-        transacted.restore(_work(open_store(out), shards, roots, work, resources))
+        transacted.restore(_work(open_store(out), shards, roots, work, resources) if shards else None)
         left = [
             replace(one, problem=f"{one.problem}; not made again: {reasons[one.file]}")
             if one.file in reasons

@@ -82,14 +82,15 @@ class Transaction:
         self.lock.check()
         return commit(self.files, str(self.generation), content, table, receipts, goal)
 
-    def restore(self, work: ShardWork) -> None:
-        """Make committed shards again and put them in place of the damaged ones.
+    def restore(self, work: ShardWork | None) -> None:
+        """Make committed shards again and put them in place of the damaged ones; None when there are none.
 
+        Either way nothing of a repair that was killed is left.
         Raises StoreFormatError, before any is touched, when other bytes come out than were committed.
         """
         assert self.base is not None
         manifest = self.base.manifest
-        receipts = self._make(_REPAIR, manifest.settings, work)
+        receipts = self._make(_REPAIR, manifest.settings, work) if work else {}
         entries = [(manifest.shards[shard], receipt) for shard, receipt in sorted(receipts.items())]
         self.lock.check()
         restore_shards(self.files, _REPAIR, entries)

@@ -12,8 +12,8 @@ import store_maker as maker
 
 from fve_pipeline.errors import FveError, StoreFormatError
 from fve_pipeline.files.local import LocalFiles
-from fve_pipeline.store.commit import recover
 from fve_pipeline.store.layout import JOURNAL, MANIFEST
+from fve_pipeline.store.pending import recover
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.receipt import read_receipts
 
@@ -151,7 +151,7 @@ def test_a_journal_does_not_reach_outside(root: Path, key: str) -> None:
     outside = root.parent / "outside"
     outside.write_text("precious")
     journal = json.dumps(
-        {"replaces": False, "moves": [[key, "x"]], "removes": [key], "manifest": "m", "goal": "g"}
+        {"set_aside": [], "moves": [[key, "x"]], "removes": [key], "manifest": "m", "goal": "g"}
     )
     (root / JOURNAL).parent.mkdir(parents=True)
     (root / JOURNAL).write_text(journal)
