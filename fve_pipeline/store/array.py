@@ -48,7 +48,7 @@ class ShardedArray:
             self._shards = OpenShards(files, int(np.prod(self._per_shard)))
 
     def read(self, slices: slice | Sequence[slice] = (), out: np.ndarray | None = None) -> np.ndarray:
-        """The slab, C-contiguous; axes without a slice are read whole. Slices have step 1.
+        """Return the slab, C-contiguous; axes without a slice are read whole. Slices have step 1.
 
         Raises StoreFormatError, naming file and chunk, when a checksum disagrees.
         """
@@ -122,7 +122,7 @@ class ShardedArray:
 
 
 def _known_codec(document: Mapping[str, Any]) -> ChunkCodec | None:
-    """The chunks' codec when the array is laid out as ``array_document`` writes it, else None."""
+    """Return the chunks' codec when the array is laid out as ``array_document`` writes it, else None."""
     try:
         chunk_shape = document["codecs"][0]["configuration"]["chunk_shape"]
         shard_shape = document["chunk_grid"]["configuration"]["chunk_shape"]

@@ -18,9 +18,9 @@ __all__ = ["CachedShards", "ShardCache"]
 
 
 class ShardCache:
-    """A folder of shards named by their sha256, at most ``limit`` bytes of them (and one shard more while it
-    is being added); those not opened for the longest time go first.
+    """A folder of shards named by their sha256; those not opened for the longest time go first.
 
+    It holds at most ``limit`` bytes of them, and one shard more while that is being added.
     Several processes and several stores may share it. A shard that is in use stays readable when it goes.
     """
 
@@ -30,7 +30,7 @@ class ShardCache:
         self.limit = limit
 
     def fetch(self, files: ReadableFiles, total: FileSum) -> Path:
-        """Path of the shard's local copy, downloaded and checked when there is none.
+        """Return the path of the shard's local copy, downloaded and checked when there is none.
 
         Raises StoreFormatError when what comes is not what the manifest lists, FileNotFoundError when it is
         gone.
@@ -89,12 +89,15 @@ class CachedShards(LocalFiles):
 
     @property
     def url(self) -> str:
+        """Where the shards come from."""
         return self._remote.url
 
     def exists(self, key: str) -> bool:
+        """Return whether it is a committed shard's key."""
         return key in self._sums
 
     def list_keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of the committed shards below the folder ``prefix``, sorted."""
         return sorted(key for key in self._sums if not prefix or key.startswith(f"{prefix}/"))
 
     def _text_path(self, key: str) -> str:

@@ -65,7 +65,7 @@ class ChunkCodec:
         object.__setattr__(self, "nbytes", int(np.prod(self.shape, dtype=np.int64)) * dtype.itemsize)
 
     def encode_chunk(self, array: np.ndarray) -> bytes:
-        """Bytes of one chunk. Raises ValueError for another shape or a dtype that would be cast with loss."""
+        """Return the bytes of one chunk. Raises ValueError for another shape or a dtype that would be cast with loss."""
         if array.shape != self.shape:
             msg = f"a chunk of shape {array.shape} was given where the array's chunks are {self.shape}"
             raise ValueError(msg)
@@ -85,7 +85,7 @@ class ChunkCodec:
         return bytes(payload) + crc32c(payload).to_bytes(_CRC_BYTES, "little")
 
     def decode_chunk(self, data: Buffer, out: np.ndarray | None = None) -> np.ndarray:
-        """Array of one chunk, into ``out`` (C-contiguous, of the chunk's size and dtype) when it is given.
+        """Return the array of one chunk, in ``out`` (C-contiguous, of its size and dtype) when it is given.
 
         Raises StoreFormatError when the checksum disagrees or the payload is not what the codec writes.
         """
@@ -98,7 +98,7 @@ class ChunkCodec:
         return out
 
     def decode_bytes(self, data: Buffer, out: NDArray[np.uint8]) -> None:
-        """As ``decode_chunk`` does, into ``out`` (nbytes,), which is not checked."""
+        """Decode a chunk as ``decode_chunk`` does, into ``out`` (nbytes,), which is not checked."""
         payload = checked_payload(data)
         try:
             self._decompress(payload, out)
@@ -132,7 +132,7 @@ class ChunkCodec:
         return int.from_bytes(payload[start : start + width], "little") + (256 if width == 2 else 0)
 
     def zarr_metadata(self) -> list[dict[str, Any]]:
-        """The chain as zarr v3 metadata lists it."""
+        """Return the chain as zarr v3 metadata lists it."""
         single = self.dtype.itemsize == 1
         chain: list[dict[str, Any]] = [
             {"name": "bytes"} if single else {"name": "bytes", "configuration": {"endian": "little"}}

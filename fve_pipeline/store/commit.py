@@ -77,7 +77,7 @@ class StoreContent:
 
 
 def next_generation(files: Files) -> int:
-    """Number of the next commit: one more than the store's, 1 when there is none."""
+    """Return the number of the next commit: one more than the store's, 1 when there is none."""
     try:
         return int(json.loads(files.read(MANIFEST))["generation"]) + 1
     except FileNotFoundError:
@@ -218,8 +218,10 @@ def _stage_table(files: Files, generation: str, key: str, table: pa.Table, schem
 def _replaced(
     files: Files, moves: Iterable[tuple[str, str]], removes: Iterable[str]
 ) -> list[tuple[str, str]]:
-    """Files of the store that is there, as its manifest lists them, that the commit replaces or removes, and
-    where to set each aside."""
+    """Return the files that the commit replaces or removes, each with the place where it is set aside.
+
+    They are those that the manifest of the store that is there lists.
+    """
     try:
         manifest = read_manifest(files)
     except (StoreError, StoreFormatError):

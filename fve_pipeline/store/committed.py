@@ -40,18 +40,23 @@ class CommittedFiles:
 
     @property
     def url(self) -> str:
+        """Where the store's root is."""
         return self._files.url
 
     def read(self, key: str) -> bytes:
+        """Return the whole file."""
         return self.look(key, lambda files, place: files.read(place))
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``start`` on, fewer where the file ends before."""
         return self.look(key, lambda files, place: files.read_range(place, start, length))
 
     def size(self, key: str) -> int:
+        """Return the length of the file in bytes."""
         return self.look(key, lambda files, place: files.size(place))
 
     def mapped(self, key: str) -> KeptFile | None:
+        """Return the file mapped for reading, None when it cannot be."""
         return self.look(key, lambda files, place: files.mapped(place))
 
     def look(self, key: str, look: Callable[[ReadableFiles, str], T]) -> T:
@@ -73,7 +78,7 @@ class CommittedFiles:
             # A commit was finished meanwhile, by which the store has only grown: look again.
 
     def _generation(self) -> int:
-        """The generation of the store that is there. Raises StoreError unless it is ours or has grown from it."""
+        """Return the generation of the store that is there. Raises StoreError unless it is ours or has grown from it."""
         while (stamp := self._stamp()) not in self._ours:
             now = read_manifest(self._files)
             if now != self._manifest and not has_grown_from(self._files, self._manifest, now):
@@ -122,7 +127,7 @@ def _begins(files: CommittedFiles, before: FileSum, after: FileSum, capacity: in
 def _attempt(
     look: Callable[[ReadableFiles, str], T], files: ReadableFiles, place: str
 ) -> Callable[[], T] | None:
-    """What a look finds, to be called for; None when there is no such file."""
+    """Return what a look finds, to be called for; None when there is no such file."""
     try:
         found = look(files, place)
     except FileNotFoundError:

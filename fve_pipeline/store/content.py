@@ -19,7 +19,7 @@ EMPTY_CONTENT = hashlib.sha256(b"fve content, version 1").hexdigest()
 
 
 def row_digest(identity: Sequence[str | int], focal: np.ndarray, mask: np.ndarray) -> str:
-    """Digest (hex) of one row.
+    """Return the digest (hex) of one row.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def row_digest(identity: Sequence[str | int], focal: np.ndarray, mask: np.ndarra
 
 
 def chain(previous: str, row_digests: Iterable[str]) -> str:
-    """Content id (hex) after rows with these digests follow the rows of ``previous``."""
+    """Return the content id (hex) after rows with these digests follow the rows of ``previous``."""
     state = bytes.fromhex(previous)
     for digest in row_digests:
         state = hashlib.sha256(state + bytes.fromhex(digest)).digest()

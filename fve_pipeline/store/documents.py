@@ -21,21 +21,21 @@ _OLD_MASK_LEVEL = 1  # of encoding's version 1
 
 
 def pixel_codec(settings: StoreSettings) -> ChunkCodec:
-    """Chunks of ``images`` or ``slices``: one sample each."""
+    """Return the codec of ``images`` or ``slices``, whose chunks are one sample each."""
     side = settings.size
     shape = (1, side, side, 3) if settings.storage == "encoded" else (1, side, side)
     return ChunkCodec(settings.codec, shape, np.dtype(np.uint8))
 
 
 def mask_codec(settings: StoreSettings, encode_version: int | None = None) -> ChunkCodec:
-    """Chunks of ``masks``: one sample each, as encoding of that version (by default today's) compresses them."""
+    """Return the codec of ``masks``, as encoding of that version (by default today's) compresses them."""
     shape = (1, settings.size, settings.size)
     level = _OLD_MASK_LEVEL if encode_version == 1 else _MASK_LEVEL
     return ChunkCodec(settings.mask_codec, shape, np.dtype(settings.mask_dtype), level)
 
 
 def store_documents(manifest: Manifest) -> dict[str, bytes]:
-    """The store's metadata files by key, the root's last, which consolidates the others."""
+    """Return the store's metadata files by key, the root's last, which consolidates the others."""
     settings = manifest.settings
     version = {"format_version": manifest.format_version}
     encoding = {name: getattr(settings, name) for name in ("storage", "order", "boundary", "downsample")}

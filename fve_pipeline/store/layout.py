@@ -54,12 +54,12 @@ ASIDE = ".fve/aside"
 
 
 def member_of(storage: Literal["encoded", "slices"]) -> Member:
-    """The array that holds the pixels in this form of storage."""
+    """Return which array holds the pixels in this form of storage."""
     return "images" if storage == "encoded" else "slices"
 
 
 def shard_key(member: Member, shard: int) -> str:
-    """Where a committed shard lies."""
+    """Return where a committed shard lies."""
     return f"{member}/c/{shard}" + "/0" * (3 if member == "images" else 2)
 
 
@@ -69,7 +69,7 @@ def aside_key(generation: int, key: str) -> str:
 
 
 def staged_shard(generation: str, member: Member, shard: int, plan_hash: str) -> str:
-    """Where a shard lies until it is committed.
+    """Return where a shard lies until it is committed.
 
     The plan is in the name: a task that outlives its client, with another plan, writes elsewhere.
     """
@@ -77,10 +77,10 @@ def staged_shard(generation: str, member: Member, shard: int, plan_hash: str) ->
 
 
 def staged_table(generation: str, key: str) -> str:
-    """Where a table or a metadata document lies until it is committed."""
+    """Return where a table or a metadata document lies until it is committed."""
     return f"{STAGING}/{generation}/tables/{key}"
 
 
 def receipt_key(generation: str, shard: int, plan_hash: str) -> str:
-    """Where the receipt of a staged shard lies."""
+    """Return where the receipt of a staged shard lies."""
     return f"{STAGING}/{generation}/receipts/{shard}-{plan_hash[:16]}.json"

@@ -22,7 +22,7 @@ def array_document(
     dimension_names: Sequence[str],
     attributes: Mapping[str, Any],
 ) -> Document:
-    """Metadata of a sharded array whose inner chunks are ``codec``'s."""
+    """Return the metadata of a sharded array whose inner chunks are ``codec``'s."""
     index_codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
     sharding = {
         "chunk_shape": list(codec.shape),
@@ -58,5 +58,5 @@ def group_document(attributes: Mapping[str, Any], members: Mapping[str, Document
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """The document as its file holds it."""
+    """Return the document as its file holds it."""
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode()

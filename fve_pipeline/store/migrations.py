@@ -22,7 +22,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 def read_manifest(files: Files) -> Manifest:
-    """The manifest of a committed store, in the present form.
+    """Return the manifest of a committed store, in the present form.
 
     Raises StoreError when there is no committed store, StoreFormatError when its manifest is damaged or newer
     than this package.

@@ -30,7 +30,7 @@ class OpenShards:
         return OpenShards, (self._files, self._capacity, self._limit)
 
     def chunk(self, key: str, place: int) -> Buffer | None:
-        """Encoded bytes of one chunk, None when it or its shard is not there.
+        """Return the encoded bytes of one chunk, None when it or its shard is not there.
 
         Raises StoreFormatError when the shard's index is damaged or the file was cut short.
         """

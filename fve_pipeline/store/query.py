@@ -12,7 +12,7 @@ __all__ = ["rows_of_cases", "rows_of_class"]
 
 
 def rows_of_class(index: pa.Table, dataset: str, class_id: int) -> np.ndarray:
-    """Rows (int64, ascending) of ``dataset`` whose class ``class_id`` is in the mask.
+    """Return the rows (int64, ascending) of ``dataset`` whose class ``class_id`` is in the mask.
 
     Class ids mean something within their dataset only. No row is turned into a Python object: two million take
     well under a tenth of a second.

@@ -75,7 +75,7 @@ def _places(files: Files, generation: int, key: str) -> list[tuple[Buffer, str]]
 
 
 def _contents(files: Files, key: str) -> tuple[Buffer, str]:
-    """The file's bytes and their sha256, which is not computed again for a local file that has not changed."""
+    """Return the file's bytes and their sha256, which is not computed again for a local file that has not changed."""
     path = files.local_path(key)
     if path is None:
         data = files.read(key)
@@ -133,7 +133,7 @@ def _committed(files: Files) -> Manifest | None:
 
 
 def _first_rows(table: pa.Table, name: TableName, entry: TableEntry, where: str) -> pa.Table:
-    """The rows that ``entry`` knows, of a later commit's table; equal rows are written as equal bytes."""
+    """Return the rows that ``entry`` knows, of a later commit's table; equal rows are written as equal bytes."""
     data = table_bytes(table.slice(0, entry.n_rows), SCHEMAS[name])
     if hashlib.sha256(data).hexdigest() != entry.file.sha256:
         msg = (

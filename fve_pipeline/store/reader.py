@@ -58,11 +58,16 @@ class Store:
 
     @property
     def settings(self) -> StoreSettings:
+        """What the store's bytes depend on besides its sources."""
         return self.manifest.settings
 
     @cached_property
     def index(self) -> pa.Table:
-        """N rows: row i describes sample i (``schema.INDEX_SCHEMA``)."""
+        """N rows: row i describes sample i (``schema.INDEX_SCHEMA``).
+
+        Like the other tables it is checked against its sha256 when it is first used. Raises StoreFormatError, naming
+        the file, when it is missing or damaged, and StoreError when the store was replaced since it was opened.
+        """
         return read_table(self.files, self.manifest, "index")
 
     @cached_property
@@ -108,12 +113,16 @@ class Store:
         return self._rows(MASKS)
 
     def read_images(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Encoded images of rows ``start`` to ``stop``: (n, S, S, 3) uint8. Raises StoreError when lazy."""
+        """Return the encoded images of rows ``start`` to ``stop``: (n, S, S, 3) uint8.
+
+        Into ``out`` when it is given. Raises StoreError when the store holds slices; IndexError and StoreFormatError
+        as :meth:`fve_pipeline.store.rows.Rows.take` does.
+        """
         self._require("encoded")
         return self.pixel_rows.read(start, stop, out)
 
     def read_slices(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Focal slices of rows ``start`` to ``stop``: (n, S, S) uint8, equal in both forms of storage."""
+        """Return the focal slices of rows ``start`` to ``stop``: (n, S, S) uint8, equal in both forms of storage."""
         if self.settings.storage == "slices":
             return self.pixel_rows.read(start, stop, out)
         focal = self.pixel_rows.read(start, stop)[..., 0]
@@ -123,11 +132,11 @@ class Store:
         return out
 
     def read_masks(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Masks of rows ``start`` to ``stop``: (n, S, S) uint8 or uint16."""
+        """Return the masks of rows ``start`` to ``stop``: (n, S, S) uint8 or uint16."""
         return self.mask_rows.read(start, stop, out)
 
     def sample(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels as they are stored, (S, S, 3) or (S, S) uint8, and mask (S, S) of one row."""
+        """Return one row: its pixels as they are stored, (S, S, 3) or (S, S) uint8, and its mask (S, S)."""
         return self.pixel_rows.take([row])[0], self.mask_rows.take([row])[0]
 
     def _require(self, storage: str) -> None:

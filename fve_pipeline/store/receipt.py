@@ -15,9 +15,9 @@ __all__ = ["Receipt", "read_receipts", "write_receipt"]
 
 
 class Receipt(BaseModel):
-    """One staged shard: ``n_rows`` rows from ``first_row``, of which the first ``copied`` are the tail of the
-    committed store, taken over as they are.
+    """One staged shard: ``n_rows`` rows from ``first_row`` on.
 
+    The first ``copied`` of them are the tail of the committed store, taken over as they are.
     ``images`` and ``masks`` are the staged files. ``row_digests``, ``class_ids`` and ``class_pixels`` have
     one entry for each row that is not copied.
     """
@@ -44,7 +44,7 @@ class Receipt(BaseModel):
         return self
 
     def entry(self, member: Member) -> ShardEntry:
-        """The shard as the manifest lists it, its files where they lie once committed."""
+        """Return the shard as the manifest lists it, its files where they lie once committed."""
         images = self.images.model_copy(update={"key": shard_key(member, self.shard)})
         masks = self.masks.model_copy(update={"key": shard_key(MASKS, self.shard)})
         return ShardEntry(shard=self.shard, n_rows=self.n_rows, images=images, masks=masks)
@@ -57,7 +57,7 @@ def write_receipt(files: Files, generation: str, receipt: Receipt) -> None:
 
 
 def read_receipts(files: Files, generation: str, plan_hash_of: Mapping[int, str]) -> dict[int, Receipt]:
-    """Receipts of the shards in ``plan_hash_of`` that can be trusted, by shard.
+    """Return the receipts of the shards in ``plan_hash_of`` that can be trusted, by shard.
 
     A receipt of another plan, or whose files are not there with the size it says, is as good as none.
     """

@@ -36,11 +36,11 @@ class Rows:
         self._shards = OpenShards(files, shard_samples)
 
     def read(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Rows ``start`` to ``stop``, which must lie within the array."""
+        """Return rows ``start`` to ``stop``, which must lie within the array."""
         return self.take(range(start, stop), out)
 
     def take(self, rows: Sequence[int], out: np.ndarray | None = None) -> np.ndarray:
-        """The rows, in any order, into ``out`` when it is given.
+        """Return the rows, in any order, in ``out`` when it is given.
 
         Raises IndexError for a row outside, StoreFormatError naming the file for a damaged one.
         """
@@ -57,7 +57,7 @@ class Rows:
         return out
 
     def decode(self, row: int, out: NDArray[np.uint8]) -> None:
-        """One row into its bytes, contiguous and as many as they are. Raises as ``take`` does."""
+        """Decode one row into its bytes, contiguous and as many as they are. Raises as ``take`` does."""
         if not 0 <= row < self.shape[0]:
             msg = f"row {row} is outside the {self.shape[0]} rows of {self._url}/{self._member}"
             raise IndexError(msg)

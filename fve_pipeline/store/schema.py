@@ -224,5 +224,5 @@ class Manifest(_Model):
         return self
 
     def to_bytes(self) -> bytes:
-        """The manifest as its file holds it."""
+        """Return the manifest as its file holds it."""
         return self.model_dump_json(indent=1).encode()

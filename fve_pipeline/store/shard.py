@@ -120,7 +120,7 @@ class ShardFile:
         return sum(offset != _MISSING for offset in self._places[::2])
 
     def chunk(self, i: int) -> Buffer | None:
-        """Encoded bytes of chunk ``i``, None when the place is empty.
+        """Return the encoded bytes of chunk ``i``, None when the place is empty.
 
         Raises StoreFormatError when the file was cut short after it was opened.
         """

@@ -14,8 +14,11 @@ __all__ = ["summarise"]
 
 
 def summarise(store: Store) -> dict[str, Any]:
-    """Plain values: sizes, settings, counts of samples by split, view and rendition, datasets, classes,
-    failures. Reads the tables and the manifest, never the arrays."""
+    """Return what a store holds, in plain values.
+
+    Those are sizes, settings, counts of samples by split, view and rendition, datasets, classes and failures. Reads
+    the tables and the manifest, never the arrays.
+    """
     manifest, index, cases = store.manifest, store.index, store.cases
     licences = {source.dataset: source.licence for source in manifest.sources}
     return {

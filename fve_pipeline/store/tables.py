@@ -90,7 +90,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
 
 
 def table_bytes(table: pa.Table, schema: pa.Schema) -> bytes:
-    """The table as a Parquet file. Equal rows give equal bytes, however the table was put together.
+    """Return the table as a Parquet file. Equal rows give equal bytes, however the table was put together.
 
     Raises pyarrow.ArrowInvalid or TypeError when the table is not of the schema.
     """

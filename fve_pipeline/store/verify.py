@@ -43,7 +43,7 @@ def verify(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Finding]:
-    """Everything that is wrong with the store; an empty list when nothing is.
+    """Return everything that is wrong with the store; an empty list when nothing is.
 
     Always: the manifest against its models, the zarr metadata and the tables against the manifest, the size
     and sha256 of every shard, the index of every shard. With ``deep`` also: every chunk's checksum and
@@ -117,7 +117,7 @@ def _check_tables(store: Store) -> Iterator[Finding]:
 
 
 def _check_sum(store: Store, expected: FileSum) -> str | None:
-    """What is wrong with a file's size or sha256, or None."""
+    """Return what is wrong with a file's size or sha256, or None."""
     try:
         size = store.committed.size(expected.key)
     except FileNotFoundError:
@@ -133,7 +133,7 @@ def _check_sum(store: Store, expected: FileSum) -> str | None:
 
 
 def _check_shard(store: Store, index: pa.Table | None, entry: ShardEntry) -> tuple[list[Finding], list[str]]:
-    """Findings in one shard, and its rows' digests when ``index`` is given and it is whole."""
+    """Return the findings in one shard, and its rows' digests when ``index`` is given and it is whole."""
     findings = []
     for total in (entry.images, entry.masks):
         problem = _check_sum(store, total) or _check_index(store, total.key, entry.n_rows)

@@ -29,11 +29,13 @@ class CommittedZarr(WrapperStore[Store]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
+        """Return a file, or the part of it that is asked for; None when there is none."""
         return await asyncio.to_thread(self._get, key, prototype, byte_range)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
+        """Return a part of each file, as ``get`` does."""
         return await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges))
 
     def _get(self, key: str, prototype: BufferPrototype, part: ByteRequest | None) -> Buffer | None:

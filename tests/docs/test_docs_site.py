@@ -79,4 +79,4 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for command_name in ("fve build", "fve coreset compare", "fve doctor", "fve figure allocation"):
         assert command_name in page
     api = (tmp_path / "site" / "reference" / "api.html").read_text()
-    assert "fve_pipeline.store.reader.open_store" in api
+    assert "fve_pipeline.store.open_store" in api
