@@ -29,7 +29,7 @@ def replaced_whole(path: Path) -> Iterator[Path]:
         _sync(partial)
         os.replace(partial, path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
+        if isinstance(error, OSError) and error.errno and error.filename in (None, partial, str(partial)):
             error.filename, error.filename2 = str(path), None
         with contextlib.suppress(OSError):  # the first error is the one to tell
             partial.unlink(missing_ok=True)
