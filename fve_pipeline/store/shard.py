@@ -20,7 +20,7 @@ from fve_pipeline.files.base import Buffer, Files, ReadableFiles
 from fve_pipeline.store.codec import checked_payload
 from fve_pipeline.store.layout import Key
 
-__all__ = ["FileSum", "Sha256", "ShardFile", "copy_chunks", "first_rows", "write_file", "write_shard"]
+__all__ = ["FileSum", "Sha256", "ShardFile", "copy_chunks", "first_rows", "shard_pieces", "write_file", "write_shard"]
 
 _MISSING = 2**64 - 1
 
@@ -59,10 +59,11 @@ def write_shard(files: Files, key: str, chunks: Iterable[Buffer], capacity: int)
     The chunks are streamed: no more than one is held. Fewer than ``capacity`` leave the last places missing,
     as at the end of an array. Raises ValueError when there are more.
     """
-    return write_file(files, key, _shard_pieces(chunks, capacity))
+    return write_file(files, key, shard_pieces(chunks, capacity))
 
 
-def _shard_pieces(chunks: Iterable[Buffer], capacity: int) -> Iterator[Buffer]:
+def shard_pieces(chunks: Iterable[Buffer], capacity: int) -> Iterator[Buffer]:
+    """Yield the bytes of a shard piece by piece, as :func:`write_shard` writes them."""
     index = np.full((capacity, 2), _MISSING, "<u8")
     offset = 0
     for place, chunk in enumerate(chunks):
@@ -141,7 +142,7 @@ def first_rows(files: ReadableFiles, key: str, capacity: int, n: int) -> bytes:
 
     Raises StoreFormatError when the shard is damaged or does not hold so many.
     """
-    return b"".join(_shard_pieces(copy_chunks(ShardFile(files, key, capacity), n), capacity))
+    return b"".join(shard_pieces(copy_chunks(ShardFile(files, key, capacity), n), capacity))
 
 
 def copy_chunks(shard: ShardFile, n: int) -> Iterator[Buffer]:

@@ -11,7 +11,7 @@ import numpy as np
 from fve_pipeline.files.base import Files
 from fve_pipeline.store.codec import ChunkCodec, CodecName
 from fve_pipeline.store.metadata import array_document, group_document, to_json
-from fve_pipeline.store.shard import FileSum, write_shard
+from fve_pipeline.store.shard import shard_pieces
 
 __all__ = ["write_group", "write_volume"]
 
@@ -24,8 +24,8 @@ def write_volume(
     codec: CodecName = "lz4",
     inner: tuple[int, int, int] = (16, 256, 256),
     attributes: Mapping[str, Any] | None = None,
-) -> FileSum:
-    """Write a volume (z, y, x), uint8 or uint16, as one array of a single shard; return the shard's sum.
+) -> None:
+    """Write a volume (z, y, x), uint8 or uint16, as one array of a single shard.
 
     Inner chunks are ``inner`` clipped to the volume, so that slabs along any axis read little more than they
     need. The metadata is written last: an array that opens is whole.
@@ -35,10 +35,10 @@ def write_volume(
     counts = [-(-size // n) for size, n in zip(array.shape, chunk_shape, strict=True)]
     shard_shape = [count * n for count, n in zip(counts, chunk_shape, strict=True)]
     key = "/".join([path, "c", *("0" for _ in counts)])
-    total = write_shard(files, key, _chunks(array, chunk_codec, counts), int(np.prod(counts)))
+    # No sum: what is prepared is guarded by its chunks' checksums.
+    files.write_atomic(key, shard_pieces(_chunks(array, chunk_codec, counts), int(np.prod(counts))))
     document = array_document(array.shape, shard_shape, chunk_codec, ("z", "y", "x"), attributes or {})
     files.write_atomic(f"{path}/zarr.json", [to_json(document)])
-    return total
 
 
 def _chunks(array: np.ndarray, codec: ChunkCodec, counts: Sequence[int]) -> Iterator[bytes]:
