@@ -20,7 +20,16 @@ from fve_pipeline.files.base import Buffer, Files, ReadableFiles
 from fve_pipeline.store.codec import checked_payload
 from fve_pipeline.store.layout import Key
 
-__all__ = ["FileSum", "Sha256", "ShardFile", "copy_chunks", "first_rows", "shard_pieces", "write_file", "write_shard"]
+__all__ = [
+    "FileSum",
+    "Sha256",
+    "ShardFile",
+    "copy_chunks",
+    "first_rows",
+    "shard_pieces",
+    "write_file",
+    "write_shard",
+]
 
 _MISSING = 2**64 - 1
 
