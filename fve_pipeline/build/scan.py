@@ -36,9 +36,20 @@ __all__ = ["SCAN", "SCAN_SCHEMA", "ScanSummary", "read_scan", "scan_case", "scan
 
 SCAN = "scan.json"
 
-_UNKNOWN = {"labels_sha256", "views", "quantiles", "gradient_energy", "decision", "recipe", "n_samples"}
+_UNKNOWN = {
+    "labels_sha256",
+    "pixels_sha256",
+    "views",
+    "quantiles",
+    "gradient_energy",
+    "decision",
+    "recipe",
+    "n_samples",
+}
 # The columns of a store's cases table that can be known without reading pixels.
-SCAN_SCHEMA = pa.schema([field for field in CASES_SCHEMA if field.name not in _UNKNOWN])
+_KNOWN = [field for field in CASES_SCHEMA if field.name not in _UNKNOWN]
+# And the hash of an image's files and of what is shown of them: equal ones are a duplicate case.
+SCAN_SCHEMA = pa.schema([*_KNOWN, ("shown_sha256", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ def scan_datasets(
     """Read the facts of every case and write ``cases.parquet``, ``classes.parquet`` and ``scan.json``.
 
     Splits are those that a build with the same seed and fractions gives. With ``hashes`` the image files are
-    read and hashed, so that duplicates are found; without, ``pixels_sha256`` is "".
+    read and hashed, so that duplicates are found; without, ``source_sha256`` and ``shown_sha256`` are "".
 
     Raises BuildError when no case can be read or ``out`` holds something else.
     """
@@ -144,11 +155,11 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
     found = label_statistics(labels.array)
     checked_labels(labels.array, found.counts, job)
     classes = class_facts(found, job.classes, header.shape, header.spacing)
-    source, pixels = "", ""
+    source, shown = "", ""
     if hashes:
         source, _ = hash_sources(job)
-        shown = [[r.window, r.channel, bool(r.image)] for r in case.renditions]
-        pixels = hashlib.sha256(json.dumps([source, shown, case.scaled]).encode()).hexdigest()
+        how = [[r.window, r.channel, bool(r.image)] for r in case.renditions]
+        shown = hashlib.sha256(json.dumps([source, how, case.scaled]).encode()).hexdigest()
     return {
         "case": case.id,
         "dataset": case.dataset,
@@ -166,7 +177,7 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
         "class_voxels": [found.voxels for found in classes],
         "class_extent": [list(found.extent) for found in classes],
         "class_centroid": [list(found.centroid) for found in classes],
-        "pixels_sha256": pixels,
+        "shown_sha256": shown,
         "resampled_labels": labels.resampled,
         "notes": list(labels.notes),
     }

@@ -29,9 +29,9 @@ class Siblings:
 
 
 def duplicate_groups(table: CaseTable) -> list[list[int]]:
-    """Rows with equal pixels (``pixels_sha256``), two or more a group, in table order."""
+    """Rows that show the same image, two or more a group, in table order."""
     rows: dict[str, list[int]] = {}
-    for row, digest in enumerate(table.pixels):
+    for row, digest in enumerate(table.images):
         if digest:
             rows.setdefault(digest, []).append(row)
     return [group for group in rows.values() if len(group) > 1]

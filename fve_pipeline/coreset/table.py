@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,14 +63,15 @@ class CaseTable:
     """Cases as arrays. Row i's classes are ``classes[j] for j in indices[indptr[i]:indptr[i + 1]]``.
 
     ``classes`` holds every class that the classes table declares, also those without a case, and after them
-    the ones that only the cases name. ``facts`` is the pyarrow cases table, row for row.
+    the ones that only the cases name. Rows with equal ``images``, unless it is "", show the same image. ``facts`` is
+    the pyarrow cases table, row for row.
     """
 
     ids: tuple[str, ...]
     dataset: Coded
     modality: Coded
     subject: Coded
-    pixels: tuple[str, ...]
+    images: tuple[str, ...]
     split: tuple[str, ...]
     classes: tuple[ClassKey, ...]
     indptr: IntArray
@@ -103,7 +104,7 @@ class CaseTable:
             dataset=dataset,
             modality=Coded.of(strings(cases, "modality")),
             subject=Coded.of(strings(cases, "subject")),
-            pixels=tuple(strings(cases, "pixels_sha256")),
+            images=tuple(_images(cases)),
             split=tuple(strings(cases, "split")),
             classes=keys,
             indptr=np.concatenate([[0], np.cumsum(lengths)]),
@@ -123,7 +124,7 @@ class CaseTable:
             dataset=self.dataset.take(picked),
             modality=self.modality.take(picked),
             subject=self.subject.take(picked),
-            pixels=tuple(self.pixels[i] for i in picked),
+            images=tuple(self.images[i] for i in picked),
             split=tuple(self.split[i] for i in picked),
             classes=self.classes,
             indptr=indptr,
@@ -138,6 +139,12 @@ class CaseTable:
     def positives(self) -> IntArray:
         """How many cases hold each class, (len(classes),)."""
         return np.bincount(self.indices, minlength=len(self.classes))
+
+
+def _images(cases: pa.Table) -> Iterator[str]:
+    """Hash of each case's prepared pixels; of its files and what is shown of them, where only a scan was made."""
+    for pixels, shown in zip(strings(cases, "pixels_sha256"), strings(cases, "shown_sha256"), strict=True):
+        yield pixels or shown
 
 
 def _refuse_repeats(ids: list[str]) -> None:

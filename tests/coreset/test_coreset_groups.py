@@ -22,7 +22,7 @@ def test_equal_pixels_take_one_slot_and_no_catalog_loses_all() -> None:
     assert pool.eligible == 21
     assert pool.duplicates == 10
     assert sorted(pool.table.dataset.counts().tolist()) == [1, 5, 5]
-    assert len(set(pool.table.pixels)) == 11
+    assert len(set(pool.table.images)) == 11
     assert any("10 duplicates" in note for note in pool.notes)
 
 
