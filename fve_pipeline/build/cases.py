@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import (
@@ -145,7 +146,7 @@ def is_current(job: PrepareJob, facts: CaseFacts | None) -> bool:
 
 def refuse_changed_sources(
     jobs: Sequence[PrepareJob],
-    committed: Mapping[str, Mapping[str, object]],
+    committed: Mapping[str, Mapping[str, Any]],
     journal: Mapping[str, CaseFacts],
     resources: Resources,
 ) -> None:
@@ -191,8 +192,8 @@ def refuse_changed_sources(
         raise BuildError(msg)
 
 
-def _same(row: Mapping[str, object], source: str, labels: tuple[str, ...]) -> bool:
-    return row["source_sha256"] == source and tuple(row["labels_sha256"]) == labels  # type: ignore[arg-type]
+def _same(row: Mapping[str, Any], source: str, labels: tuple[str, ...]) -> bool:
+    return row["source_sha256"] == source and tuple(row["labels_sha256"]) == labels
 
 
 def _refusal(cases: Sequence[str], what: str) -> str:

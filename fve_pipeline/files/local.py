@@ -58,7 +58,7 @@ class LocalFiles:
         return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
     def exists(self, key: str) -> bool:
-        return (self.root / key).is_file()
+        return os.path.isfile(self._text_path(key))
 
     def list_keys(self, prefix: str = "") -> list[str]:
         found = []

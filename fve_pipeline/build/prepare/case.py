@@ -60,6 +60,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     made = fingerprint(job)
     group = f"{case.dataset}/{hashlib.sha256(case.id.encode()).hexdigest()[:16]}-{made[:8]}"
     files = open_files(Path(job.work) / "prepared")
+    files.delete_tree(group)  # what a killed task left half-written
 
     geometry: Header | None = None
     source: tuple[str, int | None] | None = None
