@@ -1,10 +1,12 @@
-"""What does a build cost beside reading and decompressing its inputs alone?
+"""What does a build cost beside the script that labs have, and beside decompressing its inputs alone?
 
     python benchmarks/build.py --cases 40 --folder bench
+    python benchmarks/build.py --cases 40 --folder bench --noise
 
-Makes CT volumes of 512×512×100 int16 with labels as .nii.gz, then in one run, each in fresh processes: reading
-alone (inflate every file, nothing else) and the whole build, with one worker and with two; peak memory of a
-worker for a quarter of the cases and for all; and, in one process, where the time of one case goes.
+Makes CT volumes of 512×512×100 int16 with labels as .nii.gz, then in one run, each in fresh processes: inflating every
+file and nothing else, the script (``build_script.py``), and whole builds, encoded and as plain slices, all with two
+processes; the encoded build with one; peak memory of a worker for a quarter of the cases and for all; and, in one
+process, where the time of one case goes. ``--noise`` gives the volumes a scanner's noise, air included.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import argparse
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +65,7 @@ SIZE = 512
 SETTINGS = store_settings(size=SIZE, training_views=False)
 
 
-def make_cohort(folder: Path, cases: int, shape: tuple[int, int, int]) -> Path:
+def make_cohort(folder: Path, cases: int, shape: tuple[int, int, int], *, noise: bool = False) -> Path:
     """``cases`` volumes with labels; those that are there already are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(f'    {{ id = {i}, name = "organ {i}" }}' for i in range(1, CLASSES))
@@ -69,7 +73,7 @@ def make_cohort(folder: Path, cases: int, shape: tuple[int, int, int]) -> Path:
     for number in range(cases):
         path = folder / f"c{number:03d}"
         if not (path / "labels.nii.gz").exists():
-            make_ct_benchmark_case(path, shape, number)
+            make_ct_benchmark_case(path, shape, number, noise=noise)
     return folder
 
 
@@ -92,7 +96,7 @@ def timed(function: Callable[[], Any], clock: Callable[[], float] = time.perf_co
     return clock() - started, result
 
 
-def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, float]:
+def measure(root: Path, cases: int, workers: int, scratch: Path, storage: str = "encoded") -> dict[str, Any]:
     """Reading alone and a build of the first ``cases`` cases, on ``workers`` processes."""
     names = [f"c{number:03d}" for number in range(cases)]
     with cluster(workers=workers, memory=12 << 30) as executor:
@@ -104,7 +108,7 @@ def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, fl
         ]
         reading, found = timed(lambda: list(executor.run(inflate, tasks)))
     raw = sum(count for _, count in found)
-    out = scratch / f"slices_{cases}_{workers}.zarr"
+    out = scratch / f"{storage}_{cases}_{workers}.zarr"
     only = frozenset(f"bench/{name}" for name in names)
     with cluster(workers=workers, memory=12 << 30) as executor:
         building, summary = timed(
@@ -112,7 +116,7 @@ def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, fl
                 str(root / "bench.toml"),
                 root,
                 out,
-                settings=SETTINGS,
+                settings=SETTINGS.model_copy(update={"storage": storage}),
                 work=scratch / out.stem,
                 executor=executor,
                 only=only,
@@ -125,6 +129,7 @@ def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, fl
     return {
         "cases": cases,
         "workers": workers,
+        "storage": storage,
         "raw_mb": raw / 1e6,
         "reading_s": reading,
         "build_s": building,
@@ -134,6 +139,20 @@ def measure(root: Path, cases: int, workers: int, scratch: Path) -> dict[str, fl
         "stored_mb": stored / 1e6,
         "worker_peak_mb": peak,
     }
+
+
+def script_speed(root: Path, cases: int, out: Path) -> float:
+    """Slices a second of the script that labs have, two processes."""
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("build_script.py")),
+        str(root),
+        str(out),
+        str(cases),
+    ]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shutil.rmtree(out)
+    return float(told.split()[-2])
 
 
 def stages(folder: Path, scratch: Path) -> dict[str, float]:
@@ -181,29 +200,37 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=40)
     parser.add_argument("--slices", type=int, default=100)
     parser.add_argument("--folder", type=Path, default=Path("bench"))
+    parser.add_argument("--noise", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    root = make_cohort((options.folder / "cohort").absolute(), options.cases, (options.slices, SIZE, SIZE))
+    shape = (options.slices, SIZE, SIZE)
+    name = "noisy" if options.noise else "cohort"
+    root = make_cohort((options.folder / name).absolute(), options.cases, shape, noise=options.noise)
     scratch = (options.folder / "scratch").absolute()
     scratch.mkdir(exist_ok=True)
     stages(root / "c000", scratch)  # compiles and warms
     spent = stages(root / "c001", scratch)
+    script = script_speed(root, options.cases, scratch / "png")
     runs = [
         measure(root, options.cases, 1, scratch),
         measure(root, max(2, options.cases // 4), 2, scratch),
         measure(root, options.cases, 2, scratch),
+        measure(root, options.cases, 2, scratch, "slices"),
     ]
+    for run in runs:
+        run["of_script"] = run["slices_per_s"] / script
     if options.json:
-        print(json.dumps({"stages": spent, "runs": runs}, indent=1))
+        print(json.dumps({"stages": spent, "script_slices_per_s": script, "runs": runs}, indent=1))
         return
     print(f"one case of {options.slices} slices of {SIZE}², one process, processor seconds")
-    for label, seconds in spent.items():
-        print(f"  {label:36} {seconds:7.3f}")
-    print("\ncases workers  reading   build  ratio  cases/s  slices/s  worker peak")
+    for label, cost in spent.items():
+        print(f"  {label:36} {cost:7.3f}")
+    print(f"\nthe script, two processes: {script:.0f} slices/s")
+    print("\ncases workers storage  reading   build  of reading  of the script  slices/s  worker peak")
     for run in runs:
         print(
-            f"{run['cases']:5} {run['workers']:7} {run['reading_s']:7.1f} s {run['build_s']:6.1f} s "
-            f"{run['ratio']:5.2f}× {run['cases_per_s']:8.2f} {run['slices_per_s']:9.0f} {run['worker_peak_mb']:9.0f} MB"
+            f"{run['cases']:5} {run['workers']:7} {run['storage']:8}{run['reading_s']:6.1f} s {run['build_s']:6.1f} s "
+            f"{run['ratio']:9.2f}× {run['of_script']:13.2f}× {run['slices_per_s']:9.0f} {run['worker_peak_mb']:9.0f} MB"
         )
     print(f"\ntwo workers are {runs[0]['build_s'] / runs[2]['build_s']:.2f} times as fast as one")
 
