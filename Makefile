@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both set up their own environment in .venv.
 PYTHON ?= python3
 VENV ?= .venv
+# Test processes; each has a small cluster of its own.
+JOBS ?= 2
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -29,10 +31,10 @@ lint: $(VENV)/.test
 	$(PY) -m mypy
 
 test: lint
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -n $(JOBS) -m "not slow"
 
 test-all: lint
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(JOBS)
 
 docs: $(VENV)/.docs
 	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html docs site
