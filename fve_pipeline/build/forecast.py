@@ -12,6 +12,7 @@ from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob
 from fve_pipeline.errors import FveError
 from fve_pipeline.imaging.views import VIEWS
+from fve_pipeline.runtime.text import printable
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.volume import read_header
 
@@ -68,4 +69,4 @@ def _samples(job: PrepareJob, plan: PlanSettings) -> tuple[int, int] | Failure:
         z, y, x = header.shape
         masks = 2 if job.mask_dtype == "uint16" else 1
         return slices, z * y * x * (len(case.renditions) + masks)
-    return Failure(case=case.id, dataset=case.dataset, stage="header", reason=reason)
+    return Failure(case=case.id, dataset=case.dataset, stage="header", reason=printable(reason))

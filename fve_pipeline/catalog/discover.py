@@ -15,6 +15,7 @@ from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog
 from fve_pipeline.catalog.split import split_finder
 from fve_pipeline.errors import CatalogError
+from fve_pipeline.runtime.text import printable
 from fve_pipeline.volume.label_file import LabelFile
 
 __all__ = ["discover", "find_volumes", "natural_key"]
@@ -76,7 +77,8 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
     name_of, subject_of = parse_pattern(layout.case_template), parse_pattern(layout.subject_template)
     series_of = None if layout.series is None else parse_pattern(layout.series)
     for image, parts in catalog.find_images(root):
-        name, subject = name_of.format(parts), subject_of.format(parts)
+        # What stands for the case everywhere must be safe to show; the paths stay as the system knows them.
+        name, subject = printable(name_of.format(parts)), printable(subject_of.format(parts))
         case = Case(
             dataset=catalog.name,
             name=name,

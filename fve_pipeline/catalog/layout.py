@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.rules import KeyedError
@@ -112,6 +112,17 @@ class Layout(BaseModel):
         return "{subject}" if "subject" in self.parts else self.case_template
 
 
+def _in_root(text: str) -> str:
+    if text.startswith(("/", "~")) or ".." in text.split("/") or "\\" in text:
+        msg = f"{text!r} must be a path relative to the dataset's root, with forward slashes and without '..'"
+        raise ValueError(msg)
+    return text
+
+
+# A file of the dataset: nothing that a catalog names leads out of the folder that it is given.
+InRoot = Annotated[str, AfterValidator(_in_root)]
+
+
 class Frames(BaseModel):
     """One case a frame of a 4D file, where a CSV file under the root says which frames are labelled.
 
@@ -121,7 +132,7 @@ class Frames(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    table: str
+    table: InRoot
     key: str
     columns: tuple[str, ...] = Field(min_length=1)
     delimiter: str = ","
@@ -140,7 +151,7 @@ class SplitRule(BaseModel):
 
     part: str | None = None
     values: dict[str, Split] = Field(default_factory=dict)
-    table: str | None = None
+    table: InRoot | None = None
     key: str | None = None
     column: str | None = None
     delimiter: str = ","

@@ -174,9 +174,17 @@ def _walk_folders(
 def _entries(folder: str, *, folders: bool) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() == folders)
+            return sorted(entry.name for entry in entries if _is_folder(entry) == folders)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads to itself is no folder: what wants to read it fails alone."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _join(at: str, name: str) -> str:

@@ -13,6 +13,7 @@ from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.prompts import default_prompts
 from fve_pipeline.catalog.rules import KeyedError, checked_window
 from fve_pipeline.catalog.shared import PromptFile
+from fve_pipeline.runtime.text import printable
 
 __all__ = ["Catalog", "ClassSpec", "Modality", "RenditionSpec"]
 
@@ -45,6 +46,14 @@ class ClassSpec(BaseModel):
         if isinstance(data, dict) and "ids" not in data and not data.get("instance") and "id" in data:
             return {**data, "ids": (data["id"],)}
         return data
+
+    @field_validator("name", "file", "site")
+    @classmethod
+    def _plain(cls, text: str | None) -> str | None:
+        if text is not None and printable(text) != text:
+            msg = f"it holds a control character: {printable(text)!r}; write plain text"
+            raise ValueError(msg)
+        return text
 
     @field_validator("prompts")
     @classmethod

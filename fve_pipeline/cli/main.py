@@ -26,6 +26,7 @@ from fve_pipeline.cli.view import view
 from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
 from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
+from fve_pipeline.runtime.text import printable
 
 app = typer.Typer(
     name="fve",
@@ -78,9 +79,8 @@ def main() -> None:
     try:
         app()
     except FveError as error:
-        typer.echo(f"fve: {error}", err=True)
-        for note in getattr(error, "__notes__", ()):
-            typer.echo(f"  {note}", err=True)
+        for line in (f"fve: {error}", *(f"  {note}" for note in getattr(error, "__notes__", ()))):
+            typer.echo("\n".join(map(printable, line.split("\n"))), err=True)
         sys.exit(2)
     except (OSError, MemoryError) as error:
         if not is_environment_fault(error):

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.volume.dicom_header import FileHeader, Frame, looks_like_dicom, read_file_header
+from fve_pipeline.volume.dicom_header import (
+    FileHeader,
+    Frame,
+    is_media_directory,
+    looks_like_dicom,
+    read_file_header,
+)
 from fve_pipeline.volume.dicom_pixels import check_pixels, check_whole, read_pixels
 from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import shown
@@ -35,17 +41,17 @@ def _group(headers: Iterable[FileHeader]) -> tuple[Series, ...]:
 
 def series_files(path: Path, series: str | None) -> list[Path]:
     """Return the files that :func:`read_dicom` reads, sorted by name."""
-    return sorted(header.path for header in _choose(path, shown(path), series))
+    return sorted(header.path for header in _choose(path, shown(path), series)[0])
 
 
 def series_frames(path: Path) -> list[Frame]:
     """Return the slices of the one series of a folder, as their headers place them, in no order."""
-    return [frame for header in _choose(path, shown(path), None) for frame in header.frames]
+    return [frame for header in _choose(path, shown(path), None)[0] for frame in header.frames]
 
 
 def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool) -> Raw:
     """Read the series of a folder, or (``voxels`` False) its headers only. Values come out rescaled."""
-    headers = _choose(path, name, series)
+    headers, passed_over = _choose(path, name, series)
     frames = [(n, frame) for n, header in enumerate(headers) for frame in header.frames]
     sizes = sorted({(header.rows, header.columns) for header in headers})
     if len(sizes) > 1:
@@ -57,6 +63,7 @@ def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool) -> Ra
         for header in headers:  # before the geometry: colour pictures rarely have a position
             check_pixels(header)
     order, affine, notes = stack_frames([frame for _, frame in frames], name)
+    notes = [*passed_over, *notes]
     for header in headers:
         check_pixels(header)
     modalities = sorted({header.modality for header in headers})
@@ -88,7 +95,8 @@ def _scan(path: Path, name: str) -> list[FileHeader]:
     return [read_file_header(file, f"{name}/{file.name}") for file in files]
 
 
-def _choose(path: Path, name: str, series: str | None) -> list[FileHeader]:
+def _choose(path: Path, name: str, series: str | None) -> tuple[list[FileHeader], list[str]]:
+    """Return the files of the one series, or of the one that is named, and notes on what lies beside it."""
     headers = _scan(path, name)
     for header in headers:
         check_whole(header)
@@ -96,17 +104,33 @@ def _choose(path: Path, name: str, series: str | None) -> list[FileHeader]:
     if not images:
         check_pixels(headers[0])
     keys = sorted({header.key for header in images})
+    notes = _directories(path)
     if series is None and len(keys) == 1:
-        return images
+        return images, notes
+    groups = _group(images)
+    stacks = [group for group in groups if group.slices > 1]
+    if series is None and len(stacks) == 1:
+        scouts = [group for group in groups if group.slices == 1]
+        notes.append(
+            f"{len(scouts)} series of a single slice passed over: {'; '.join(_text(s) for s in scouts[:3])}"
+        )
+        series = stacks[0].uid
     chosen = [header for header in images if series is not None and series in (header.key, header.uid)]
     if chosen:
-        return chosen
-    found = "; ".join(_text(s) for s in _group(images))
+        return chosen, notes
+    found = "; ".join(_text(s) for s in groups)
     advice = "Name one by its key or SeriesInstanceUID"
     if series is None:
         found = f"{len(keys)} series in one folder ({found})"
         raise refusal(name, found, "one, or a series to be named", advice)
     raise refusal(name, "no series of the name that was given", f"one of: {found}", advice)
+
+
+def _directories(path: Path) -> list[str]:
+    if path.is_file():
+        return []
+    named = [file.name for file in sorted(path.iterdir()) if file.is_file() and is_media_directory(file)]
+    return [f"the media directory {named[0]} was passed over"] if named else []
 
 
 def _series(uid: str, headers: Sequence[FileHeader]) -> Series:

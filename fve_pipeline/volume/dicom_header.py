@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from fve_pipeline.errors import ReadError
 from fve_pipeline.volume.refusal import machine_fault, refusal
 
-__all__ = ["NOT_IMAGES", "FileHeader", "Frame", "looks_like_dicom", "read_file_header"]
+__all__ = ["NOT_IMAGES", "FileHeader", "Frame", "is_media_directory", "looks_like_dicom", "read_file_header"]
 
 # Odd values are this module's to judge; pydicom's warnings about them would quote the header.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -36,6 +36,8 @@ _CATALOG_NAMES = {"PT": "PET"}
 
 #: Objects that hold no slices of their own, or whose values are not an image's.
 NOT_IMAGES = {"RTPLAN", "RTSTRUCT", "RTDOSE", "RTRECORD", "SR", "PR", "KO", "REG", "SEG", "DOC", "FID"}
+# As the file meta group, which is never compressed, holds it: tag, UI, length 20, the class.
+_MEDIA_DIRECTORY = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"
 _PIXEL_TAGS = {Tag("PixelData"): "", Tag("FloatPixelData"): "float", Tag("DoubleFloatPixelData"): "double"}
 
 
@@ -92,13 +94,22 @@ class FileHeader:
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether a file in a folder is to be read as DICOM."""
-    if path.name == "DICOMDIR" or path.name.startswith("."):
+    """Whether a file in a folder is to be read as DICOM: by its name or its first bytes, media directories left out."""
+    if path.name.startswith(".") or is_media_directory(path):
         return False
     if path.suffix.lower() in (".dcm", ".ima", ".dicom"):
         return True
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def is_media_directory(path: Path) -> bool:
+    """Whether a file lists the files of a medium (``DICOMDIR``, ``DIRFILE``, any name): by its storage class."""
+    if path.name == "DICOMDIR":
+        return True
+    with path.open("rb") as file:
+        head = file.read(1024)
+    return head[128:132] == b"DICM" and _MEDIA_DIRECTORY in head
 
 
 def read_file_header(path: Path, name: str) -> FileHeader:
@@ -135,6 +146,13 @@ def _pixels_at(file: Any, syntax: str) -> int | None:
 
 def _header(path: Path, name: str, data: Any, syntax: str, pixels_at: int | None) -> FileHeader:
     frames = _int(data, "NumberOfFrames", 1)
+    if frames > (size := path.stat().st_size):  # a frame takes a byte at least, however it is compressed
+        raise refusal(
+            name,
+            f"{frames:,} frames in a file of {size:,} bytes",
+            "as many as it can hold",
+            "Export it again",
+        )
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or [None] * frames
     shared = (data.get("SharedFunctionalGroupsSequence") or [None])[0]
     allocated = _int(data, "BitsAllocated", 16)

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from fve_pipeline.volume.detached import data_files
 from fve_pipeline.volume.itk_voxels import read_plain_voxels
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
@@ -34,6 +35,7 @@ _TYPES = {
 
 def read_itk(path: Path, name: str, *, channel: int | None, voxels: bool) -> Raw:
     """Read one volume of an NRRD or MetaImage file, or (``voxels`` False) its header only."""
+    data_files(path, name)  # refused before SimpleITK follows them
     reader = sitk.ImageFileReader()
     nrrd = _is_nrrd(path)
     reader.SetImageIO("NrrdImageIO" if nrrd else "MetaImageIO")

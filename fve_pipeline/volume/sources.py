@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from fve_pipeline.volume.detached import data_files
 from fve_pipeline.volume.dicom import series_files
 from fve_pipeline.volume.kinds import kind_of, shown
 from fve_pipeline.volume.pictures import picture_files
 
 __all__ = ["hash_files", "source_files"]
-
-_DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 def source_files(path: str | Path, series: str | None = None) -> list[Path]:
@@ -24,13 +22,11 @@ def source_files(path: str | Path, series: str | None = None) -> list[Path]:
     path = Path(path)
     if pictures := picture_files(path):
         return pictures
-    if kind_of(path, shown(path)) == "dicom":
+    kind = kind_of(path, shown(path))
+    if kind == "dicom":
         return series_files(path, series) if path.is_dir() else [path]
-    if path.suffix.lower() in (".mhd", ".nhdr"):
-        found = _DATA_FILE.search(path.read_bytes()[:65536])
-        name = found.group(1).decode(errors="replace") if found else "LOCAL"
-        data = path.parent / name
-        return sorted([path, data]) if data.is_file() else [path]
+    if kind == "itk":
+        return sorted([path, *data_files(path, shown(path))])
     return [path]
 
 

@@ -29,6 +29,7 @@ from fve_pipeline.files.open import open_files
 from fve_pipeline.imaging.intensity import parse_window, to_uint8
 from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quantiles_uint8
 from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.runtime.text import printable
 from fve_pipeline.store.volume import write_volume
 from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
 
@@ -50,12 +51,16 @@ def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
         case=case.id,
         dataset=case.dataset,
         stage="prepare",
-        reason=reason.replace(f"{job.root.rstrip('/')}/", ""),
+        reason=printable(reason.replace(f"{job.root.rstrip('/')}/", "")),
     )
 
 
 def _prepare(job: PrepareJob) -> CaseFacts:
     case, root = job.case, Path(job.root)
+    for path in (case.image, *(label.path for label in case.labels)):
+        if printable(path) != path:
+            msg = f"{path}: a file name with control characters, or bytes that are no UTF-8; expected text. Rename it."
+            raise ReadError(msg)
     stats = source_stats(job)
     made = fingerprint(job)
     group = f"{case.dataset}/{hashlib.sha256(case.id.encode()).hexdigest()[:16]}-{made[:8]}"

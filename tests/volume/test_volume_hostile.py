@@ -1,0 +1,123 @@
+"""Headers are claims: nothing outside of the folder is read, and no memory is asked for on their word."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from fve_pipeline.demo.cohort.make import make_dicom_case
+from fve_pipeline.errors import ReadError
+from fve_pipeline.volume import hash_files, read_header, read_image, source_files
+
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nencoding: raw\nendian: little\n"
+META = (
+    "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_SHORT\nElementSpacing = 1 1 1\n"
+    "BinaryData = True\nBinaryDataByteOrderMSB = False\n"
+)
+VOXELS = np.arange(24, dtype="<i2").reshape(2, 3, 4)
+
+
+def write_header(folder: Path, kind: str, data: str) -> Path:
+    """A header whose voxels lie in the file, or files, that ``data`` names."""
+    path = folder / f"scan.{kind}"
+    line = "data file: " if kind == "nhdr" else "ElementDataFile = "
+    path.write_text((NRRD if kind == "nhdr" else META) + line + data + "\n")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["nhdr", "mhd"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "../secret.raw",
+        "/secret.raw",
+        "sub/../../secret.raw",
+        "LIST\n../secret.raw",
+        "../s%d.raw 1 2 1",
+        "..\\secret.raw",
+    ],
+)
+def test_voxels_outside_of_the_folder_are_refused(tmp_path: Path, kind: str, data: str) -> None:
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "secret.raw").write_bytes(VOXELS.tobytes())
+    path = write_header(folder, kind, data)
+    for read in (read_image, read_header, source_files):
+        with pytest.raises(
+            ReadError, match=r"outside of the header's folder; expected a file beside the header"
+        ):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["nhdr", "mhd"])
+def test_voxels_beside_the_header_are_read_and_hashed(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "voxels.raw").write_bytes(VOXELS.tobytes())
+    path = write_header(tmp_path, kind, "sub/voxels.raw")
+    assert np.array_equal(read_image(path).array, VOXELS)
+    files = source_files(path)
+    assert [file.name for file in files] == [path.name, "voxels.raw"]
+    before = hash_files(files)
+    (tmp_path / "sub" / "voxels.raw").write_bytes(VOXELS[::-1].tobytes())
+    assert hash_files(source_files(path)) != before
+
+
+def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "elsewhere.raw").write_bytes(VOXELS.tobytes())
+    (folder / "voxels.raw").symlink_to(tmp_path / "elsewhere.raw")
+    assert np.array_equal(read_image(write_header(folder, "mhd", "voxels.raw")).array, VOXELS)
+
+
+def test_more_frames_than_bytes_are_refused_in_little_memory(tmp_path: Path) -> None:
+    make_dicom_case(tmp_path, 0, size=40)
+    path = sorted((tmp_path / "series").iterdir())[0]
+    data = pydicom.dcmread(path)
+    data.NumberOfFrames = 2_000_000_000
+    bomb = tmp_path / "bomb.dcm"
+    data.save_as(bomb)
+    code = (
+        "import resource, sys\n"
+        "from fve_pipeline.errors import ReadError\n"
+        "from fve_pipeline.volume import read_image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    read_image(sys.argv[1])\n"
+        "except ReadError as error:\n    assert '2,000,000,000 frames in a file of' in str(error), error\n"
+        "else:\n    raise SystemExit('it was read')\n"
+        "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bomb)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_media_directories_and_scouts_are_passed_over_with_a_note(tmp_path: Path) -> None:
+    make_dicom_case(tmp_path, 0, size=40)
+    folder = tmp_path / "series"
+    expected = read_image(folder).array
+    first = sorted(folder.iterdir())[0]
+    scout = pydicom.dcmread(first)
+    scout.SeriesInstanceUID, scout.SOPInstanceUID = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    scout.save_as(folder / "scout.dcm")
+    directory = pydicom.dcmread(first)
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    for word in ("SOPClassUID", "Modality", "PixelData"):
+        delattr(directory, word)
+    directory.save_as(folder / "DIRFILE")
+    found = read_image(folder)
+    assert np.array_equal(found.array, expected)
+    assert any("DIRFILE was passed over" in note for note in found.notes)
+    assert any("1 series of a single slice passed over" in note for note in found.notes)
+
+
+def test_a_data_file_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match=r"scan\.mhd: "):
+        read_image(write_header(tmp_path, "mhd", "gone.raw"))
