@@ -128,7 +128,7 @@ def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings, de
         work=str(work),
         settings=replace(settings, percentiles_over=catalog.percentiles_over or settings.percentiles_over),
         classes=tuple((spec.id, spec.ids) for spec in catalog.classes),
-        declared=None if catalog.instance else tuple(sorted(catalog.declared_ids)),
+        declared=None if catalog.any_id else tuple(sorted(catalog.declared_ids)),
         mask_dtype=catalog.mask_dtype,
         device=device,
     )

@@ -58,7 +58,7 @@ def _samples(job: PrepareJob, plan: PlanSettings) -> tuple[int, int] | Failure:
     case = job.case
     image = case.renditions[0].image or case.image
     try:
-        header = read_header(Path(job.root) / image, series=case.series, name=image)
+        header = read_header(Path(job.root) / image, series=case.series, member=case.member, name=image)
     except FveError as error:
         reason = str(error)
     except OSError as error:

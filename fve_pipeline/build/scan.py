@@ -150,7 +150,7 @@ def scan_case(job: PrepareJob, hashes: bool) -> dict[str, Any] | Failure:
 def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
     case, root = job.case, Path(job.root)
     first = case.renditions[0].image or case.image
-    header = read_header(root / first, series=case.series)
+    header = read_header(root / first, series=case.series, member=case.member)
     labels = read_labels(case.labels, root, _place(header))
     found = label_statistics(labels.array)
     checked_labels(labels.array, found.counts, job)
@@ -198,7 +198,8 @@ def _predicted_bytes(job: PrepareJob) -> int:
     """Peak memory of reading a case's labels: the file's values in any type, ids, and the mask."""
     case = job.case
     try:
-        header = read_header(Path(job.root) / (case.renditions[0].image or case.image), series=case.series)
+        first = case.renditions[0].image or case.image
+        header = read_header(Path(job.root) / first, series=case.series, member=case.member)
     except FveError:
         return 0
     return int(np.prod(header.shape)) * (8 + 8 + 2 + 2 + 1) + (64 << 20)

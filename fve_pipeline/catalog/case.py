@@ -33,7 +33,8 @@ class Case:
     ``name`` is unique within ``dataset``; ``id`` is unique in a store. ``subject`` is what splits and
     coresets group by, unique across datasets (the catalog prefixes it unless it says that several datasets
     share subjects). ``split`` is None when the catalog leaves it to hash(subject, seed).
-    ``scaled`` is True when the catalog says that the image is already 0..255.
+    ``scaled`` is True when the catalog says that the image is already 0..255. ``member`` names the image's array
+    in an npz.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class Case:
     split: str | None = None
     series: str | None = None
     scaled: bool = False
+    member: str | None = None
 
     @property
     def id(self) -> str:

@@ -90,6 +90,7 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
             split=split_of(name, subject, parts),
             series=None if series_of is None else series_of.format(parts),
             scaled=catalog.scaled,
+            member=layout.image_member,
         )
         if framer is None:
             yield case

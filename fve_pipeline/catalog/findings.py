@@ -58,7 +58,7 @@ def _unreadable(looks: Sequence[CaseLook]) -> Iterator[Problem]:
 
 
 def _unnamed(catalog: Catalog, looks: Sequence[CaseLook]) -> Iterator[Problem]:
-    if catalog.instance:
+    if catalog.any_id:
         return
     for look in looks:
         unnamed = {
@@ -66,7 +66,7 @@ def _unnamed(catalog: Catalog, looks: Sequence[CaseLook]) -> Iterator[Problem]:
         }
         if unnamed:
             said = ", ".join(f"{label} ({count:,} voxels)" for label, count in sorted(unnamed.items()))
-            message = f"label id {said} has no class; name it in the catalog, or list it under ignore"
+            message = f"label id {said} has no class; name it in the catalog, or list it under ignore ('rest' for all)"
             yield Problem("error", "unnamed id", look.case.dataset, look.case.name, message)
 
 

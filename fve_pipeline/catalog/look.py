@@ -44,7 +44,9 @@ def look_at_headers(case: Case, root: Path) -> CaseLook:
     """Headers alone: can the files be opened, and do they lie on one grid? No voxel is inflated."""
     try:
         first = case.renditions[0]
-        image = read_header(root / (first.image or case.image), series=case.series, channel=first.channel)
+        image = read_header(
+            root / (first.image or case.image), series=case.series, channel=first.channel, member=case.member
+        )
         _same_grids(case, root)
         notes = [note for file in case.labels if (note := _label_grid(file, root, image.shape))]
     except ReadError as error:
@@ -61,6 +63,7 @@ def look_at(case: Case, root: Path, names: Mapping[int, str] | None = None) -> C
             series=case.series,
             channel=first.channel,
             modality=case.modality,
+            member=case.member,
         )
         _same_grids(case, root)
         labels = read_labels(case.labels, root, volume)
@@ -101,7 +104,10 @@ def _by_image(case: Case) -> dict[str, Rendition]:
 
 def _shape(rendition: Rendition, case: Case, root: Path) -> tuple[int, int, int]:
     return read_header(
-        root / (rendition.image or case.image), series=case.series, channel=rendition.channel
+        root / (rendition.image or case.image),
+        series=case.series,
+        channel=rendition.channel,
+        member=case.member,
     ).shape
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fve_pipeline.catalog.ignored import Ignored, ids_of, takes_rest
 from fve_pipeline.catalog.layout import Frames, Layout, SplitRule
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.prompts import default_prompts
@@ -122,7 +123,7 @@ class Catalog(BaseModel):
     scaled: bool = False
     percentiles_over: Literal["positive", "all"] | None = None
     subjects: str = ""
-    ignore: tuple[int, ...] = ()
+    ignore: Ignored = ()
     classes: tuple[ClassSpec, ...] = ()
     renditions: tuple[RenditionSpec, ...] = ()
     layout: Layout
@@ -240,12 +241,17 @@ class Catalog(BaseModel):
     @cached_property
     def declared_ids(self) -> frozenset[int]:
         """The label ids that may occur in the data: the classes' and the ignored ones. Instances: none."""
-        return frozenset(label for spec in self.classes for label in spec.ids) | frozenset(self.ignore)
+        return frozenset(label for spec in self.classes for label in spec.ids) | ids_of(self.ignore)
+
+    @property
+    def any_id(self) -> bool:
+        """Whether label ids that nothing declares are no mistake: instances, or ``ignore`` takes the rest."""
+        return self.instance or takes_rest(self.ignore)
 
     @property
     def mask_dtype(self) -> Literal["uint8", "uint16"]:
         """The dtype of the stored masks: from what is declared, never from the data."""
-        return "uint16" if self.instance or max(self.declared_ids, default=0) > 255 else "uint8"
+        return "uint16" if self.any_id or max(self.declared_ids, default=0) > 255 else "uint8"
 
     def subject_id(self, case: str, subject: str) -> str:  # noqa: ARG002 (a family's datasets look at the case)
         """A subject's name across datasets: within ``subjects``, which catalogs may share, or the catalog."""

@@ -152,6 +152,7 @@ def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
         series=case.series,
         channel=rendition.channel,
         modality=case.modality,
+        member=case.member,
         nonfinite=job.settings.nonfinite,
         resample_tilt=job.settings.resample_tilt,
         name=path,

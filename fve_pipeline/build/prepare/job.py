@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -65,7 +66,7 @@ class PrepareJob:
     """All that a worker needs to prepare one case.
 
     ``classes`` are (class id, label ids that make it up); ``declared`` are the label ids that the catalog
-    names, or None for instance data, where any id is an instance; ``mask_dtype`` follows from the catalog.
+    names, or None where any id may occur (instances, or ``ignore = "rest"``); ``mask_dtype`` follows from the catalog.
     ``device`` windows on ``cpu`` or ``cuda``, to the same bytes.
     """
 
@@ -81,13 +82,21 @@ class PrepareJob:
 
 def fingerprint(job: PrepareJob) -> str:
     """Names everything but the sources' bytes that decides the prepared data; paths of the machine excluded."""
-    described = asdict(job) | {"root": None, "work": None, "device": None, "version": PREPARE_VERSION}
+    described = _described(job) | {"root": None, "work": None, "device": None, "version": PREPARE_VERSION}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def recipe(job: PrepareJob) -> str:
     """The job as JSON without paths of this machine: with it, a case can be prepared again from its sources."""
-    return json.dumps(asdict(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
+    return json.dumps(_described(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
+
+
+def _described(job: PrepareJob) -> dict[str, Any]:
+    """The job as data; what most jobs do not have is left out, so that their names stay what they were."""
+    described = asdict(job)
+    if job.case.member is None:
+        del described["case"]["member"]
+    return described
 
 
 def job_from_recipe(text: str, root: Path, work: Path) -> PrepareJob:
@@ -112,7 +121,9 @@ def predicted_bytes(job: PrepareJob) -> int:
     case then fails before any voxel is read."""
     case = job.case
     try:
-        header = read_header(Path(job.root) / case.image, series=case.series, name=case.image)
+        header = read_header(
+            Path(job.root) / case.image, series=case.series, member=case.member, name=case.image
+        )
     except FveError:
         return 0
     voxels = int(np.prod(header.shape))
