@@ -18,7 +18,7 @@ from fve_pipeline.cli.running import print_json, running
 __all__ = ["evaluate"]
 
 
-class Spacing(StrEnum):
+class Convention(StrEnum):
     """The two conventions, as a choice on the command line."""
 
     challenge = "challenge"
@@ -32,12 +32,21 @@ def evaluate(
     instances: Annotated[
         bool, typer.Option("--instances", help="Labels are instances: F1 and Dice of true positives.")
     ] = False,
-    spacing: Annotated[
-        Spacing,
+    images: Annotated[
+        Path | None,
         typer.Option(
-            help="[b]challenge[/]: as the official evaluator, quirks and all. [b]physical[/]: right."
+            help="The challenge's npz images, whose prompts and spacing count. [default: imgs beside gts, "
+            "X_npz beside X_gt]"
         ),
-    ] = Spacing.physical,
+    ] = None,
+    convention: Annotated[
+        Convention,
+        typer.Option(
+            "--convention",
+            "--spacing",
+            help="[b]challenge[/]: as the official evaluator, quirks and all. [b]physical[/]: right.",
+        ),
+    ] = Convention.physical,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Tolerance of NSD, mm.")] = 2.0,
     runtimes: Annotated[
         Path | None,
@@ -60,7 +69,7 @@ def evaluate(
         bool,
         typer.Option(
             "--allow-pickle",
-            help="Take classes and instance flag from the pickled text_prompts of the challenge's npz.",
+            help="Take classes and instance flag, case by case, from the pickled text_prompts of the images.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
@@ -79,8 +88,8 @@ def evaluate(
 
     fve evaluate predictions/ truths/ --out scores.parquet
 
-    fve evaluate outputs/ test_gt/ --spacing challenge --allow-pickle --runtimes outputs/runtimes.csv
-    --out scores.parquet --json
+    fve evaluate outputs/ 3D_val_gt/ --images 3D_val_npz/ --convention challenge --allow-pickle
+    --runtimes outputs/runtimes.csv --out scores.parquet --json
     """
     from fve_pipeline import evaluation as ev
 
@@ -91,10 +100,11 @@ def evaluate(
     times = ev.read_runtimes(runtimes) if runtimes is not None else None
     if scheduler is not None:  # whose workers may run elsewhere
         pred, truth = pred.absolute(), truth.absolute()
+        images = images.absolute() if images is not None else None
     pairs, missing = ev.match_folders(
-        pred, truth, table, pred_pattern=pred_pattern, truth_pattern=truth_pattern
+        pred, truth, table, images=images, pred_pattern=pred_pattern, truth_pattern=truth_pattern
     )
-    settings = ev.ScoreSettings(spacing.value, instances, tolerance, allow_pickle, _ids(classes))
+    settings = ev.ScoreSettings(convention.value, instances, tolerance, allow_pickle, _ids(classes))
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
         with Bars(as_json) as bars:

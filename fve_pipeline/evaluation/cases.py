@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fve_pipeline.errors import EvaluationError, FveError
+from fve_pipeline.evaluation.labels import whole_labels, wrapped_labels
 from fve_pipeline.evaluation.pairs import Pair
 from fve_pipeline.metrics import (
     ClassScore,
@@ -20,7 +20,7 @@ from fve_pipeline.metrics import (
     split_components,
 )
 from fve_pipeline.volume import Header, Volume, read_header, read_image
-from fve_pipeline.volume.challenge_npz import read_text_prompts
+from fve_pipeline.volume.challenge_npz import TextPrompts, read_text_prompts
 
 __all__ = ["CaseScores", "ScoreSettings", "peak_bytes", "score_case"]
 
@@ -29,8 +29,9 @@ __all__ = ["CaseScores", "ScoreSettings", "peak_bytes", "score_case"]
 class ScoreSettings:
     """How cases are scored.
 
-    ``allow_pickle`` lets the pickled ``text_prompts`` of the challenge's npz say which classes were asked for
-    and whether labels are instances; without it, all classes count and ``instances`` says it for all cases.
+    ``allow_pickle`` lets the pickled ``text_prompts`` of the challenge's npz say, case by case, which classes
+    were asked for and whether labels are instances. For a case without them ``class_ids`` and ``instances`` say
+    it; where they don't either, ``physical`` scores every id as a class and ``challenge`` scores nothing.
     ``tolerance`` is NSD's, in mm.
     """
 
@@ -43,36 +44,44 @@ class ScoreSettings:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """What one case gave: scores a class, or of its instances, or why there are none."""
+    """What one case gave: scores a class, or of its instances, or why there are none.
+
+    ``prompted``: its own ``text_prompts`` said what was asked for.
+    """
 
     pair: Pair
     classes: tuple[ClassScore, ...] = ()
     instances: InstanceScore | None = None
     error: str | None = None
+    prompted: bool = False
 
 
 def score_case(pair: Pair, settings: ScoreSettings) -> CaseScores:
     """Score one case. What is wrong with its files comes back as ``error`` and stops nothing else."""
     try:
         truth, pred = _read(pair.truth, "gts"), _read(pair.pred, "segs")
-        _check_same_place(pair, truth, pred)
-        prompts = None
-        if settings.allow_pickle and pair.truth.suffix.lower() == ".npz":
-            prompts = read_text_prompts(pair.truth, allow_pickle=True)
-        truth_labels, pred_labels = _as_labels(truth.array, pair.truth), _as_labels(pred.array, pair.pred)
+        spacing = _spacing(pair, truth)
+        _check_same_place(pair, truth, pred, spacing)
+        prompts = _prompts(pair) if settings.allow_pickle else None
+        if prompts is None and settings.convention == "challenge":
+            _check_said(pair, settings)
+        as_labels = wrapped_labels if settings.convention == "challenge" else whole_labels
+        truth_labels, pred_labels = as_labels(truth.array, pair.truth), as_labels(pred.array, pair.pred)
     except (FveError, OSError) as error:
         return CaseScores(pair, error=str(error))
     if prompts.instances if prompts else settings.instances:
-        return CaseScores(pair, instances=match_instances(truth_labels, split_components(pred_labels)))
+        parts = split_components(pred_labels, settings.convention)
+        found = match_instances(truth_labels, parts, convention=settings.convention)
+        return CaseScores(pair, instances=found, prompted=prompts is not None)
     scores = score_classes(
         truth_labels,
         pred_labels,
-        truth.spacing,
+        spacing,
         class_ids=prompts.sentences if prompts else settings.class_ids,
         convention=settings.convention,
         tolerance=settings.tolerance,
     )
-    return CaseScores(pair, classes=tuple(scores))
+    return CaseScores(pair, classes=tuple(scores), prompted=prompts is not None)
 
 
 def peak_bytes(pair: Pair) -> int:
@@ -88,6 +97,43 @@ def peak_bytes(pair: Pair) -> int:
         return 0
 
 
+def _prompts(pair: Pair) -> TextPrompts | None:
+    """The case's prompts: the image's, as in the challenge, else those of a truth that holds them itself."""
+    for path in (pair.image, pair.truth):
+        if path is not None and path.suffix.lower() == ".npz":
+            found = read_text_prompts(path, allow_pickle=True)
+            if found is not None:
+                return found
+    return None
+
+
+def _check_said(pair: Pair, settings: ScoreSettings) -> None:
+    if settings.instances or settings.class_ids is not None:
+        return
+    if not settings.allow_pickle:
+        lacking = (
+            "text_prompts of the images, which say what was asked for, are read with --allow-pickle only"
+        )
+    elif pair.image is None:
+        lacking = "has no text_prompts and no image of its name was found; say where with --images"
+    else:
+        lacking = f"has no text_prompts, and neither has its image {pair.image}"
+    msg = (
+        f"{pair.truth}: {lacking}. The challenge scores by the prompts' classes and instance_label; "
+        "without them, say it for all cases with --classes or --instances."
+    )
+    raise EvaluationError(msg)
+
+
+def _spacing(pair: Pair, truth: Volume) -> tuple[float, float, float]:
+    """(z,y,x) in mm: the image's, as the challenge has it, else the truth's."""
+    for path in (pair.image, pair.truth):
+        if path is not None and _has_spacing(path):
+            return truth.spacing if path == pair.truth else _header(path, "imgs").spacing
+    msg = f"{pair.truth}: has no spacing, without which surfaces have no size; add spacing (x, y, z) in mm."
+    raise EvaluationError(msg)
+
+
 def _header(path: Path, member: str) -> Header:
     return read_header(path, member=member if path.suffix.lower() == ".npz" else None)
 
@@ -96,36 +142,18 @@ def _read(path: Path, member: str) -> Volume:
     return read_image(path, member=member if path.suffix.lower() == ".npz" else None)
 
 
-def _as_labels(array: NDArray[np.generic], path: Path) -> NDArray[np.unsignedinteger]:
-    """The label map as uint8, or as uint16 where it has ids above 255."""
-    if array.dtype == np.uint8:
-        return array.astype(np.uint8, copy=False)
-    whole = array.dtype.kind in "iu" or bool((array == np.trunc(array)).all())
-    low, high = float(array.min()), float(array.max())
-    if not (whole and low >= 0 and high <= 65535):
-        what = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole numbers")
-        msg = f"{path}: holds {what} ({array.dtype}); expected label ids from 0 to 65535. Give a label map."
-        raise EvaluationError(msg)
-    return array.astype(np.uint8 if high <= 255 else np.uint16)
-
-
-def _check_same_place(pair: Pair, truth: Volume, pred: Volume) -> None:
+def _check_same_place(pair: Pair, truth: Volume, pred: Volume, spacing: tuple[float, float, float]) -> None:
     if truth.array.shape != pred.array.shape:
         msg = (
             f"{pair.pred}: shape {pred.array.shape} (z, y, x); expected {truth.array.shape}, as the truth "
             f"{pair.truth}. Give the prediction on the truth's grid."
         )
         raise EvaluationError(msg)
-    if not _has_spacing(pair.truth):
-        msg = (
-            f"{pair.truth}: has no spacing, without which surfaces have no size; add spacing (x, y, z) in mm."
-        )
-        raise EvaluationError(msg)
     if not _has_spacing(pair.pred):
         return
-    if not np.allclose(truth.spacing, pred.spacing, rtol=1e-3, atol=1e-6):
+    if not np.allclose(spacing, pred.spacing, rtol=1e-3, atol=1e-6):
         msg = (
-            f"{pair.pred}: spacing {pred.spacing} mm (z, y, x); expected {truth.spacing}, as the truth "
+            f"{pair.pred}: spacing {pred.spacing} mm (z, y, x); expected {spacing}, as the truth "
             f"{pair.truth}. One of the two headers is wrong."
         )
         raise EvaluationError(msg)

@@ -12,10 +12,12 @@ import pyarrow.parquet
 
 from fve_pipeline.errors import EvaluationError
 
-__all__ = ["Missing", "Pair", "match_folders", "read_case_table"]
+__all__ = ["Missing", "Pair", "images_beside", "match_folders", "read_case_table"]
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz")
 _MODALITIES = ("CT", "MR", "US", "PET", "Microscopy")
+
+_TRUTHS = re.compile(r"(.+)_gts?(?:_.*)?")
 
 CaseTable = dict[str, tuple[str, str]]
 """Dataset and modality by case."""
@@ -26,6 +28,7 @@ class Pair:
     """One case to score. ``case`` is the files' path below their folders, without the ending.
 
     ``predicted_as`` is the prediction's whole name, which differs from ``case`` where a pattern took a part of it.
+    ``image`` is the challenge's npz of the case, whose prompts and spacing say how it is scored.
     """
 
     case: str
@@ -34,6 +37,7 @@ class Pair:
     truth: Path
     pred: Path
     predicted_as: str = ""
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def match_folders(
     truth: Path,
     table: CaseTable | None = None,
     *,
+    images: Path | None = None,
     pred_pattern: str = "{case}",
     truth_pattern: str = "{case}",
 ) -> tuple[list[Pair], list[Missing]]:
@@ -60,6 +65,9 @@ def match_folders(
     Dataset and modality come from ``table`` if given; else the dataset is the folder that a file lies in, or
     the first two words of a name that begins with a modality, as in the challenge (``CT_AMOS_0018``).
 
+    ``images`` holds the challenge's npz images, named as the truths (a file, where truth and prediction are
+    files); None looks for it beside the truths (:func:`images_beside`).
+
     Raises
     ------
     EvaluationError
@@ -67,7 +75,10 @@ def match_folders(
     """
     if pred.is_file() and truth.is_file():
         case = _stem(truth)
-        return [Pair(case, *_origin(case, table), truth, pred, _stem(pred))], []
+        image = images if images is not None and images.is_file() else None
+        if image is None:
+            image = _images(images, truth.parent).get(case)
+        return [Pair(case, *_origin(case, table), truth, pred, _stem(pred), image)], []
     preds, truths = _label_maps(pred, pred_pattern), _label_maps(truth, truth_pattern)
     both = sorted(preds.keys() & truths.keys())
     if not both:
@@ -79,15 +90,33 @@ def match_folders(
         raise EvaluationError(msg)
     missing = [Missing(case, f"no prediction in {pred}") for case in truths.keys() - preds.keys()]
     missing += [Missing(case, f"no truth in {truth}") for case in preds.keys() - truths.keys()]
-    pairs = []
+    pairs, pictures = [], _images(images, truth)
     for case in both:
         try:
             origin = _origin(case, table)
         except EvaluationError as error:  # a case that a build left out, say, costs itself alone
             missing.append(Missing(case, str(error)))
             continue
-        pairs.append(Pair(case, *origin, truths[case], preds[case], _below(preds[case], pred)))
+        pairs.append(
+            Pair(case, *origin, truths[case], preds[case], _below(preds[case], pred), pictures.get(case))
+        )
     return pairs, sorted(missing, key=lambda one: one.case)
+
+
+def images_beside(truth: Path) -> Path | None:
+    """Return the folder of images that the challenge keeps beside a folder of truths; None if there is none.
+
+    ``gts`` has ``imgs`` beside it, and ``3D_val_gt`` has ``3D_val_npz``; a folder in ``3D_val_gt`` has it one
+    level up.
+    """
+    for folder in (truth.absolute(), truth.absolute().parent):
+        names = ["imgs"] if folder.name == "gts" else []
+        if (found := _TRUTHS.fullmatch(folder.name)) is not None:
+            names.append(f"{found[1]}_npz")
+        for name in names:
+            if (folder.parent / name).is_dir():
+                return folder.parent / name
+    return None
 
 
 def read_case_table(path: Path) -> CaseTable:
@@ -110,6 +139,17 @@ def read_case_table(path: Path) -> CaseTable:
         raise EvaluationError(msg)
     rows = zip(*(found.column(name).to_pylist() for name in columns), strict=True)
     return {str(case): (str(dataset), str(modality)) for case, dataset, modality in rows}
+
+
+def _images(images: Path | None, truth: Path) -> dict[str, Path]:
+    """Npz images by case."""
+    folder = images if images is not None else images_beside(truth)
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        msg = f"{folder}: no such folder; expected the npz images of the truths in {truth}. Correct --images."
+        raise EvaluationError(msg)
+    return {case: path for case, path in _label_maps(folder, "{case}").items() if path.suffix == ".npz"}
 
 
 def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:

@@ -87,6 +87,7 @@ def evaluate(
         results.append(result)
         progress.advance()
     results.sort(key=lambda one: one.pair.case)
+    _note_unprompted(results, settings, progress)
     failures = [*missing, *(Missing(one.pair.case, one.error) for one in results if one.error is not None)]
     rows: list[Row] = []
     for result in results:
@@ -99,6 +100,19 @@ def evaluate(
             rows += _case_rows(result, settings, runtime)
     failures.sort(key=lambda one: one.case)
     return Evaluation(settings, tuple(rows), tuple(_summary(rows, seed)), tuple(failures))
+
+
+def _note_unprompted(results: Sequence[CaseScores], settings: ScoreSettings, progress: Progress) -> None:
+    """Say where prompts were to be read and none were there, so that instances may have passed for classes."""
+    without = [
+        one.pair for one in results if settings.allow_pickle and not one.prompted and one.error is None
+    ]
+    if without and settings.class_ids is None and not settings.instances:
+        lacking = "no image was found (--images)" if without[0].image is None else "none in its image"
+        progress.note(
+            f"{len(without)} cases without text_prompts, as {without[0].case}: {lacking}; "
+            "every id is scored as a class"
+        )
 
 
 def _runtime(pair: Pair, runtimes: dict[str, Runtime]) -> Runtime | None:

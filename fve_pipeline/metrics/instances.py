@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from fve_pipeline.metrics.classes import Convention
 from fve_pipeline.metrics.overlap import Labels, Overlap, overlap
 
 __all__ = ["InstanceScore", "match_instances", "split_components"]
@@ -18,8 +19,8 @@ __all__ = ["InstanceScore", "match_instances", "split_components"]
 class InstanceScore:
     """What matching the instances of one case gave.
 
-    ``f1`` is NaN without any instance in truth and prediction; ``dsc_tp`` is the mean Dice of the matched
-    pairs, 0 if there is none (NaN where ``f1`` is).
+    ``f1`` is NaN without any instance in truth and prediction (0 under ``challenge``); ``dsc_tp`` is the mean
+    Dice of the matched pairs, 0 if there is none (NaN where ``f1`` is).
     """
 
     f1: float
@@ -29,24 +30,41 @@ class InstanceScore:
     pred: int
 
 
-def split_components(pred: Labels) -> Labels:
-    """Return a map of one id with one id a 6-connected component; a map of several ids is returned as it is."""
+def split_components(pred: Labels, convention: Convention = "physical") -> Labels:
+    """Return a map of one id with one id a 6-connected component; a map of several ids is returned as it is.
+
+    ``challenge``, as the official evaluator, of a uint8 map: split is what has two values, without a background
+    too, and components are counted in uint8 from the highest value on, so that of more than 254 some share a
+    number and some are lost to background.
+    """
     ids = np.unique(pred)
+    if convention == "challenge":
+        if len(ids) != 2:
+            return pred
+        parts = cc3d.connected_components(pred, connectivity=6, out_dtype=np.uint32)
+        return np.where(parts > 0, parts + np.uint32(ids[-1]), 0).astype(np.uint8)
     if len(ids[ids > 0]) != 1:
         return pred
     components: NDArray[np.unsignedinteger] = cc3d.connected_components(pred != 0, connectivity=6)
     return components
 
 
-def match_instances(truth: Labels, pred: Labels, *, threshold: float = 0.5) -> InstanceScore:
+def match_instances(
+    truth: Labels, pred: Labels, *, threshold: float = 0.5, convention: Convention = "physical"
+) -> InstanceScore:
     """Match instances one to one so that most pairs reach the IoU threshold, and then most IoU.
 
     Parameters
     ----------
     truth, pred : (D, H, W) unsigned integers
         One id an instance, 0 background; ids need not be consecutive.
+    convention
+        Without any instance on both sides scores are NaN; under ``challenge`` they are 0.
     """
-    return _score(overlap(truth, pred), threshold)
+    found = _score(overlap(truth, pred), threshold)
+    if convention == "challenge" and found.truth + found.pred == 0:
+        return InstanceScore(0.0, 0.0, 0, 0, 0)
+    return found
 
 
 def _score(table: Overlap, threshold: float) -> InstanceScore:

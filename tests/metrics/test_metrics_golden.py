@@ -25,7 +25,7 @@ def test_challenge_convention_equals_the_official_evaluator(golden: Path, name: 
         truth, pred = arrays[f"{name}_gt"], arrays[f"{name}_seg"]
     official = case["official"]
     if case["instance_label"]:
-        found = match_instances(truth, split_components(pred))
+        found = match_instances(truth, split_components(pred, "challenge"), convention="challenge")
         got = {"F1": mean_score([found.f1], "challenge"), "DSC_TP": mean_score([found.dsc_tp], "challenge")}
     else:
         x, y, z = case["spacing"]

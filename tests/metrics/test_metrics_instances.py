@@ -82,6 +82,52 @@ def test_components_are_those_of_scipy(mask: np.ndarray) -> None:
     assert len(pairs - {(0, 0)}) == n
 
 
+def official_components(pred: np.ndarray) -> np.ndarray:
+    """The official evaluator's steps, one component at a time, in the order of their first voxels."""
+    left, result, number = pred.copy(), pred.copy(), 0
+    for place in np.argwhere(pred):
+        if left[tuple(place)]:
+            number += 1
+            parts, _ = ndimage.label(pred == pred[tuple(place)])
+            own = parts == parts[tuple(place)]
+            left[own], result[own] = 0, (number + int(pred.max())) % 256
+    return result
+
+
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_the_challenge_counts_components_in_uint8(value: int) -> None:
+    pred = np.zeros((5, 60, 60), np.uint8)
+    pred[::2, ::3, ::3] = value  # 1,200 components
+    found = split_components(pred, "challenge")
+    assert found.dtype == np.uint8
+    assert len(np.unique(found)) == 256
+    assert (found[pred > 0] == 0).any()  # some are background then
+    assert len(np.unique(split_components(pred))) == 1201
+    np.testing.assert_array_equal(found[:1], official_components(pred[:1]))
+
+
+def test_components_that_share_a_number_cost_the_challenges_score() -> None:
+    truth = spheres(300)[:, :, :48].astype(np.uint8)
+    mask = (truth > 0).astype(np.uint8)
+    official = match_instances(truth, split_components(mask, "challenge"), convention="challenge")
+    assert official.f1 < 1.0
+    assert match_instances(spheres(255), split_components((spheres(255) > 0).astype(np.uint8))).f1 == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays(np.uint8, (2, 4, 5), elements=st.integers(1, 2)))
+def test_the_challenge_splits_two_ids_without_background(pred: np.ndarray) -> None:
+    if len(np.unique(pred)) == 2:
+        np.testing.assert_array_equal(split_components(pred, "challenge"), official_components(pred))
+        assert split_components(pred) is pred
+
+
+def test_nothing_on_either_side_is_zero_in_the_challenge() -> None:
+    empty = np.zeros((2, 3, 3), np.uint8)
+    found = match_instances(empty, empty, convention="challenge")
+    assert (found.f1, found.dsc_tp) == (0.0, 0.0)
+
+
 def test_several_ids_are_instances_already() -> None:
     pred = spheres(3)
     assert split_components(pred) is pred
