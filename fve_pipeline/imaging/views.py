@@ -35,6 +35,7 @@ def choose_views(
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
     rule: ViewRule = "paper",
+    *,
     training: bool = False,
 ) -> tuple[str, ...]:
     """Return the views to slice a volume of ``shape`` (z, y, x) voxels and ``spacing`` (z, y, x) mm along.

@@ -23,7 +23,7 @@ class LoadedBatch(Batch):
 
     classes: Sequence[Sequence[str]] = ()
 
-    def to(self, device: Any, non_blocking: bool = True) -> LoadedBatch:
+    def to(self, device: Any, *, non_blocking: bool = True) -> LoadedBatch:
         """Return the batch with its tensors on ``device``."""
         images = self.images.to(device, non_blocking=non_blocking)
         masks = self.masks.to(device, non_blocking=non_blocking)

@@ -114,7 +114,7 @@ class FocalBlock(nn.Module):
 class Stage(nn.Module):
     """Blocks at one resolution, and the step down to the next (none after the last)."""
 
-    def __init__(self, dim: int, blocks: list[FocalBlock], last: bool) -> None:
+    def __init__(self, dim: int, blocks: list[FocalBlock], *, last: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = None if last else PatchEmbed(dim, 2 * dim, kernel=3, stride=2, padding=1)

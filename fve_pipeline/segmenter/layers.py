@@ -31,7 +31,7 @@ class Attention(nn.Module):
         return x
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, opened: Tensor | None = None, causal: bool = False
+        self, query: Tensor, key: Tensor, value: Tensor, opened: Tensor | None = None, *, causal: bool = False
     ) -> Tensor:
         """Query (B,Q,C), key and value (B,K,C) -> (B,Q,C).
 

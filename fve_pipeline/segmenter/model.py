@@ -66,7 +66,7 @@ class Segmenter(nn.Module):
         if seed is not None:
             initialise(self, config.layerscale, seed)
 
-    def recompute_activations(self, on: bool = True) -> None:
+    def recompute_activations(self, *, on: bool = True) -> None:
         """Switch activation checkpointing: less memory in training for about a third more compute."""
         for module in self.modules():
             if isinstance(module, Recomputing):

@@ -16,7 +16,7 @@ __all__ = ["PixelDecoder"]
 class NormedConv(nn.Conv2d):
     """Convolution without bias, group norm (32 groups), and a ReLU if asked; (B,C,H,W) -> (B,C',H,W)."""
 
-    def __init__(self, channels: int, out: int, kernel: int, relu: bool) -> None:
+    def __init__(self, channels: int, out: int, kernel: int, *, relu: bool) -> None:
         super().__init__(channels, out, kernel, padding=kernel // 2, bias=False)
         self.norm = nn.GroupNorm(32, out)
         self.relu = relu

@@ -101,7 +101,7 @@ def estimate(config: TrainConfig, samples: int, size: int, world: int = 1) -> Es
             read_checkpoint(weights)
     with torch.device("meta"):
         model = Segmenter(config.model.config(), seed=None).train()
-    model.recompute_activations(config.run.recompute)
+    model.recompute_activations(on=config.run.recompute)
     parts: dict[str, tuple[int, int]] = {}
     for name, parameter in model.named_parameters():
         part = part_of(name)

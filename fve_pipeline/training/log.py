@@ -53,7 +53,7 @@ class RunLog:
     a run that never stopped.
     """
 
-    def __init__(self, folder: Path, steps: int, step: int, on: bool = True) -> None:
+    def __init__(self, folder: Path, steps: int, step: int, *, on: bool = True) -> None:
         self.folder, self.steps, self.step, self.on = folder, steps, step, on
 
     def __enter__(self) -> Self:

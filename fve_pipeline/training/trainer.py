@@ -75,7 +75,7 @@ def train(
         per_epoch = check_batch(config, len(data), ranks.world)
         model, expected = build_model(config.model, config.run.seed)
         check_data(config, data, validation, expected)
-        return _Run(config, data, validation, out, ranks, model, per_epoch).go(resume)
+        return _Run(config, data, validation, out, ranks, model, per_epoch).go(resume=resume)
 
 
 class _Run:
@@ -102,7 +102,7 @@ class _Run:
         )
 
         self.model = model.to(ranks.device).train()
-        self.model.recompute_activations(config.run.recompute)
+        self.model.recompute_activations(on=config.run.recompute)
         self.optimiser = torch.optim.AdamW(
             trainable(model),
             lr=config.optimisation.lr,
@@ -122,10 +122,10 @@ class _Run:
         self.scores: dict[str, dict[str, float | int | None]] = {}
         self.saved: Path | None = None
 
-    def go(self, resume: bool) -> TrainResult:
+    def go(self, *, resume: bool) -> TrainResult:
         """From the start, or from the newest checkpoint, to the last step."""
         self._begin(resume)
-        with RunLog(self.out, self.steps, self.step, self.ranks.first) as log:
+        with RunLog(self.out, self.steps, self.step, on=self.ranks.first) as log:
             while self.step < self.steps:
                 self._epoch(log)
         return TrainResult(self.step, self.loss, self.scores, self.saved)

@@ -53,6 +53,7 @@ def tally_case(
     model: Segmenter,
     case: ValidationCase,
     seed: int,
+    *,
     picture: bool = False,
     autocast: AbstractContextManager[Any] | None = None,
     volumes: Volumes | None = None,
@@ -221,7 +222,12 @@ def validate(
     training = model.training
     model.eval()
     mine = [
-        (number, tally_case(model, data.case(number), seed, number < pictures, autocast, volumes))
+        (
+            number,
+            tally_case(
+                model, data.case(number), seed, picture=number < pictures, autocast=autocast, volumes=volumes
+            ),
+        )
         for number in range(ranks.rank, len(data), ranks.world)
     ]
     model.train(training)

@@ -16,7 +16,8 @@ import pydicom
 from pydicom.tag import Tag
 
 from fve_pipeline.errors import ReadError
-from fve_pipeline.volume.refusal import machine_fault, refusal
+from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.volume.refusal import refusal
 
 __all__ = ["NOT_IMAGES", "FileHeader", "Frame", "is_media_directory", "looks_like_dicom", "read_file_header"]
 
@@ -125,7 +126,7 @@ def read_file_header(path: Path, name: str) -> FileHeader:
             )
         return _header(path, name, data, syntax, pixels_at)
     except Exception as error:  # pydicom raises whatever its parsing runs into
-        if isinstance(error, ReadError) or machine_fault(error):
+        if isinstance(error, ReadError) or is_environment_fault(error):
             raise
         raise refusal(
             name, f"damaged DICOM header ({type(error).__name__})", "a whole DICOM file", "Export it again"

@@ -14,8 +14,9 @@ import pydicom
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import GeometryError, ReadError
+from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.dicom_header import looks_like_dicom, read_file_header
-from fve_pipeline.volume.refusal import machine_fault, pick_channel, refusal
+from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["is_segmentation", "read_segmentation"]
@@ -34,7 +35,7 @@ def read_segmentation(path: Path, name: str, channel: int | None) -> Raw:
     try:
         return _read(pydicom.dcmread(path), name, channel)
     except Exception as error:  # pydicom raises whatever a malformed object runs into
-        if isinstance(error, ReadError) or machine_fault(error):
+        if isinstance(error, ReadError) or is_environment_fault(error):
             raise
         found = f"a damaged or incomplete DICOM segmentation ({type(error).__name__})"
         raise refusal(name, found, "a whole one", "Export it again") from None

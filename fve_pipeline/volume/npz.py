@@ -15,9 +15,10 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
+from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size
 from fve_pipeline.volume.orientation import flat_affine
-from fve_pipeline.volume.refusal import machine_fault, pick_channel, refusal
+from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_npz"]
@@ -40,7 +41,7 @@ def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels:
                 raw.array = (array[channel or 0] if len(shape) == 4 else array).reshape(raw.shape)
             return raw
     except (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS) as error:
-        if machine_fault(error):
+        if is_environment_fault(error):
             raise
         raise refusal(
             name, f"truncated or damaged npz ({error})", "a whole zip archive", "Download it again"

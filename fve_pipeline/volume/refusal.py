@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TypeVar
 
 from fve_pipeline.errors import ReadError
 
-__all__ = ["machine_fault", "pick_channel", "refusal", "truncated"]
+__all__ = ["pick_channel", "refusal", "truncated"]
 
 E = TypeVar("E", bound=ReadError)
 
@@ -15,14 +14,6 @@ E = TypeVar("E", bound=ReadError)
 def refusal(name: str, found: str, expected: str, advice: str, kind: type[E] = ReadError) -> E:  # type: ignore[assignment]
     """Return the error to raise."""
     return kind(f"{name}: {found}; expected {expected}. {advice}.")
-
-
-def machine_fault(error: BaseException) -> bool:
-    """Whether an error is the machine's (memory, disk, permissions) and says nothing about the file."""
-    if isinstance(error, OSError):
-        # A damaged file can ask for a place before its start: EINVAL.
-        return error.errno not in (None, errno.EINVAL)
-    return isinstance(error, MemoryError)
 
 
 def truncated(name: str, found: int, expected: int) -> ReadError:

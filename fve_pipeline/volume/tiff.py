@@ -11,8 +11,9 @@ import numpy as np
 import tifffile
 
 from fve_pipeline.errors import ReadError
+from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.orientation import flat_affine
-from fve_pipeline.volume.refusal import machine_fault, pick_channel, refusal
+from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_tiff"]
@@ -44,7 +45,7 @@ def read_tiff(path: Path, name: str, *, channel: int | None, voxels: bool) -> Ra
                 raw.array = np.require(array, requirements="W")
             return raw
     except Exception as error:  # tifffile and its decoders raise whatever they run into
-        if isinstance(error, ReadError) or machine_fault(error):
+        if isinstance(error, ReadError) or is_environment_fault(error):
             raise
         found = f"truncated or damaged TIFF ({_reason(error, path)})"
         raise refusal(name, found, "a whole stack", "Download it again") from error

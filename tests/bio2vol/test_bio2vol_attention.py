@@ -177,7 +177,7 @@ def test_gradients_flow_across_slices_also_when_recomputed() -> None:
     for recompute in (False, True):
         model = small()
         adapt(model, 1, 2).sequences((5,), torch.device("cpu"))
-        model.recompute_activations(recompute)
+        model.recompute_activations(on=recompute)
         images = slices(5).float().requires_grad_()
         model(images, model.tokenize(["liver"] * 5), CounterRandomness.of(0, range(5), [[0]] * 5)).masks[
             0

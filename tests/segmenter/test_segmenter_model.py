@@ -111,7 +111,7 @@ def test_recomputing_activations_gives_the_same_gradients(tiny_random: Callable[
     gradients = []
     for recompute in (False, True):
         model = tiny_random(drop_path=0.3).train()
-        model.recompute_activations(recompute)
+        model.recompute_activations(on=recompute)
         tokens = model.tokenize(PROMPTS * 2)
         segmentation_losses(model(_images(2), tokens, _keys([3, 4])), labels).total.mean().backward()
         gradients.append({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
