@@ -66,7 +66,7 @@ def _unnamed(catalog: Catalog, looks: Sequence[CaseLook]) -> Iterator[Problem]:
         }
         if unnamed:
             said = ", ".join(f"{label} ({count:,} voxels)" for label, count in sorted(unnamed.items()))
-            message = f"label id {said} has no class; name it in the catalog, or list it under ignore ('rest' for all)"
+            message = f"label id {said} has no class; name it in the catalog, or list it under ignore"
             yield Problem("error", "unnamed id", look.case.dataset, look.case.name, message)
 
 
