@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -23,6 +24,13 @@ _WHAT = "What to look for"
 _GREY = "How grey values are read"
 _MEAN = "What is averaged"
 _RUN = "How it runs"
+
+
+class Instances(StrEnum):
+    """What becomes of a mask of instances, as a choice on the command line."""
+
+    split = "split"
+    merged = "merged"
 
 
 def predict(
@@ -62,9 +70,13 @@ def predict(
         ),
     ] = False,
     instances: Annotated[
-        bool,
-        typer.Option("--instances", help="Split one prompt's mask into instances.", rich_help_panel=_WHAT),
-    ] = False,
+        Instances | None,
+        typer.Option(
+            help="What becomes of a mask of instances: [b]split[/] along predicted edges, or [b]merged[/], one mask. "
+            "[default: merged for released weights, else split]",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     modality: Annotated[
         str | None, typer.Option(help="CT, MR, PET, US or Microscopy.", rich_help_panel=_GREY)
     ] = None,
@@ -141,8 +153,7 @@ def predict(
         raise typer.BadParameter(f"{adapt!r}; expected bio2vol or none", param_hint="--adapt")
     described = load_catalog(catalog) if catalog is not None else None
     targets, intensity, instance_class = _asked(prompts or [], described, rendition, allow_pickle)
-    instances = instances or instance_class
-    if instances and targets is not None and len(targets) > 1:
+    if instances is Instances.split and targets is not None and len(targets) > 1:
         msg = f"instances are of one prompt; {len(targets)} were given"
         raise typer.BadParameter(msg, param_hint="--instances")
     if modality is not None and modality not in get_args(Modality):
@@ -154,7 +165,8 @@ def predict(
         intensity,
         Averaging(draws, _axes(flips), seed),
         _views(views),
-        instances,
+        instance_class or instances is Instances.split,
+        instances.value if instances is not None else None,
     )
     made = out.resolve()
     for path in inputs:

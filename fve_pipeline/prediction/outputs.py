@@ -24,6 +24,7 @@ from fve_pipeline.volume.challenge_npz import write_segs
 __all__ = [
     "findings",
     "finished",
+    "merged_where_too_many",
     "report_path",
     "write_report",
     "write_result",
@@ -64,6 +65,21 @@ def write_result(source: VolumeSource, picture: Picture, labels: NDArray[np.uint
     return path
 
 
+def merged_where_too_many(
+    source: VolumeSource, found: Segmentation, class_id: int
+) -> tuple[NDArray[np.uint16], str | None]:
+    """Return what is written of split instances: their map, or their mask with a line that says so.
+
+    The challenge's npz holds uint8, other formats uint16; a number that wraps would join two instances.
+    """
+    most = 255 if source.ending == ".npz" else 65535
+    if found.instances <= most:
+        return found.labels, None
+    kind = "an npz's uint8 segs" if source.ending == ".npz" else "a label map's uint16"
+    note = f"{found.instances} instances, and {kind} tells {most} apart; their merged mask is written as {class_id}"
+    return np.where(found.labels > 0, np.uint16(class_id), np.uint16(0)), note
+
+
 def findings(
     targets: Sequence[Target], found: Segmentation, spacing: tuple[float, float, float], instances: bool
 ) -> list[dict[str, Any]]:
@@ -92,7 +108,7 @@ def findings(
             },
         }
         if instances:
-            row["instances"] = int(found.labels.max(initial=0))
+            row["instances"] = found.instances
         rows.append(row)
     return rows
 

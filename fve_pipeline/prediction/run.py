@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
@@ -19,6 +19,7 @@ from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.outputs import (
     findings,
     finished,
+    merged_where_too_many,
     report_path,
     write_report,
     write_result,
@@ -37,7 +38,7 @@ from fve_pipeline.volume.challenge_npz import read_text_prompts
 __all__ = ["PREDICT_VERSION", "Failed", "Predictor", "Request", "predict_all"]
 
 # Raised whenever the same input, weights and request would give another label map.
-PREDICT_VERSION = 2
+PREDICT_VERSION = 3
 
 # The challenge's limit.
 _SECONDS_A_CLASS = 60.0
@@ -51,14 +52,17 @@ class Request:
     """What is asked of every volume.
 
     ``targets`` None: those of each file's own ``text_prompts`` (challenge npz), which also say whether
-    labels are instances. ``views`` None: the one that the checkpoint's rule chooses.
+    labels are instances; with ``targets``, ``instance_labels`` says it. Those are split along predicted edges or
+    written as one merged mask, as ``instances`` says; None is as the checkpoint's preset does, and the released
+    code does not split. ``views`` None: the one that the checkpoint's rule chooses.
     """
 
     targets: tuple[Target, ...] | None
     intensity: Intensity
     averaging: Averaging = field(default_factory=Averaging)
     views: tuple[str, ...] | None = None
-    instances: bool = False
+    instance_labels: bool = False
+    instances: Literal["split", "merged"] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,9 @@ class Predictor:
             For an input that cannot be read or predicted; nothing of it is written then.
         """
         targets, instances = _targets(source, request)
-        if source.ending == ".npz" and not instances and max(one.class_id for one in targets) > 255:
+        usual = "merged" if self.settings.resize == "released" else "split"
+        instances = instances and (request.instances or usual) == "split"
+        if source.ending == ".npz" and max(one.class_id for one in targets) > 255:
             msg = (
                 f"{source.path}: label id {max(one.class_id for one in targets)} is asked for, and segs of an npz hold "
                 "ids up to 255; give smaller ids (--prompts 7=liver), or the volume as NIfTI"
@@ -142,13 +148,20 @@ class Predictor:
             volumes=self.volumes,
         )
         report_path(source, out).unlink(missing_ok=True)  # a report never speaks for another label map
-        labels = write_result(source, picture, found.labels, out)
+        notes = list(picture.notes)
+        written = found.labels
+        if instances:
+            written, merged = merged_where_too_many(source, found, targets[0].class_id)
+            if merged is not None:
+                progress.note(f"{source.name}: {merged}")
+                notes.append(merged)
+        labels = write_result(source, picture, written, out)
         seconds = time.perf_counter() - started
         report = {
             "case": source.name,
             "labels": labels.name,
             "decision": picture.decision,
-            "notes": list(picture.notes),
+            "notes": notes,
             "spacing_mm": picture.spacing,
             "shape": shape,
             "seconds": round(seconds, 3),
@@ -221,7 +234,7 @@ class _NotesOnly:
 
 def _targets(source: VolumeSource, request: Request) -> tuple[tuple[Target, ...], bool]:
     if request.targets is not None:
-        return request.targets, request.instances
+        return request.targets, request.instance_labels
     prompts = read_text_prompts(source.path, allow_pickle=True) if source.ending == ".npz" else None
     if prompts is None:
         msg = f"{source.path}: has no text_prompts; give --prompts or --catalog"

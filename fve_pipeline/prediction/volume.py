@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.imaging.views import AXES, take_view, untake_view
-from fve_pipeline.prediction.network import Averaging, ViewMaps, predict_slices
+from fve_pipeline.prediction.network import Averaging, predict_slices
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.slices import WayBack, fit_slices
@@ -24,10 +24,14 @@ __all__ = ["Segmentation", "predict_volume"]
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """``labels`` (z,y,x): class ids, or instances; ``presence`` a view: probabilities (D,P) a slice and prompt."""
+    """``labels`` (z,y,x): class ids, or instances; ``presence`` a view: probabilities (D,P) a slice and prompt.
+
+    ``instances`` is how many were split; of more than 65535 ``labels`` is their mask, by its class id.
+    """
 
     labels: NDArray[np.uint16]
     presence: dict[str, NDArray[np.float32]]
+    instances: int = 0
 
 
 def predict_volume(
@@ -54,7 +58,7 @@ def predict_volume(
     Raises
     ------
     PredictionError
-        For instances of several targets or views, or more than 65535 of them.
+        For instances of several targets or views.
     """
     if instances and (len(targets) > 1 or len(views) > 1):
         msg = f"instances of {len(targets)} prompts in {len(views)} views; expected one prompt and one view"
@@ -82,7 +86,13 @@ def predict_volume(
         if maps.best is not None and maps.weight is not None:
             votes.append((_restored(maps.best, view, back), _restored(maps.weight, view, back)))
         elif instances:
-            return Segmentation(_restored(_instances(maps), view, back), presence)
+            assert maps.edges is not None
+            parts = split_instances(maps.labels > 0, maps.edges, grow=None)
+            if (count := int(parts.max(initial=0))) > 65535:
+                mask = _restored(maps.labels, view, back) * np.uint16(targets[0].class_id)
+                return Segmentation(mask, presence, count)
+            labels = _restored(parts.astype(np.uint16), view, back)
+            return Segmentation(labels, presence, int(labels.max(initial=0)))
         else:
             places = _restored(maps.labels, view, back)
     if votes:
@@ -107,15 +117,6 @@ def merge_views(votes: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint8]]]) -
             merged[z] = np.where(better, own[z], merged[z])
         merged[z][2 * highest <= 255 * len(votes)] = 0
     return merged
-
-
-def _instances(maps: ViewMaps) -> NDArray[np.uint16]:
-    assert maps.edges is not None
-    parts = split_instances(maps.labels > 0, maps.edges, grow=None)
-    if (count := int(parts.max(initial=0))) > 65535:
-        msg = f"{count} instances; a label map holds 65535. Crop the volume, or predict without --instances"
-        raise PredictionError(msg)
-    return parts.astype(np.uint16)
 
 
 def _restored(maps: NDArray[Any], view: str, back: WayBack) -> NDArray[Any]:

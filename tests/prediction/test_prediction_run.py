@@ -22,6 +22,7 @@ from fve_pipeline.catalog import load_catalog
 from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.sources import find_sources
+from fve_pipeline.segmenter.checkpoint import open_segmenter, save_weights
 from fve_pipeline.volume import read_image
 
 ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")
@@ -155,7 +156,7 @@ def test_prompts_of_the_file_on_the_flag(
 ) -> None:
     prompts = {"3": "liver", "instance_label": 0}
     save_npz(tmp_path / "in" / "a.npz", image, text_prompts=prompts)
-    # Two slices: random weights find so many instances in all ten that uint8 segs would not hold them.
+    # Two slices: uint8 segs tell their instances apart.
     save_npz(tmp_path / "in" / "b.npz", image[:2], text_prompts={"1": "cell", "instance_label": 1})
     save_npz(tmp_path / "in" / "c.npz", image)
     command = ("predict", tmp_path / "in", "--weights", weights, "--out", tmp_path / "out")
@@ -168,6 +169,56 @@ def test_prompts_of_the_file_on_the_flag(
         assert report["classes"][0]["instances"] == archive["segs"].max()
 
 
+def test_released_weights_write_the_merged_mask_unless_told_to_split(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = open_segmenter(weights)
+    settings = {"order": 1, "boundary": "mirror", "resize": "released", "size": 64}
+    save_weights(tmp_path / "released.pt", model, settings)
+    prompts = {"1": "cell", "instance_label": 1}
+    source = save_npz(tmp_path / "a.npz", image[:2], text_prompts=prompts)
+    highest = {}
+    for name, file, more in (
+        ("released", tmp_path / "released.pt", ()),
+        ("split", tmp_path / "released.pt", ("--instances", "split")),
+        ("paper", weights, ()),
+        ("merged", weights, ("--instances", "merged")),
+    ):
+        command = ("predict", source, "--weights", file, "--out", tmp_path / name, "--allow-pickle", *more)
+        assert run(monkeypatch, *command) == 0
+        with np.load(tmp_path / name / "a.npz") as archive:
+            highest[name] = archive["segs"].max()
+    assert highest["released"] == highest["merged"] == 1
+    assert highest["split"] > 1
+    assert highest["paper"] > 1
+
+
+def test_more_instances_than_uint8_tells_apart_are_written_merged(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Random weights find more than 255 in ten slices."""
+    source = save_npz(tmp_path / "a.npz", image, text_prompts={"4": "cell", "instance_label": 1})
+    command = ("predict", source, "--weights", weights, "--out", tmp_path / "npz", "--allow-pickle")
+    assert run(monkeypatch, *command) == 0
+    report = json.loads((tmp_path / "npz" / "a.json").read_text())
+    assert report["classes"][0]["instances"] > 255
+    assert "merged mask is written as 4" in " ".join(capsys.readouterr().err.split())
+    assert any("merged mask" in note for note in report["notes"])
+    with np.load(tmp_path / "npz" / "a.npz") as archive:
+        assert archive["segs"].dtype == np.uint8
+        assert np.unique(archive["segs"]).tolist() == [0, 4]
+        assert (archive["segs"] > 0).sum() == report["classes"][0]["voxels"]
+    nifti = save_nifti(tmp_path / "b.nii", image)
+    ask = ("--prompts", "cell", "--instances", "split", "--modality", "MR")
+    command = ("predict", nifti, "--weights", weights, "--out", tmp_path / "nifti", *ask)
+    assert run(monkeypatch, *command) == 0
+    assert read_image(tmp_path / "nifti" / "b.nii.gz").array.max() > 255
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -178,7 +229,10 @@ def test_prompts_of_the_file_on_the_flag(
         (("--catalog", "demo_mr", "--prompts", "livre"), "no class 'livre'"),
         (("--catalog", "demo_ct"), "choose one of soft_tissue, lung"),
         (("--prompts", "liver", "--modality", "XX"), "expected CT, MR, PET"),
-        (("--prompts", "liver", "--prompts", "spleen", "--instances", *CT), "instances are of one prompt"),
+        (
+            ("--prompts", "liver", "--prompts", "spleen", "--instances", "split", *CT),
+            "instances are of one prompt",
+        ),
         (("--prompts", "liver", "--device", "tpu9", *CT), "expected cpu or cuda"),
         (("--prompts", "liver", "--flips", "lr", *CT), "expected x, y, z"),
         (("--prompts", "liver", "--views", "oblique", *CT), "expected axial"),
@@ -287,8 +341,6 @@ def test_weights_that_do_not_say_how_slices_were_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from fve_pipeline.segmenter.checkpoint import open_segmenter, save_weights
-
     model, _ = open_segmenter(weights)
     save_weights(tmp_path / "bare.pt", model, {"order": 1, "size": 64})
     save_npz(tmp_path / "a.npz", image)
