@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -26,7 +26,7 @@ _MEAN = "What is averaged"
 _RUN = "How it runs"
 
 
-class Instances(StrEnum):
+class Instances(Enum):
     """What becomes of a mask of instances, as a choice on the command line."""
 
     split = "split"
