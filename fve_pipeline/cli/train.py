@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fve_pipeline.cli.progress import console
+from fve_pipeline.cli.progress import console, errors
 
 if TYPE_CHECKING:
     from fve_pipeline.training.estimate import Estimate
@@ -87,7 +87,17 @@ def train(
     held_out = None
     if not no_validation:
         held_out = StoreValidation([open_store(s) for s in val or stores], order=order)
+    if resume and not list((out / "checkpoints").glob("step-*.pt")):
+        errors.print(f"{out}: no checkpoint to resume from; the run starts at step 0", markup=False)
     result = run(settings, data, held_out, out, resume=resume)
+    if result.stopped:
+        errors.print(
+            f"Stopped after step {result.steps}, {result.checkpoint}. Run the same command with --resume to go on.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(130)
     if int(os.environ.get("RANK", "0")) > 0:
         return
     if as_json:

@@ -18,6 +18,10 @@ __all__ = ["RunLog", "Stopwatch"]
 
 T = TypeVar("T")
 
+# Steps after which the length of a run is told: the first ones compile and warm.
+_FEW_STEPS = 5
+_LINE_SECONDS = 60.0
+
 
 class Stopwatch:
     """Time spent waiting for data, against all time since the last reading."""
@@ -73,7 +77,9 @@ class RunLog:
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        self.console = Console(stderr=True)
+        self.progress = Progress(*columns, TimeRemainingColumn(), console=self.console)
+        self.begun = self.told = time.monotonic()
         self.progress.start()
         self.task = self.progress.add_task("", total=self.steps, completed=self.step, epoch=0, note="")
         return self
@@ -96,9 +102,24 @@ class RunLog:
                 self.board.add_scalar(f"{what}/{name}", value, step)
 
     def advance(self, step: int, epoch: int, note: str) -> None:
-        """Move the bar."""
+        """Move the bar; tell after a few steps how long the run will be, and without a terminal how it goes, each minute."""
+        if not self.on:
+            return
+        self.progress.update(self.task, completed=step, epoch=epoch, note=note)
+        now, done = time.monotonic(), step - self.step
+        each = (now - self.begun) / done
+        if done == min(_FEW_STEPS, self.steps - self.step):
+            self.say(f"{each:.1f} s a step, about {each * (self.steps - step) / 3600:.1f} hours to go")
+        elif not self.console.is_terminal and now - self.told >= _LINE_SECONDS:
+            self.say(
+                f"step {step} of {self.steps}, epoch {epoch}: {note}; {each * (self.steps - step) / 3600:.1f} hours to go"
+            )
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar where there is one."""
         if self.on:
-            self.progress.update(self.task, completed=step, epoch=epoch, note=note)
+            self.told = time.monotonic()
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def image(self, name: str, step: int, picture: NDArray[np.uint8]) -> None:
         """Keep ``picture`` (H,W,3) RGB as a PNG and in TensorBoard."""

@@ -10,7 +10,6 @@ often the run was killed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -33,25 +32,25 @@ from fve_pipeline.training.checkpoint import CheckpointFolder, save_checkpoint
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
+from fve_pipeline.training.means import LOSSES, loss_means, loss_sums
 from fve_pipeline.training.ranks import Ranks, join_ranks
 from fve_pipeline.training.schedule import learning_rate
 from fve_pipeline.training.setup import build_model, check_batch, check_data, require_same, trainable
+from fve_pipeline.training.stopping import StopRequest, stop_on_signals
 from fve_pipeline.training.validation import mean_dice, validate
 
 __all__ = ["TrainResult", "train"]
 
-_LOSSES = ("total", "dice", "bce", "edge", "classification")
-_MASKED = ("dice", "bce", "edge")  # counted where the object is
-
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Steps done, the last loss, the last validation's scores by class, and the newest checkpoint."""
+    """Steps done, the last loss, the last validation's scores by class, the newest checkpoint; whether it was stopped."""
 
     steps: int
     loss: float
     scores: dict[str, dict[str, float | int | None]]
     checkpoint: Path | None
+    stopped: bool = False
 
 
 def train(
@@ -64,7 +63,8 @@ def train(
 ) -> TrainResult:
     """Train by ``config`` into ``out``: checkpoints, ``best.pt``, ``log.jsonl``, TensorBoard, pictures.
 
-    Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``.
+    Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``. Ctrl-C and
+    SIGTERM end the run after the step that runs, with a checkpoint.
 
     Raises
     ------
@@ -116,21 +116,26 @@ class _Run:
         self.volumes = Volumes(self.model, config.bio2vol) if config.bio2vol else None
         run = self.volumes or self.model
         self.parallel: nn.Module = DistributedDataParallel(run) if ranks.world > 1 else run
-        self.losses = (*_LOSSES, "alignment") if self.volumes else _LOSSES
+        self.losses = (*LOSSES, "alignment") if self.volumes else LOSSES
 
         self.step, self.best, self.loss = 0, -1.0, math.nan
         self.scores: dict[str, dict[str, float | int | None]] = {}
         self.saved: Path | None = None
+        self.stopped = False
 
     def go(self, *, resume: bool) -> TrainResult:
         """From the start, or from the newest checkpoint, to the last step."""
         self._begin(resume)
-        with RunLog(self.out, self.steps, self.step, on=self.ranks.first) as log:
-            while self.step < self.steps:
-                self._epoch(log)
-        return TrainResult(self.step, self.loss, self.scores, self.saved)
+        with RunLog(self.out, self.steps, self.step, on=self.ranks.first) as log, stop_on_signals() as stop:
+            model = self.config.model
+            log.say(
+                f"{self.ranks.device}, preset {model.preset} from {model.init or 'random weights'}, {self.steps} steps"
+            )
+            while self.step < self.steps and not self.stopped:
+                self._epoch(log, stop)
+        return TrainResult(self.step, self.loss, self.scores, self.saved, self.stopped)
 
-    def _epoch(self, log: RunLog) -> None:
+    def _epoch(self, log: RunLog, stop: StopRequest) -> None:
         epoch, start = divmod(self.step, self.per_epoch)
         watch = Stopwatch()
         batches = watch.waiting(self.data.batches(epoch, self.share, start))
@@ -148,8 +153,13 @@ class _Run:
             done = self.step == (epoch + 1) * self.per_epoch
             if done and ((epoch + 1) % self.config.run.validate_every == 0 or self.step == self.steps):
                 self._validate(log)
-            if self.step % self.config.run.checkpoint_every == 0 or self.step == self.steps:
+            # All ranks stop at one step, whichever of them was asked.
+            asked = self.ranks.sum(torch.tensor(float(stop.asked), device=self.ranks.device))
+            self.stopped = bool(asked) and self.step < self.steps
+            if self.step % self.config.run.checkpoint_every == 0 or self.step == self.steps or self.stopped:
                 self._save()
+            if self.stopped:
+                return
 
     def _step(self, pieces: list[Batch], epoch: int) -> dict[str, float]:
         """One optimiser step over this rank's pieces of a global batch; the global batch's mean losses."""
@@ -166,7 +176,7 @@ class _Run:
                     losses = self._losses(batch, epoch)
                     # DDP averages gradients over ranks; times the ranks, the sum over the global batch is left.
                     (losses.total.sum() * self.ranks.world / rows).backward()  # type: ignore[no-untyped-call]
-                sums += _sums(losses, self.losses)
+                sums += loss_sums(losses, self.losses)
         except torch.OutOfMemoryError as error:
             msg = (
                 f"out of memory at step {self.step + 1} with {self.share.micro} images at once. Raise [run] "
@@ -181,11 +191,7 @@ class _Run:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
-        positives = max(1.0, float(totals[-1]))
-        values = {
-            k: float(v) / (positives if k in _MASKED else float(rows))
-            for k, v in zip(self.losses, totals, strict=False)
-        }
+        values = loss_means(totals, self.losses, float(rows))
         self.loss = values.pop("total")
         return {"loss": self.loss, **values, "lr": rate, "grad_norm": float(norm), "epoch": epoch}
 
@@ -284,10 +290,3 @@ class _Run:
         self.optimiser.load_state_dict(past["optimiser"])
         self.step, self.best, self.saved = past["step"], past["best"], newest
         self.loss, self.scores = past.get("loss", math.nan), past.get("scores", {})
-
-
-def _sums(losses: Losses, names: Sequence[str]) -> Tensor:
-    """Sums over rows in the order of ``names``, those of masks over positives only, and the positives."""
-    rows = {k: getattr(losses, k).detach() for k in (*names, "exists")}
-    masked = {k: v * losses.exists if k in _MASKED else v for k, v in rows.items()}
-    return torch.stack([v.sum() for v in masked.values()])

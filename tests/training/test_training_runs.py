@@ -309,3 +309,24 @@ def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
     assert rates[14] == pytest.approx(1.0)
     assert sorted(rates[4:], reverse=True) == rates[4:]
     assert learning_rate(config(lr=2.0, schedule="constant"), 20, 24) == 2.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_ends_its_step_and_goes_on(
+    whole: tuple[Path, TrainResult], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = script(tmp_path)
+    limit = time.monotonic() + 120
+    while not (tmp_path / "log.jsonl").exists() or not log_of(tmp_path):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said  # the helper script ends as it would at the end
+    done = len(log_of(tmp_path))
+    assert (tmp_path / "checkpoints" / f"step-{done:08d}.pt").exists()
+    assert "preset small from random weights, 8 steps" in said
+    result = train(config(), MadeData(), MadeValidation(), tmp_path, resume=True)
+    assert not result.stopped
+    assert losses_of(tmp_path) == losses_of(whole[0])
