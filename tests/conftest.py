@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from quick import leave_out_what_is_slow_to_start
 
 from fve_pipeline.runtime.executor import Executor, cluster
 
@@ -24,6 +25,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=10,
         help="runs of the state machine over stores (tests/build/test_build_machine.py), of a dozen steps each",
     )
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="skip what needs Dask, torch or another process (make check)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick") and config.getoption("dist", "no") == "no":  # not in xdist's own controller
+        leave_out_what_is_slow_to_start()
 
 
 @pytest.fixture(scope="session")
