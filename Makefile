@@ -6,7 +6,7 @@ JOBS ?= 2
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-all lint docs clean
+.PHONY: demo check test test-all lint docs clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fve_pipeline needs Python 3.11 or later; found %d.%d. Run: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -29,6 +29,10 @@ lint: $(VENV)/.test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# The inner loop: what needs neither Dask, torch nor another process.
+check: lint
+	$(PY) -m pytest -q --quick -n $(JOBS) -m "not slow" -rfE
 
 test: lint
 	$(PY) -m pytest -n $(JOBS) -m "not slow"

@@ -5,25 +5,22 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from multiprocessing.process import BaseProcess
-from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
 
 __all__ = ["leave_out_what_is_slow_to_start"]
 
-SLOW_PACKAGES = ("distributed", "lightning", "monai", "torch")
+# moto is the S3 server, which is as slow to start as a process.
+SLOW_PACKAGES = ("distributed", "lightning", "monai", "moto", "torch")
 
 
 class _Refused:
     """A finder that comes before all others and finds none of the packages that are slow to import."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
         if name in SLOW_PACKAGES:
             _skip(f"imports {name}")
         return None
