@@ -16,7 +16,7 @@ __all__ = ["Draft", "class_entry", "slug", "spoken"]
 
 _TOP = (
     "name", "title", "modality", "technique", "site", "licence", "citation", "url", "download", "source", "subjects",
-    "window", "scaled", "ignore",
+    "window", "scaled", "percentiles_over", "ignore",
 )  # fmt: skip
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -9,6 +9,7 @@ from statistics import median
 from fve_pipeline.catalog.look import CaseLook
 from fve_pipeline.catalog.problems import Problem
 from fve_pipeline.catalog.schema import Catalog
+from fve_pipeline.imaging.intensity import FEW_BELOW_ZERO
 
 __all__ = ["duplicate_images", "look_problems"]
 
@@ -27,6 +28,7 @@ def look_problems(catalog: Catalog, looks: Sequence[CaseLook]) -> list[Problem]:
         *_moved(looks),
         *_spacings(looks),
         *_intensities(looks),
+        *_below_zero(catalog, looks),
         *_anatomy(looks),
     ]
 
@@ -121,6 +123,21 @@ def _intensities(looks: Sequence[CaseLook]) -> Iterator[Problem]:
         else:
             continue
         yield Problem("warning", "unusual intensities", look.case.dataset, look.case.name, message)
+
+
+def _below_zero(catalog: Catalog, looks: Sequence[CaseLook]) -> Iterator[Problem]:
+    """Images whose body reaches below zero, where only what lies above is asked for and kept."""
+    if catalog.percentiles_over == "all":
+        return
+    for look in looks:
+        case = look.case
+        by_percentiles = case.modality != "CT" and not case.scaled and case.renditions[0].window is None
+        if by_percentiles and look.below_zero > FEW_BELOW_ZERO:
+            message = (
+                f"{look.below_zero:.0%} of its voxels other than 0 lie below 0 and become black; "
+                'say percentiles_over = "all" in the catalog'
+            )
+            yield Problem("warning", "values below zero", case.dataset, case.name, message)
 
 
 def _anatomy(looks: Sequence[CaseLook]) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ import numpy as np
 from fve_pipeline.catalog.draft import Draft, class_entry, slug, spoken
 from fve_pipeline.catalog.guess import ENDINGS, FOLDER_PARTS, Kind, LayoutGuess, guess_layout
 from fve_pipeline.errors import CatalogError, ReadError
+from fve_pipeline.imaging.intensity import FEW_BELOW_ZERO, share_below_zero
 from fve_pipeline.volume import read_header, read_image
 
 __all__ = ["from_folder", "list_volumes"]
@@ -54,7 +55,7 @@ def from_folder(
     used = sum(len(kind.files) for kind in (*guess.images, *guess.labels))
     if used < len(volumes):
         notes.append(f"{len(volumes) - used} volumes fit neither and are left out.")
-    found, said = _modality(folder, guess, cases[:5])
+    found, said, below = _modality(folder, guess, cases[:5])
     notes.append(said if modality is None else f"Modality {modality} as given. {said}")
     chosen = modality or found
     data: dict[str, Any] = {
@@ -67,6 +68,11 @@ def from_folder(
         data["scaled"] = True
     elif chosen == "CT":
         data["window"] = "soft_tissue"
+    elif below > FEW_BELOW_ZERO:
+        data["percentiles_over"] = "all"
+        notes.append(
+            f"Up to {below:.0%} of an image's voxels other than 0 lie below 0: percentiles over all of them."
+        )
     data["classes"], counted = _classes(folder, guess, cases, chosen)
     notes += counted
     data["layout"] = _layout(guess)
@@ -112,25 +118,29 @@ def _spread(cases: Sequence[str], count: int) -> list[str]:
     return ordered[::step][:count]
 
 
-def _modality(folder: Path, guess: LayoutGuess, cases: Sequence[str]) -> tuple[str, str]:
+def _modality(folder: Path, guess: LayoutGuess, cases: Sequence[str]) -> tuple[str, str, float]:
+    """(modality, how it was found, the largest share of voxels below zero)."""
+    below = 0.0
     low, high, dtypes, told = np.inf, -np.inf, set(), set()
     for case in cases:
         volume = read_image(folder / guess.images[0].files[case], channel=_first_channel(folder, guess, case))
         low, high = min(low, float(volume.array.min())), max(high, float(volume.array.max()))
         dtypes.add(str(volume.array.dtype))
+        below = max(below, share_below_zero(volume.array))
         if volume.modality:
             told.add(volume.modality)
     range_said = f"intensities from {low:g} to {high:g} ({', '.join(sorted(dtypes))}) in {len(cases)} images"
     if len(told) == 1:
         modality = told.pop()
-        return modality, f"Modality {modality} by the files' own word; {range_said}."
+        return modality, f"Modality {modality} by the files' own word; {range_said}.", below
     if guess.images[0].pattern.endswith((".tif", ".tiff")):
-        return "Microscopy", f"Modality Microscopy, a guess by TIFF; {range_said}."
+        return "Microscopy", f"Modality Microscopy, a guess by TIFF; {range_said}.", below
     if low <= -500:
-        return "CT", f"Modality CT, a guess: {range_said} look like HU."
+        return "CT", f"Modality CT, a guess: {range_said} look like HU.", below
     return (
         "MR",
         f"Modality MR, a guess by what is left: {range_said} are no HU. Say otherwise where it is wrong.",
+        below,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.errors import ReadError
 from fve_pipeline.imaging.anatomy import check_anatomy
+from fve_pipeline.imaging.intensity import share_below_zero
 from fve_pipeline.volume import read_header, read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
 
@@ -25,7 +26,8 @@ class CaseLook:
     """What was seen of a case. ``error`` is why it cannot be read; then the rest is empty.
 
     ``spacing`` is (z,y,x) in mm; ``percentiles`` are the 5th, 50th and 99.5th of the first rendition's
-    intensities; ``ids`` counts the voxels of each label id; ``pixels`` is the sha256 of shape and voxels.
+    intensities and ``below_zero`` their :func:`share_below_zero`; ``ids`` counts the voxels of each label id;
+    ``pixels`` is the sha256 of shape and voxels.
     """
 
     case: Case
@@ -33,6 +35,7 @@ class CaseLook:
     shape: tuple[int, ...] = ()
     spacing: tuple[float, ...] = ()
     percentiles: tuple[float, ...] = ()
+    below_zero: float = 0.0
     ids: Mapping[int, int] | None = None
     pixels: str = ""
     resampled: bool = False
@@ -81,6 +84,7 @@ def look_at(case: Case, root: Path, names: Mapping[int, str] | None = None) -> C
         shape=volume.array.shape,
         spacing=volume.spacing,
         percentiles=tuple(float(value) for value in np.percentile(sample, (5, 50, 99.5))),
+        below_zero=share_below_zero(sample),
         ids={int(label): int(count) for label, count in zip(ids, counts, strict=True) if label != 0},
         pixels=pixels.hexdigest(),
         resampled=labels.resampled,

@@ -42,7 +42,10 @@ _ABOVE = (
 #: (lies further to the patient's left, further right), in the axial slices that both reach.
 _LEFT_OF = (("spleen", "liver"), ("stomach", "liver"))
 #: (lies behind, in front), in the axial slices that both reach.
-_BEHIND = (("vertebra", "heart"), ("vertebra", "liver"), ("vertebra", "stomach"), ("vertebra", "bladder"))
+_BEHIND = (
+    *[("vertebra", front) for front in ("heart", "liver", "stomach", "bladder")],
+    *[("aorta", front) for front in ("liver", "stomach")],  # label maps of organs alone have no vertebrae
+)
 
 _FEWEST = 50  # voxels below which a class is not judged
 
@@ -93,7 +96,8 @@ def check_anatomy(
     -------
     list of AnatomyFinding
         Mean HU outside :data:`HU_RANGES`; left organs not to the left of their right ones, or the spleen or
-        stomach not to the left of the liver; the spine not behind heart, liver, stomach or bladder; organs and
+        stomach not to the left of the liver; the spine not behind heart, liver, stomach or bladder,
+        or the aorta not behind liver or stomach; organs and
         vertebrae not in their order from head to feet. Empty when all fits.
     """
     ids = sorted(names)

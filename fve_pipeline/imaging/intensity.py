@@ -19,10 +19,23 @@ from numpy.typing import NDArray
 
 from fve_pipeline.errors import IntensityError
 
-__all__ = ["PERCENTILES", "RULES", "WINDOWS", "Decision", "Window", "parse_window", "percentiles", "to_uint8"]
+__all__ = [
+    "FEW_BELOW_ZERO",
+    "PERCENTILES",
+    "RULES",
+    "WINDOWS",
+    "Decision",
+    "Window",
+    "parse_window",
+    "percentiles",
+    "share_below_zero",
+    "to_uint8",
+]
 
 RULES = ("window", "medsam")
 PERCENTILES = (0.5, 99.5)
+#: Interpolation leaves as many voxels below zero in the air around a body; more of them show the body itself.
+FEW_BELOW_ZERO = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,15 @@ def percentiles(
     except KernelInputError as error:
         raise IntensityError(str(error)) from None
     return tuple(float(value) for value in found)
+
+
+def share_below_zero(array: NDArray[Any]) -> float:
+    """Return the share (0..1) of the voxels other than zero that lie below it: ``positive`` percentiles lose them.
+
+    >>> share_below_zero(np.array([-1.0, 0.0, 0.0, 2.0]))
+    0.5
+    """
+    return float(np.count_nonzero(array < 0) / max(1, np.count_nonzero(array)))
 
 
 def to_uint8(

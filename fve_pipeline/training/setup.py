@@ -82,7 +82,7 @@ def check_data(
     if validation is not None and len(validation) == 0:
         msg = (
             "the validation set is empty: no case of the stores has the split 'val'. Give other stores to --val, "
-            "build with a larger --val-fraction, or --no-validation to go without"
+            "build with a larger --val, or --no-validation to go without"
         )
         raise TrainError(msg)
     empty = sorted(name for name, count in data.positives.items() if count == 0)

@@ -122,3 +122,15 @@ def test_a_tumour_is_not_its_organ() -> None:
     air = np.full(labels.shape, -1000, np.int16)
     assert check_anatomy(labels, np.eye(4), {1: "liver tumour"}, air) == []
     assert [f.kind for f in check_anatomy(labels, np.eye(4), {1: "liver"}, air)] == ["intensity"]
+
+
+@pytest.mark.parametrize("front", ["liver", "stomach"])
+def test_a_body_mirrored_front_to_back_is_found_without_vertebrae(front: str) -> None:
+    labels = np.zeros((10, 20, 20), np.uint8)
+    labels[2:8, 3:9, 5:15], labels[2:8, 13:16, 9:12] = 1, 2  # y rises to the back
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0, 3], [0, 1, 2, 3]] = 1
+    names = {1: front, 2: "aorta"}
+    assert check_anatomy(labels, affine, names) == []
+    (finding,) = check_anatomy(labels[:, ::-1], affine, names)
+    assert (finding.kind, finding.classes) == ("front-back", ("aorta", front))
