@@ -124,7 +124,7 @@ def share_below_zero(array: NDArray[Any]) -> float:
     >>> share_below_zero(np.array([-1.0, 0.0, 0.0, 2.0]))
     0.5
     """
-    return float(np.count_nonzero(array < 0) / max(1, np.count_nonzero(array)))
+    return int(np.count_nonzero(array < 0)) / (int(np.count_nonzero(array)) or 1)
 
 
 def to_uint8(
