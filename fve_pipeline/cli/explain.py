@@ -49,6 +49,9 @@ def explain(
     from fve_pipeline.look.figures import draw_explanation, save_figure
     from fve_pipeline.volume import read_image
 
+    if (file / "manifest.json").is_file():
+        msg = f"{file} is a store; expected a volume: fve view shows a store's slices, fve info what it holds"
+        raise typer.BadParameter(msg, param_hint="FILE")
     choice("view", view, VIEWS)
     choice("boundary", boundary, BOUNDARIES)
     choice("downsample", downsample, DOWNSAMPLINGS)

@@ -28,6 +28,9 @@ from fve_pipeline.errors import FveError
 from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
 from fve_pipeline.runtime.text import printable
 
+# What commands import when they run, and the extra that brings it.
+_EXTRAS = {"safetensors": "train", "tensorboard": "train", "torch": "train"}
+
 app = typer.Typer(
     name="fve",
     help="From raw medical volumes to FVE training stores, coresets and a text-prompted 3D segmenter.",
@@ -81,6 +84,16 @@ def main() -> None:
     except FveError as error:
         for line in (f"fve: {error}", *(f"  {note}" for note in getattr(error, "__notes__", ()))):
             typer.echo("\n".join(map(printable, line.split("\n"))), err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        typer.echo(
+            f"fve: this command needs the package {error.name}, which is not installed: "
+            f"pip install 'fve-pipeline[{extra}]'",
+            err=True,
+        )
         sys.exit(2)
     except (OSError, MemoryError) as error:
         if not is_environment_fault(error):

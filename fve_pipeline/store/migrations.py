@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.store.layout import JOURNAL, MANIFEST, STAGING
 from fve_pipeline.store.schema import FORMAT_VERSION, Manifest
 
@@ -29,7 +30,7 @@ def read_manifest(files: Files) -> Manifest:
     """
     try:
         data = files.read(MANIFEST)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(_why_not(files)) from error
     try:
         document = json.loads(data)
@@ -65,6 +66,8 @@ def in_one_line(error: ValidationError) -> str:
 
 
 def _why_not(files: Files) -> str:
+    if isinstance(files, LocalFiles) and files.root.is_file():
+        return f"{files.url} is a file; a store is a folder, such as slices.zarr: give the folder that fve build made"
     if files.exists(JOURNAL):
         return f"{files.url}: a build was stopped while it committed; run it again to finish that"
     if files.list_keys(STAGING):
