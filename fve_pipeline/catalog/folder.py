@@ -15,6 +15,7 @@ from fve_pipeline.catalog.guess import ENDINGS, FOLDER_PARTS, Kind, LayoutGuess,
 from fve_pipeline.errors import CatalogError, ReadError
 from fve_pipeline.imaging.intensity import FEW_BELOW_ZERO, share_below_zero
 from fve_pipeline.volume import read_header, read_image
+from fve_pipeline.volume.dicom_header import looks_like_dicom
 
 __all__ = ["from_folder", "list_volumes"]
 
@@ -89,7 +90,7 @@ def list_volumes(folder: Path) -> list[str]:
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         here = Path(at).relative_to(folder).as_posix()
         prefix = "" if here == "." else f"{here}/"
-        if here != "." and any(name.lower().endswith(".dcm") for name in names):
+        if here != "." and any(_is_slice(Path(at, name)) for name in sorted(names)):
             found.append(prefix)
         found += [
             prefix + name
@@ -97,6 +98,11 @@ def list_volumes(folder: Path) -> list[str]:
             if name.lower().endswith(ENDINGS[:-1]) and not name.startswith(".")
         ]
     return sorted(found)
+
+
+def _is_slice(path: Path) -> bool:
+    """Whether a file is DICOM as the reader sees it, which asks for no ending; what is no file has no slices."""
+    return not path.name.lower().endswith(ENDINGS[:-1]) and path.is_file() and looks_like_dicom(path)
 
 
 def _npz(volumes: Sequence[str], folder: Path) -> LayoutGuess | None:

@@ -132,3 +132,14 @@ def test_what_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a_seg.nrrd", np.zeros((2, 3, 4), np.uint8))
     with pytest.raises(CatalogError, match="no label ids in 1 label maps"):
         from_folder(tmp_path)
+
+
+def test_dicom_is_found_by_its_bytes(tmp_path: Path) -> None:
+    for name, content in {
+        "a/IM001": b"\0" * 128 + b"DICM",
+        "b/slice.IMA": b"any",
+        "c/notes.txt": b"words",
+    }.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    assert list_volumes(tmp_path) == ["a/", "b/"]
