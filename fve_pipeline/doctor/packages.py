@@ -55,6 +55,9 @@ def package_checks() -> list[Check]:
         )
     for name, (extra, purpose) in _OPTIONAL.items():
         version = _version(name)
+        if name == "torch" and version:
+            found.append(_torch(version, purpose))
+            continue
         found.append(
             Check("optional", name, f"{version}: {purpose}")
             if version
@@ -63,6 +66,21 @@ def package_checks() -> list[Check]:
             )
         )
     return found
+
+
+def _torch(version: str, purpose: str) -> Check:
+    """Return whether torch can be imported and computes: a folder of metadata alone has a version too."""
+    try:
+        import torch
+
+        right = float((torch.ones(3, 3) @ torch.ones(3, 3)).sum()) == 27
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    except Exception as error:  # a half-installed torch fails in any way
+        advice = "reinstall it: pip install --force-reinstall torch"
+        return Check("optional", "torch", f"{version}: {type(error).__name__}: {error}", "problem", advice)
+    if not right:
+        return Check("optional", "torch", f"{version}: computes wrongly", "problem", "reinstall torch")
+    return Check("optional", "torch", f"{version}, {gpu}: {purpose}")
 
 
 def _version(name: str) -> str | None:

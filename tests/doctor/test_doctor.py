@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 import fve_kernels
 from fve_pipeline.cli.main import app
-from fve_pipeline.doctor import self_test
+from fve_pipeline.doctor import package_checks, self_test
 
 SECTIONS = ["versions", "optional", "machine", "kernels", "codecs"]
 
@@ -56,6 +57,15 @@ def test_a_machine_without_a_cache_or_a_temporary_folder(tmp_path: Path) -> None
     assert "point TMPDIR at a folder that can be written" in done.stdout
     assert "1 problem." in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_torch_is_imported_and_not_only_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails, and its version is known still
+    [check] = [check for check in package_checks() if check.name == "torch"]
+    assert check.status == "problem"
+    assert "ModuleNotFoundError" in check.value
+    assert "--force-reinstall torch" in check.advice
 
 
 def test_a_missing_optional_package_is_a_note() -> None:
