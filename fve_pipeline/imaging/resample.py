@@ -31,6 +31,13 @@ class Fit:
     """How slices of ``shape`` (H, W) become (size, size).
 
     Meant for one thread: OpenCV's own threads are left as the caller set them.
+
+    >>> fit = Fit((20, 30), 32)
+    >>> fit.padded, fit.images(np.zeros((5, 20, 30), np.uint8)).shape
+    ((30, 30), (5, 32, 32))
+    >>> masks = np.arange(20 * 30, dtype=np.uint16).reshape(1, 20, 30)
+    >>> bool((fit.restore_masks(fit.masks(masks)) == masks).all())
+    True
     """
 
     shape: tuple[int, int]

@@ -45,6 +45,11 @@ def choose_views(
 
     With ``training``, all three when every ratio is under 0.5 and the spacings differ by less than 10 % of
     the largest (``paper``), or by at most 10 % of it (``released``). Validation and prediction use one view.
+
+    >>> choose_views((40, 512, 512), (5.0, 0.8, 0.8))
+    ('axial',)
+    >>> choose_views((200, 220, 210), (1.0, 1.0, 1.0), training=True)
+    ('axial', 'coronal', 'sagittal')
     """
     ratios = [in_plane_ratio(shape, view) for view in VIEWS]
     # Rounded, so that spacings a float's last bit away from 10 % fall on the side their digits say.

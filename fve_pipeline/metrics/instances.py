@@ -60,6 +60,14 @@ def match_instances(
         One id an instance, 0 background; ids need not be consecutive.
     convention
         Without any instance on both sides scores are NaN; under ``challenge`` they are 0.
+
+    Examples
+    --------
+    >>> truth = np.array([[[1, 1, 0, 2]]], np.uint8)
+    >>> pred = np.array([[[5, 0, 0, 9]]], np.uint8)  # half of the first, all of the second
+    >>> found = match_instances(truth, pred, threshold=0.6)
+    >>> found.truth, found.pred, found.matched
+    (2, 2, 1)
     """
     found = _score(overlap(truth, pred), threshold)
     if convention == "challenge" and found.truth + found.pred == 0:
