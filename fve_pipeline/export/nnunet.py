@@ -50,6 +50,11 @@ def export_nnunet(
             for c in classes
             if c.label is None
         ]
+        notes += [
+            f"{dataset}: every {c.name} became the one class 1: nnU-Net knows no instances"
+            for c in classes
+            if c.instance
+        ]
         named = _named(classes)
         notes += [
             f"{dataset}: {c.name} has the label of {named[c.label].name}: left out"
