@@ -40,7 +40,12 @@ def predict(
             help="NIfTI, NRRD, MHA, TIFF or npz files, DICOM folders, prepared stores, or folders of them."
         ),
     ],
-    weights: Annotated[Path, typer.Option(help="A checkpoint of `fve train`, or the released weights.")],
+    weights: Annotated[
+        Path,
+        typer.Option(
+            help="A run's folder (best checkpoint, else newest), a file of it, or the released weights."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the label maps and their reports.")],
     prompts: Annotated[
         list[str] | None,

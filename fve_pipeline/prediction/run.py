@@ -89,7 +89,7 @@ class Predictor:
         self.volumes: Volumes | None = None
         if adapt == "bio2vol" or (adapt is None and recorded is not None):
             self.volumes = Volumes(self.model, Bio2VolSettings.model_validate(recorded or {})).eval()
-        with weights.open("rb") as file:
+        with checkpoint.path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
     def predict(

@@ -6,7 +6,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +16,14 @@ from torch import Tensor
 
 from fve_pipeline.errors import CheckpointError
 from fve_pipeline.segmenter.config import PRESETS, SegmenterConfig
+from fve_pipeline.segmenter.load_report import LoadReport
 from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.names import own_names
+from fve_pipeline.segmenter.run_folder import run_weights
 
 __all__ = [
     "RELEASED_SETTINGS",
     "Checkpoint",
-    "LoadReport",
     "compare",
     "load_backbone",
     "load_checkpoint",
@@ -34,9 +36,6 @@ FORMAT, VERSION = "fve-segmenter", 1
 
 # What the released weights were trained on; a store to fine-tune or judge them must agree.
 RELEASED_SETTINGS: dict[str, Any] = {"order": 1, "boundary": "mirror", "resize": "released", "size": 512}
-
-# Weights of the loss function that the released file carries along.
-_LOSS_KEYS = ("loss_function.loss_fn.dice_loss.class_weight", "loss_function.cls_loss_fn.pos_weight")
 
 
 @dataclass(frozen=True)
@@ -54,33 +53,6 @@ class Checkpoint:
     settings: dict[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     content: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What a file gave a model: names that fit, that either lacks, or that have another shape."""
-
-    path: Path
-    layout: str
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    reshaped: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether file and model hold exactly the same names and shapes."""
-        return not (self.missing or self.unexpected or self.reshaped)
-
-    def __str__(self) -> str:
-        parts = [f"{self.path}: {self.layout} layout, {len(self.loaded)} tensors fit"]
-        for what in ("missing", "unexpected", "reshaped", "dropped"):
-            names = getattr(self, what)
-            if names:
-                shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
-                parts.append(f"{len(names)} {what}: {shown}")
-        return "; ".join(parts)
 
 
 def _read_torch(path: Path) -> Any:
@@ -107,20 +79,6 @@ def _read_torch(path: Path) -> Any:
         raise CheckpointError(msg) from error
 
 
-def _strip(state: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Tensors under their own names: wrappers' prefixes removed, the loss function's keys dropped."""
-    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
-    if not tensors:
-        msg = f"{path}: holds no tensors by name (found: {', '.join(map(str, list(state)[:6])) or 'nothing'})"
-        raise CheckpointError(msg)
-    for prefix in ("module.", "model.", "_orig_mod."):
-        kept = [k for k in tensors if not k.startswith("loss_function.")]
-        if kept and all(k.startswith(prefix) for k in kept):
-            tensors = {k.removeprefix(prefix): v for k, v in tensors.items()}
-    dropped = tuple(k for k in tensors if k.endswith(_LOSS_KEYS))
-    return {k: v for k, v in tensors.items() if k not in dropped}, dropped
-
-
 def _config(raw: Any, path: Path) -> SegmenterConfig:
     try:
         return SegmenterConfig.model_validate(raw)
@@ -138,6 +96,7 @@ def _fits_full(state: Mapping[str, Tensor]) -> bool:
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """The weights in ``path``: safetensors by its suffix, else a torch file, told apart by its content.
 
+    A folder is a run of ``fve train``, of which the best checkpoint is read, else the newest.
     Torch files are read with ``weights_only`` and mapped into memory, not copied.
 
     Raises
@@ -146,6 +105,8 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         If the file is missing, damaged, holds pickled code, or no tensors.
     """
     path = Path(path)
+    if path.is_dir():
+        path = run_weights(path)
     if not path.is_file():
         msg = f"{path}: no such file; `fve weights` says how to get the released one"
         raise CheckpointError(msg)
@@ -162,9 +123,9 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         config = _config(content["config"], path)
         return Checkpoint(path, "fve", content["model"], config, dict(content["settings"]), content=content)
     if isinstance(content.get("state_dict"), dict):
-        state, dropped = _strip(content["state_dict"], path)
+        state, dropped = own_names(content["state_dict"], path)
         return _known(Checkpoint(path, "released", state, dropped=dropped))
-    state, dropped = _strip(content, path)
+    state, dropped = own_names(content, path)
     return _known(Checkpoint(path, "plain", state, dropped=dropped))
 
 
@@ -187,7 +148,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     except (SafetensorError, ValueError) as error:
         msg = f"{path}: not a safetensors file, or damaged ({error}); download or copy it again"
         raise CheckpointError(msg) from error
-    state, dropped = _strip(raw, path)
+    state, dropped = own_names(raw, path)
     if not meta:
         return _known(Checkpoint(path, "safetensors", state, dropped=dropped))
     return Checkpoint(path, "safetensors", state, _config(meta["config"], path), meta["settings"], dropped)
@@ -205,7 +166,17 @@ def compare(model: Segmenter, found: Checkpoint) -> LoadReport:
     ]
     missing = tuple(k for k in own if k not in found.state)
     unexpected = tuple(k for k in found.state if k not in own)
-    return LoadReport(found.path, found.layout, fits, missing, unexpected, tuple(reshaped), found.dropped)
+    narrow = {v.dtype for v in found.state.values() if v.is_floating_point() and v.dtype.itemsize < 4}
+    return LoadReport(
+        found.path,
+        found.layout,
+        fits,
+        missing,
+        unexpected,
+        tuple(reshaped),
+        found.dropped,
+        tuple(sorted(str(dtype).removeprefix("torch.") for dtype in narrow)),
+    )
 
 
 def load_checkpoint(
@@ -216,7 +187,8 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If names or shapes differ, unless ``allow_partial``; or if nothing fits. The model is unchanged then.
+        If names or shapes differ, unless ``allow_partial``; if nothing fits; or for weights that are integers,
+        NaN or infinite. The model is unchanged then.
     """
     found = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     report = compare(model, found)
@@ -225,8 +197,23 @@ def load_checkpoint(
             f"{report}. The file is not of this model; choose the model's preset or configuration to match it"
         )
         raise CheckpointError(msg)
-    model.load_state_dict({k: found.state[k] for k in report.loaded}, strict=False)
+    _copy(model, {k: found.state[k] for k in report.loaded}, found.path)
     return report
+
+
+def _copy(model: Segmenter, state: Mapping[str, Tensor], path: Path) -> None:
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            found = f"{str(tensor.dtype).removeprefix('torch.')}, whose scale is not in the file"
+        elif not bool(tensor.isfinite().all()):
+            found = "values that are NaN or infinite"
+        else:
+            continue
+        msg = (
+            f"{path}: {name} holds {found}; expected finite floating-point weights. Give the file before that"
+        )
+        raise CheckpointError(msg)
+    model.load_state_dict(dict(state), strict=False)
 
 
 def load_backbone(model: Segmenter, path: Path | str) -> LoadReport:
@@ -235,7 +222,7 @@ def load_backbone(model: Segmenter, path: Path | str) -> LoadReport:
     Raises
     ------
     CheckpointError
-        If a weight of the backbone is missing or has another shape.
+        If a weight of the backbone is missing, has another shape, or holds integers, NaN or infinity.
     """
     found = read_checkpoint(path)
     prefix = "backbone."
@@ -244,11 +231,11 @@ def load_backbone(model: Segmenter, path: Path | str) -> LoadReport:
     }
     whole = compare(model, Checkpoint(found.path, found.layout, state))
     missing = tuple(k for k in whole.missing if k.startswith(prefix))
-    report = LoadReport(found.path, found.layout, whole.loaded, missing, whole.unexpected, whole.reshaped, ())
+    report = replace(whole, missing=missing)
     if report.missing or report.reshaped:
         msg = f"{report}. Expected a FocalNet backbone of this model's size: choose the preset to match"
         raise CheckpointError(msg)
-    model.load_state_dict({k: state[k] for k in report.loaded}, strict=False)
+    _copy(model, {k: state[k] for k in report.loaded}, found.path)
     return report
 
 

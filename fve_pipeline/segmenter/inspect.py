@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from fve_pipeline.errors import CheckpointError
-from fve_pipeline.segmenter.checkpoint import LoadReport, compare, read_checkpoint
+from fve_pipeline.segmenter.checkpoint import compare, read_checkpoint
 from fve_pipeline.segmenter.config import PRESETS, preset
+from fve_pipeline.segmenter.load_report import LoadReport
 from fve_pipeline.segmenter.model import Segmenter
 
 __all__ = ["WeightsReport", "inspect_weights"]
@@ -25,12 +26,13 @@ class WeightsReport:
     elements: int
     dtypes: tuple[str, ...]
     not_finite: tuple[str, ...]
+    not_floating: tuple[str, ...]
     settings: dict[str, Any]
 
     @property
     def usable(self) -> bool:
-        """Same names and shapes as the model, and every value finite."""
-        return self.load.complete and not self.not_finite
+        """Same names and shapes as the model, and every value a finite floating-point number."""
+        return self.load.complete and not self.not_finite and not self.not_floating
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -53,6 +55,8 @@ class WeightsReport:
             lines += [f"  … and {len(names) - 20} more {what}"] if len(names) > 20 else []
         lines += [f"  dropped (loss function, not the model): {name}" for name in self.load.dropped]
         lines += [f"  not finite: {name}" for name in self.not_finite]
+        lines += [f"  not floating-point: {name}" for name in self.not_floating]
+        lines += [f"rounded: stored as {name}, computed with in float32" for name in self.load.rounded]
         if self.settings:
             lines.append("trained on: " + ", ".join(f"{k} {v}" for k, v in self.settings.items()))
         lines.append("It can be used." if self.usable else "It cannot be used for this model.")
@@ -82,5 +86,6 @@ def inspect_weights(path: Path, name: str | None = None) -> WeightsReport:
         elements=sum(t.numel() for _, t in tensors),
         dtypes=tuple(sorted({str(t.dtype).removeprefix("torch.") for _, t in tensors})),
         not_finite=tuple(k for k, t in tensors if t.is_floating_point() and not bool(t.isfinite().all())),
+        not_floating=tuple(k for k, t in tensors if not t.is_floating_point()),
         settings=found.settings,
     )

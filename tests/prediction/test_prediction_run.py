@@ -193,6 +193,19 @@ def test_released_weights_write_the_merged_mask_unless_told_to_split(
     assert highest["paper"] > 1
 
 
+def test_weights_may_be_a_runs_folder(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "best.pt").write_bytes(weights.read_bytes())
+    source = save_npz(tmp_path / "a.npz", image[:2])
+    for name, given in (("file", weights), ("folder", tmp_path / "run")):
+        command = ("predict", source, "--weights", given, "--out", tmp_path / name, *ASK)
+        assert run(monkeypatch, *command) == 0
+    made = [json.loads((tmp_path / name / "a.json").read_text())["made_by"] for name in ("file", "folder")]
+    assert made[0] == made[1]
+
+
 def test_more_instances_than_uint8_tells_apart_are_written_merged(
     tmp_path: Path,
     image: np.ndarray,

@@ -94,6 +94,86 @@ def test_our_files_say_what_they_are(
     assert not model.training
 
 
+@pytest.mark.parametrize("first", ["module.", "model.", "_orig_mod."])
+@pytest.mark.parametrize("second", ["module.", "model.", "_orig_mod."])
+def test_prefixes_come_off_in_any_order(
+    tmp_path: Path, tiny_random: Callable[..., Segmenter], first: str, second: str
+) -> None:
+    source = tiny_random()
+    state = {f"{first}{second}{k}": v for k, v in source.state_dict().items()}
+    torch.save({**state, **LOSS_KEYS}, tmp_path / "w.pt")
+    assert read_checkpoint(tmp_path / "w.pt").state.keys() == source.state_dict().keys()
+
+
+def test_the_text_encoders_earlier_names_load(tmp_path: Path, tiny_random: Callable[..., Segmenter]) -> None:
+    source = tiny_random()
+    state = {
+        k.replace("language_encoder.encoder_transformer.", "language_encoder.lang_encoder.").replace(
+            "language_encoder.", "lang_encoder."
+        ): v
+        for k, v in source.state_dict().items()
+    }
+    assert any("predictor.lang_encoder.lang_encoder." in name for name in state)
+    torch.save(state, tmp_path / "w.pt")
+    assert load_checkpoint(Segmenter(source.config, seed=99), tmp_path / "w.pt").complete
+    torch.save({**state, **source.state_dict()}, tmp_path / "both.pt")
+    with pytest.raises(CheckpointError, match="two spellings"):
+        read_checkpoint(tmp_path / "both.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounded_weights_load_and_are_said(
+    tmp_path: Path, tiny_random: Callable[..., Segmenter], dtype: torch.dtype
+) -> None:
+    source = tiny_random()
+    torch.save({k: v.to(dtype) for k, v in source.state_dict().items()}, tmp_path / "w.pt")
+    target = Segmenter(source.config, seed=99)
+    report = load_checkpoint(target, tmp_path / "w.pt")
+    name = str(dtype).removeprefix("torch.")
+    assert report.complete
+    assert f"stored as {name}" in str(report)
+    assert f"stored as {name}" in inspect_weights(tmp_path / "w.pt", "tiny").text()
+    assert target.backbone.norm0.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda w: w.to(torch.int8), "int8"),
+        (lambda w: w.index_fill(0, torch.tensor([0]), float("nan")), "NaN"),
+        (lambda w: w.index_fill(0, torch.tensor([0]), float("inf")), "infinite"),
+    ],
+    ids=["int8", "nan", "inf"],
+)
+def test_weights_that_are_no_numbers_are_refused(
+    tmp_path: Path, tiny_random: Callable[..., Segmenter], change: Callable[[Tensor], Tensor], what: str
+) -> None:
+    source = tiny_random()
+    state = dict(source.state_dict())
+    state["backbone.norm1.weight"] = change(state["backbone.norm1.weight"])
+    torch.save(state, tmp_path / "w.pt")
+    target = Segmenter(source.config, seed=99)
+    before = target.backbone.norm0.weight.clone()
+    for load in (load_checkpoint, load_backbone):
+        with pytest.raises(CheckpointError, match=f"w.pt: backbone.norm1.weight holds .*{what}"):
+            load(target, tmp_path / "w.pt")
+    assert torch.equal(target.backbone.norm0.weight, before)
+    assert not inspect_weights(tmp_path / "w.pt", "tiny").usable
+
+
+def test_a_runs_folder_is_its_best_checkpoint_else_its_newest(
+    tmp_path: Path, tiny_random: Callable[..., Segmenter]
+) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="a folder without checkpoints"):
+        read_checkpoint(tmp_path / "run")
+    for name in ("step-00000010.pt", "step-00000200.pt", "best.pt"):
+        save_weights(folder / name, tiny_random(), SETTINGS)
+        for where in (tmp_path / "run", folder):
+            assert read_checkpoint(where).path == folder / name
+
+
 def test_what_does_not_fit_is_named_and_nothing_is_loaded(
     tmp_path: Path, tiny_random: Callable[..., Segmenter]
 ) -> None:
