@@ -142,7 +142,7 @@ def test_more_instances_than_8_bits_hold_are_refused(exported: Exported, tmp_pat
 def test_nnunet_folders(exported: Exported, tmp_path: Path) -> None:
     store_path, cohort = exported
     said = json.loads(run(store_path, "--to", "nnunet", "--out", tmp_path / "raw", "--json"))["left_out"]
-    assert "demo_microscopy: every nucleus became the one class 1: nnU-Net knows no instances" in said
+    assert "demo_microscopy: every cell nucleus became the one class 1: nnU-Net knows no instances" in said
     folders = {path.name.split("_", 1)[1]: path for path in (tmp_path / "raw").iterdir()}
     assert set(folders) == {"demo_ct", "demo_npz", "demo_microscopy"}
     described = json.loads((folders["demo_ct"] / "dataset.json").read_text())
