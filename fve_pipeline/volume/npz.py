@@ -7,6 +7,7 @@ archive's crc32. Nothing is ever unpickled.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -35,8 +36,10 @@ def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels:
             raw = _describe(shape, dtype, spacing, member, name, channel, strict=voxels)
             raw.notes.extend(notes)
             if voxels:
+                count = math.prod(shape)
+                _check_promise(info, start + count * dtype.itemsize, name)
                 data = _inflate(file, info, name)
-                array = np.frombuffer(data, dtype, offset=start, count=int(np.prod(shape, dtype=np.int64)))
+                array = np.frombuffer(data, dtype, offset=start, count=count)
                 array = array.reshape(shape, order="F" if fortran else "C")
                 raw.array = (array[channel or 0] if len(shape) == 4 else array).reshape(raw.shape)
             return raw
@@ -83,8 +86,13 @@ def _spacing(archive: zipfile.ZipFile, name: str) -> tuple[tuple[float, float, f
     """(z,y,x) in mm; the file holds (x,y,z)."""
     if "spacing.npy" not in archive.namelist():
         return (1.0, 1.0, 1.0), ["no spacing in the file: 1 mm assumed"]
-    with archive.open("spacing.npy") as stream:
-        _npy_header(stream, "spacing", name)
+    info = archive.getinfo("spacing.npy")
+    with archive.open(info) as stream:
+        shape, _, dtype, start = _npy_header(stream, "spacing", name)
+    _check_promise(info, start + math.prod(shape) * dtype.itemsize, name)
+    if shape != (3,):
+        found = f"spacing has shape {shape}"
+        raise refusal(name, found, "three positive numbers in mm, (x,y,z)", "Correct it")
     values = np.atleast_1d(npy.read_array(io.BytesIO(archive.read("spacing.npy")), allow_pickle=False))
     if (
         values.shape != (3,)
@@ -121,6 +129,13 @@ def _describe(
     return Raw((z, y, x), dtype, flat_affine(spacing), channels=channels, located=False)
 
 
+def _check_promise(info: zipfile.ZipInfo, expected: int, name: str) -> None:
+    """Raise ReadError where the archive and the array's own header disagree on its size in bytes."""
+    if info.file_size != expected:
+        found = f"npz member {info.filename} has {info.file_size} bytes"
+        raise refusal(name, found, f"{expected}, as its header says", "Save the file again with numpy")
+
+
 def _inflate(file: IO[bytes], info: zipfile.ZipInfo, name: str) -> bytes:
     """Return the member's bytes, checked against size and crc32."""
     check_size(info.compress_size, info.file_size, name, deflated=info.compress_type == zipfile.ZIP_DEFLATED)
@@ -135,7 +150,8 @@ def _inflate(file: IO[bytes], info: zipfile.ZipInfo, name: str) -> bytes:
     data = file.read(info.compress_size)
     if info.compress_type == zipfile.ZIP_DEFLATED:
         try:
-            data = isal_zlib.decompress(data, wbits=-15, bufsize=max(info.file_size, 1))
+            # One byte more than promised tells a longer stream, which is not inflated any further.
+            data = isal_zlib.decompressobj(wbits=-15).decompress(data, info.file_size + 1)
         except INFLATE_ERRORS as error:
             raise refusal(
                 name, f"damaged npz member {info.filename} ({error})", "deflate data", "Download it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,32 @@ def test_media_directories_and_scouts_are_passed_over_with_a_note(tmp_path: Path
 def test_a_data_file_that_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"scan\.mhd: "):
         read_image(write_header(tmp_path, "mhd", "gone.raw"))
+
+
+@pytest.mark.parametrize("promised", [True, False])
+def test_an_array_longer_than_its_header_is_not_inflated(tmp_path: Path, promised: bool) -> None:
+    path = tmp_path / "bomb.npz"
+    np.savez(tmp_path / "whole.npz", imgs=np.zeros((64, 64, 64), np.uint8))
+    with zipfile.ZipFile(tmp_path / "whole.npz") as whole:
+        member = whole.read("imgs.npy")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("imgs.npy", "w") as out:
+        out.write(member)
+        for _ in range(400):
+            out.write(bytes(1 << 20))
+    if not promised:  # the archive says what the array's header says, and the stream is longer
+        claim = (len(member) + (400 << 20)).to_bytes(4, "little")
+        path.write_bytes(path.read_bytes().replace(claim, len(member).to_bytes(4, "little")))
+    code = (
+        "import resource, sys\n"
+        "from fve_pipeline.errors import ReadError\n"
+        "from fve_pipeline.volume import read_image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    read_image(sys.argv[1])\n"
+        "except ReadError as error:\n    assert 'bomb.npz: npz member imgs.npy' in str(error), error\n"
+        "else:\n    raise SystemExit('it was read')\n"
+        "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
