@@ -31,7 +31,8 @@ _NEEDED = (
 # Package: the extra that brings it, and what doesn't work without it.
 _OPTIONAL = {
     "torch": ("train", "training, prediction, torch datasets"),
-    "instant-clip-tokenizer": ("train", "prompts to tokens"),
+    "ftfy": ("train", "prompts to tokens"),
+    "regex": ("train", "prompts to tokens"),
     "safetensors": ("train", "weights in .safetensors files"),
     "tensorboard": ("train", "curves of a training run"),
     "numba-cuda": ("cuda", "kernels on a GPU"),

@@ -13,6 +13,7 @@ from fve_pipeline.errors import PredictionError
 __all__ = ["Target", "mirrored", "targets_from_catalog", "targets_from_prompts", "targets_from_sentences"]
 
 _WITH_ID = re.compile(r"(\d+)=(.*)", re.DOTALL)
+_SEPARATOR = "[SEP]"
 _SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
@@ -28,13 +29,16 @@ class Target:
 def targets_from_prompts(prompts: Sequence[str]) -> tuple[Target, ...]:
     """Targets of free prompts: ids 1, 2, … in the order given, or the id before a ``=`` ("7=liver in CT").
 
+    ``[SEP]`` separates prompts, as in the released code: "liver[SEP]spleen" are two.
+
     Raises
     ------
     PredictionError
         For an empty prompt, an id outside 1 to 65535, one that comes twice, or no prompt at all.
     """
     targets = []
-    for place, text in enumerate(prompts, start=1):
+    parts = [part for text in prompts for part in text.split(_SEPARATOR)]
+    for place, text in enumerate(parts, start=1):
         found = _WITH_ID.fullmatch(text)
         class_id, prompt = (int(found[1]), found[2]) if found else (place, text)
         targets.append(Target(class_id, prompt.strip(), prompt.strip()))
@@ -97,6 +101,12 @@ def _checked(targets: Sequence[Target]) -> tuple[Target, ...]:
     for target in targets:
         if not target.prompt:
             msg = f"the prompt of class {target.class_id} is empty; say what to look for, such as 'liver in abdominal CT'"
+            raise PredictionError(msg)
+        if _SEPARATOR in target.prompt:
+            msg = (
+                f"the prompt of class {target.class_id} holds {_SEPARATOR}, which separates prompts: {target.prompt!r}; "
+                "give each part an id of its own"
+            )
             raise PredictionError(msg)
         if not 1 <= target.class_id <= 65535:
             msg = f"class id {target.class_id} of {target.prompt!r}; expected 1 to 65535 (0 is background)"

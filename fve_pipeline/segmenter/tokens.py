@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["BEGIN", "END", "Tokens", "tokenize"]
+from fve_pipeline.segmenter.bpe import BEGIN, END, encode
 
-BEGIN, END = 49406, 49407
+__all__ = ["BEGIN", "END", "Tokens", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -27,33 +25,13 @@ class Tokens:
         return Tokens(self.ids.to(device), self.lengths.to(device))
 
 
-@cache
-def _tokenizer() -> Any:
-    try:
-        from instant_clip_tokenizer import Tokenizer
-    except ImportError as error:
-        msg = (
-            "prompts are tokenised with the CLIP vocabulary of the package instant-clip-tokenizer, which is "
-            "not installed here (it ships wheels up to Python 3.12); install fve-pipeline[train] on Python "
-            "3.11 or 3.12"
-        )
-        raise ImportError(msg) from error
-    return Tokenizer()
-
-
-@cache
-def _encode(prompt: str) -> tuple[int, ...]:
-    # The split drops the runs of white space that the vocabulary's own pre-processing would.
-    return tuple(_tokenizer().encode(" ".join(prompt.split())))
-
-
 def tokenize(prompts: Sequence[str], context: int = 77, length: int | None = None) -> Tokens:
     """Token ids of ``prompts``: BEGIN, the words' ids, END; cut to ``context`` with END kept last.
 
     Padded with END to the longest prompt of the call, or to ``length``. The text transformer is causal, so
     what follows the first END changes nothing before it and a shorter padding gives the same features.
     """
-    rows = [[BEGIN, *_encode(prompt)[: context - 2], END] for prompt in prompts]
+    rows = [[BEGIN, *encode(prompt)[: context - 2], END] for prompt in prompts]
     lengths = [len(row) for row in rows]
     width = max(lengths) if length is None else length
     ids = torch.full((len(rows), width), END, dtype=torch.int64)

@@ -54,3 +54,10 @@ def test_left_and_right_in_a_mirror() -> None:
     assert mirrored("Left kidney beside the right one, LEFT") == "Right kidney beside the left one, RIGHT"
     assert mirrored("bright lesion, leftover") == "bright lesion, leftover"
     assert mirrored(mirrored("left RIGHT Left")) == "left RIGHT Left"
+
+
+def test_sep_separates_prompts_as_in_the_released_code() -> None:
+    found = targets_from_prompts(["liver[SEP]spleen", "9=left kidney"])
+    assert [(one.class_id, one.prompt) for one in found] == [(1, "liver"), (2, "spleen"), (9, "left kidney")]
+    with pytest.raises(PredictionError, match=r"class 3 holds \[SEP\]"):
+        targets_from_sentences({3: "liver[SEP]spleen"})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from make_token_golden import sentences
 from segmenter_cases import PROMPTS
 
 from fve_pipeline.segmenter.config import preset
@@ -25,6 +29,28 @@ KNOWN = {
 def test_ids_are_clips(prompt: str) -> None:
     tokens = tokenize([prompt])
     assert tokens.ids[0].tolist() == [BEGIN, *map(int, KNOWN[prompt].split()), END]
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, list]:
+    """What the reference tokenizer gave, by make_token_golden.py."""
+    return json.loads(gzip.decompress(Path(__file__).with_name("token_golden.json.gz").read_bytes()))
+
+
+def ids_of(text: str) -> list[int]:
+    return tokenize([text]).ids[0].tolist()
+
+
+def test_awkward_sentences_are_the_references(reference: dict[str, list]) -> None:
+    """Decomposed accents, BOM, CJK, curly quotes, HTML entities, ligatures, mis-decoded bytes."""
+    assert len(reference["awkward"]) > 300
+    assert [[text, ids_of(text)] for text, _ in reference["awkward"]] == reference["awkward"]
+
+
+def test_the_challenges_sentences_are_the_references(reference: dict[str, list], shared_data: Path) -> None:
+    texts = sentences(shared_data / "challenge" / "CVPR25_TextSegFMData_with_class.json")
+    assert len(texts) == 2905  # of 3,186, without those that come twice
+    assert [ids_of(text) for text in texts] == reference["challenge"]
 
 
 def test_golden_ids_and_lengths(arrays: dict[str, np.ndarray]) -> None:
