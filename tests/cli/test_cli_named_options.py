@@ -19,6 +19,7 @@ OPTION = re.compile(r"(?<![\w/-])--[a-z][a-z0-9-]*")
 OF_OTHERS = {
     "torchrun": {"--nproc-per-node", "--no-python"},
     "hf": {"--local-dir"},
+    "pip": {"--force-reinstall"},
     "gdcmconv": {"--raw"},
     "dask": {"--nthreads", "--nworkers", "--scheduler-file", "--no-dashboard"},
     "sbatch": {"--nodes", "--ntasks-per-node", "--cpus-per-task", "--mem-per-cpu", "--time"},
