@@ -23,7 +23,8 @@ class Layout(BaseModel):
     ``labels`` may use the parts of ``images``, ``{class}`` for one file a class, and ``{image}`` for the
     image's own path (npz). ``case`` and ``subject`` are templates of the same parts; they default to
     ``{case}`` (or all parts joined by ``_``) and to ``{subject}`` (or the case). ``where`` keeps the cases
-    whose part, as a number, lies within bounds. ``image_member`` and ``label_member`` name the arrays of an npz.
+    whose part, as a number, lies within bounds. ``image_member`` and ``label_member`` name the arrays of an npz
+    or HDF5 file.
     With ``sparse``, a class without a file is absent from the case, where one file a class is the form; otherwise a
     missing file fails its case. ``series`` names the DICOM series of a folder with several.
     """

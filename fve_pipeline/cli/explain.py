@@ -14,7 +14,9 @@ __all__ = ["explain"]
 
 
 def explain(
-    file: Annotated[Path, typer.Argument(help="A volume: NIfTI, NRRD, MHA, TIFF, npz, or a DICOM folder.")],
+    file: Annotated[
+        Path, typer.Argument(help="A volume: NIfTI, NRRD, MHA, TIFF, npz, HDF5, or a DICOM folder.")
+    ],
     out: Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")] = Path("explain.png"),
     index: Annotated[
         int | None, typer.Option("--slice", help="Slice number along the view. [default: the middle]", min=0)
@@ -29,7 +31,9 @@ def explain(
     downsample: Annotated[str, typer.Option(help="mean | stride.")] = "mean",
     series: Annotated[str | None, typer.Option(help="Which series of a DICOM folder.")] = None,
     channel: Annotated[int | None, typer.Option(help="Which channel of a 4D or multi-channel file.")] = None,
-    member: Annotated[str | None, typer.Option(help="Which array of an npz. [default: imgs]")] = None,
+    member: Annotated[
+        str | None, typer.Option(help="Which array of an npz or HDF5 file. [default: imgs]")
+    ] = None,
 ) -> None:
     """Draw a slice as it is encoded at orders 1 to K, and what the last of them decodes to.
 

@@ -9,7 +9,7 @@ from fve_pipeline.volume.refusal import refusal
 
 __all__ = ["Kind", "kind_of", "shown"]
 
-Kind = Literal["nifti", "itk", "tiff", "npz", "dicom"]
+Kind = Literal["nifti", "itk", "tiff", "npz", "hdf5", "dicom"]
 
 #: Files that people have beside their images and that can't be read here: what it is, what to do.
 _REFUSED = {
@@ -25,10 +25,13 @@ _REFUSED = {
     ".mgh": ("a FreeSurfer volume", "Convert it to NIfTI (mri_convert)"),
     ".png": ("a single picture", "Give the volume that it was exported from"),
     ".jpg": ("a single picture", "Give the volume that it was exported from"),
+    ".mat": ("a MATLAB file", "Save the volume as NIfTI, or as an npz with imgs and spacing (x,y,z)"),
+    ".mnc": ("a MINC volume", "Convert it to NIfTI (mnc2nii)"),
+    ".ims": ("an Imaris file, whose arrays are padded", "Export the volume as TIFF or HDF5"),
     ".npy": ("a bare array without spacing", "Save it as npz with imgs and spacing (x,y,z)"),
 }
 
-EXPECTED = "NIfTI, NRRD, MHA/MHD, TIFF, npz or DICOM"
+EXPECTED = "NIfTI, NRRD, MHA/MHD, TIFF, npz, HDF5 or DICOM"
 
 
 def shown(path: Path) -> str:
@@ -57,6 +60,8 @@ def kind_of(path: Path, name: str) -> Kind:
         return "tiff"
     if head[:4] == b"PK\3\4":
         return "npz"
+    if head[:8] == b"\x89HDF\r\n\x1a\n" and suffix not in _REFUSED:
+        return "hdf5"
     if head[:4] == b"NRRD" or suffix in (".mha", ".mhd", ".nhdr"):
         return "itk"
     if path.name.lower().endswith((".nii", ".nii.gz")) or head[344:347] == b"n+1" or head[4:7] == b"n+2":

@@ -13,7 +13,7 @@ class LabelFile:
 
     ``path`` is relative to the dataset's root, with forward slashes. ``value`` is None for a label map with
     ids of its own, or the id that the file's non-zero voxels get (one file a class, as TotalSegmentator
-    ships). ``member`` names an array inside an npz. ``channel`` selects one layer of a file of several (4D
+    ships). ``member`` names an array inside an npz or HDF5 file. ``channel`` selects one layer of a file of several (4D
     label maps with a structure a layer). ``slices_of`` is the DICOM folder whose slices the pictures in the
     folder ``path`` are, one PNG each (CHAOS).
     """

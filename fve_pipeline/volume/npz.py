@@ -17,9 +17,9 @@ from isal import isal_zlib
 from numpy.lib import format as npy
 
 from fve_pipeline.runtime.faults import is_environment_fault
+from fve_pipeline.volume.arrays import describe_array
 from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size
-from fve_pipeline.volume.orientation import flat_affine
-from fve_pipeline.volume.refusal import pick_channel, refusal
+from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["read_npz"]
@@ -33,7 +33,7 @@ def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels:
             with archive.open(info) as stream:
                 shape, fortran, dtype, start = _npy_header(stream, member, name)
             spacing, notes = _spacing(archive, name)
-            raw = _describe(shape, dtype, spacing, member, name, channel, strict=voxels)
+            raw = describe_array(name, member, shape, dtype, spacing, channel, strict=voxels)
             raw.notes.extend(notes)
             if voxels:
                 count = math.prod(shape)
@@ -104,29 +104,6 @@ def _spacing(archive: zipfile.ZipFile, name: str) -> tuple[tuple[float, float, f
         )
     x, y, z = (float(v) for v in values)
     return (z, y, x), []
-
-
-def _describe(
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    spacing: tuple[float, float, float],
-    member: str,
-    name: str,
-    channel: int | None,
-    *,
-    strict: bool,
-) -> Raw:
-    text = "×".join(map(str, shape))
-    if dtype.kind not in "iuf" and dtype != np.bool_:
-        raise refusal(name, f"array {member!r} holds {dtype}", "integers or floats", "Convert it")
-    if len(shape) not in (2, 3, 4) or 0 in shape:
-        raise refusal(
-            name, f"array {member!r} is {text or 'a single number'}", "a volume (z,y,x)", "Convert it"
-        )
-    channels = shape[0] if len(shape) == 4 else 1
-    pick_channel(name, channels, channel, f"array {member!r} is {text}", strict=strict)
-    z, y, x = (1, *shape)[-3:]
-    return Raw((z, y, x), dtype, flat_affine(spacing), channels=channels, located=False)
 
 
 def _check_promise(info: zipfile.ZipInfo, expected: int, name: str) -> None:

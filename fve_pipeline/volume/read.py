@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fve_pipeline.volume.dicom import read_dicom
+from fve_pipeline.volume.hdf5 import read_hdf5
 from fve_pipeline.volume.itk import read_itk
 from fve_pipeline.volume.kinds import kind_of, shown
 from fve_pipeline.volume.nifti import read_nifti
@@ -46,8 +47,8 @@ def read_image(
     Parameters
     ----------
     path
-        NIfTI-1/2 (gzipped or not), NRRD, MHA/MHD, a TIFF stack, npz, a DICOM file, or a folder with the files
-        of a DICOM series.
+        NIfTI-1/2 (gzipped or not), NRRD, MHA/MHD, a TIFF stack, npz, HDF5, a DICOM file, or a folder with
+        the files of a DICOM series.
     series
         Which series of a DICOM folder: a key that :func:`list_series` gives, or a SeriesInstanceUID. A folder
         of several series is refused without it.
@@ -56,7 +57,7 @@ def read_image(
     modality
         What the catalog says; wins over the file's own (DICOM), with a note when they differ.
     member
-        Which array of an npz; ``imgs`` by default.
+        Which array of an npz, or which dataset of an HDF5 file (its path); ``imgs`` by default.
     nonfinite
         Replaces NaN and infinite voxels, with their count in the notes; they are refused without it.
     resample_tilt
@@ -160,6 +161,8 @@ def load_raw(
         raw = read_itk(path, name, channel=channel, voxels=voxels)
     elif kind == "tiff":
         raw = read_tiff(path, name, channel=channel, voxels=voxels)
+    elif kind == "hdf5":
+        raw = read_hdf5(path, name, member=member, channel=channel, voxels=voxels)
     else:
         raw = read_npz(path, name, member=member, channel=channel, voxels=voxels)
     check_affine(raw.affine, name)

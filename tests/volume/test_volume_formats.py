@@ -253,7 +253,7 @@ def test_a_flipped_byte_in_npz_is_refused(tmp_path: Path) -> None:
 def test_unknown_files_are_refused(tmp_path: Path) -> None:
     for name, start in (("a.txt", b"hello"), ("b.par", b"# === DATA"), ("empty.nii.gz", b"")):
         (tmp_path / name).write_bytes(start)
-    kinds = "NIfTI, NRRD, MHA/MHD, TIFF, npz or DICOM"
+    kinds = "NIfTI, NRRD, MHA/MHD, TIFF, npz, HDF5 or DICOM"
     for name, text in {
         "a.txt": f"an unknown kind of file (its first bytes are 68656c6c); expected {kinds}. "
         "Convert it to one of them.",

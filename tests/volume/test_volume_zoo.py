@@ -10,7 +10,7 @@ import pytest
 from fve_pipeline.errors import ReadError
 from fve_pipeline.volume import read_header, read_image
 
-KINDS = "NIfTI, NRRD, MHA/MHD, TIFF, npz or DICOM"
+KINDS = "NIfTI, NRRD, MHA/MHD, TIFF, npz, HDF5 or DICOM"
 COLOUR = "expected one grey value a pixel. Give the scan, not a rendering."
 NO_SPACING = (
     "no PixelSpacing in 10 of 10 slices; expected millimetres a pixel. Export the series again, with it."
