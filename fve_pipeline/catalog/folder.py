@@ -8,64 +8,62 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fve_pipeline.catalog.draft import Draft, class_entry, slug, spoken
-from fve_pipeline.catalog.guess import ENDINGS, FOLDER_PARTS, Kind, LayoutGuess, guess_layout
+from fve_pipeline.catalog.guess import LayoutGuess, guess_layout
+from fve_pipeline.catalog.kinds import ENDINGS, FOLDER_PARTS, Kind, apart, says_label
+from fve_pipeline.catalog.sampled import Sampled, classes_of, look_into, modality_of
 from fve_pipeline.errors import CatalogError, ReadError
-from fve_pipeline.imaging.intensity import FEW_BELOW_ZERO, share_below_zero
-from fve_pipeline.volume import read_header, read_image
+from fve_pipeline.imaging.intensity import FEW_BELOW_ZERO
 from fve_pipeline.volume.dicom_header import looks_like_dicom
+from fve_pipeline.volume.members import list_members
 
 __all__ = ["from_folder", "list_volumes"]
 
-_MANY_IDS = 30  # as many ids in one label map, nearly all from 1 up, are instances
+_WITH_MEMBERS = (".npz", ".h5", ".hdf5")
+Members = tuple[str | None, str | None]  # the array of the image, and that of the label map
 
 
 def from_folder(
-    folder: Path, *, name: str | None = None, modality: str | None = None, sample: int = 20
+    folder: Path,
+    *,
+    name: str | None = None,
+    modality: str | None = None,
+    instances: bool | None = None,
+    sample: int = 20,
 ) -> Draft:
     """Draft a catalog of whatever lies in ``folder``: pairs by their paths, ids and modality by ``sample`` cases.
 
     The draft's notes say what was found, with numbers. Classes that no file name names are called
-    ``label 1`` and so on, to be edited.
+    ``label 1`` and so on, to be edited. ``instances`` says what ids are, where they are many.
 
     Raises
     ------
     CatalogError
-        When no volume is found, or nothing that pairs images with label maps.
+        When no volume is found, or nothing that pairs images with label maps; when the cases are of several
+        modalities; when ids may be classes or instances and ``instances`` does not say which.
     """
     volumes = list_volumes(folder)
     if not volumes:
         msg = f"{folder}: no volumes; looked for {', '.join(ENDINGS[:-1])} and folders of DICOM files"
         raise CatalogError(msg)
-    guess = guess_layout(volumes) or _npz(volumes, folder)
+    guess = guess_layout(volumes) or _in_one_file(volumes, folder)
     if guess is None:
         msg = (
             f"{folder}: {len(volumes)} volumes such as {volumes[0]}, but no label maps that go with them by name. "
             "Write the catalog by hand; `fve catalogs show demo_ct` is an example."
         )
         raise CatalogError(msg)
-    cases = _spread(guess.matched, sample)
-    notes = [
-        f"{len(volumes)} volumes: {len(guess.images[0].files)} images as {guess.images[0].pattern}, "
-        f"{sum(len(kind.files) for kind in guess.labels)} label files as {guess.labels[0].pattern}"
-        + (f" and {len(guess.labels) - 1} more names" if len(guess.labels) > 1 else "")
-        + f"; {len(guess.matched)} cases have both.",
-    ]
-    used = sum(len(kind.files) for kind in (*guess.images, *guess.labels))
-    if used < len(volumes):
-        notes.append(f"{len(volumes) - used} volumes fit neither and are left out.")
-    found, said, below = _modality(folder, guess, cases[:5])
-    notes.append(said if modality is None else f"Modality {modality} as given. {said}")
-    chosen = modality or found
-    data: dict[str, Any] = {
-        "name": slug(name or folder.resolve().name),
-        "modality": chosen,
-        "licence": "unknown",
-        "citation": "unknown",
-    }
-    if guess.labels[0].pattern == "{image}":
+    called = slug(name or folder.resolve().name)
+    members = _members(guess, folder)
+    looks, notes = _sample(folder, guess, members, sample, len(volumes))
+    if modality is None:
+        chosen, said = modality_of(folder, looks, guess.images[0].pattern)
+    else:
+        chosen, said = modality, f"Modality {modality} as given."
+    data: dict[str, Any] = {"name": called, "modality": chosen, "licence": "unknown", "citation": "unknown"}
+    below = max(look.below_zero for look in looks)
+    notes.append(said)
+    if guess.labels[0].pattern == "{image}" and members == ("imgs", "gts"):
         data["scaled"] = True
     elif chosen == "CT":
         data["window"] = "soft_tissue"
@@ -74,11 +72,25 @@ def from_folder(
         notes.append(
             f"Up to {below:.0%} of an image's voxels other than 0 lie below 0: percentiles over all of them."
         )
-    data["classes"], counted = _classes(folder, guess, cases, chosen)
-    notes += counted
-    data["layout"] = _layout(guess)
+    data["layout"], values = _layout(guess, members, called)
+    if values:
+        data["classes"] = [
+            class_entry(at, spoken(value), file=value) for at, value in enumerate(values, start=1)
+        ]
+        counted = ", ".join(
+            f"{value} {len(kind.files)}" for value, kind in zip(values, guess.labels, strict=True)
+        )
+        notes.append(f"One file a class, with the number of cases that have it: {counted}.")
+    else:
+        data["classes"], counts = classes_of(folder, looks, len(guess.matched), instances)
+        notes += counts
     if len(guess.images) > 1:
         data["renditions"] = _renditions(guess.images, chosen)
+        listed = ", ".join(
+            f"{one['name']} {len(kind.files)}"
+            for one, kind in zip(data["renditions"], guess.images, strict=True)
+        )
+        notes.append(f"Several images a case, with the number of cases that have each: {listed}.")
         data.pop("window", None)
     return Draft(data, (*notes, "Licence, citation and the classes' names are yours to fill in."))
 
@@ -90,14 +102,20 @@ def list_volumes(folder: Path) -> list[str]:
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         here = Path(at).relative_to(folder).as_posix()
         prefix = "" if here == "." else f"{here}/"
-        if here != "." and any(_is_slice(Path(at, name)) for name in sorted(names)):
+        if here != "." and _has_slices(Path(at), names):
             found.append(prefix)
         found += [
             prefix + name
             for name in names
             if name.lower().endswith(ENDINGS[:-1]) and not name.startswith(".")
         ]
+    if not any(path.endswith("/") for path in found) and _has_slices(folder, os.listdir(folder)):
+        found.append("./")  # a folder that is itself the one series
     return sorted(found)
+
+
+def _has_slices(folder: Path, names: Sequence[str]) -> bool:
+    return any(_is_slice(folder / name) for name in sorted(names))
 
 
 def _is_slice(path: Path) -> bool:
@@ -105,16 +123,85 @@ def _is_slice(path: Path) -> bool:
     return not path.name.lower().endswith(ENDINGS[:-1]) and path.is_file() and looks_like_dicom(path)
 
 
-def _npz(volumes: Sequence[str], folder: Path) -> LayoutGuess | None:
-    """Challenge files, which hold image and labels in one."""
-    files = {path.removesuffix(".npz"): path for path in volumes if path.endswith(".npz")}
-    first = next(iter(files.values()), None)
-    if first is None:
-        return None
-    with np.load(folder / first) as content:
-        if not {"imgs", "gts"} <= set(content.files):
-            return None
-    return LayoutGuess((Kind("**/{case}.npz", "", files),), (Kind("{image}", "", files),))
+def _in_one_file(volumes: Sequence[str], folder: Path) -> LayoutGuess | None:
+    """Files that hold image and labels in one (the challenge's npz, HDF5)."""
+    endings = Counter(path[path.rindex(".") :] for path in volumes if path.endswith(_WITH_MEMBERS))
+    for ending, _ in endings.most_common(1):
+        files = {path.removesuffix(ending): path for path in volumes if path.endswith(ending)}
+        guess = LayoutGuess((Kind(f"**/{{case}}{ending}", "", files),), (Kind("{image}", "", files),))
+        if all(_members(guess, folder)):
+            return guess
+    return None
+
+
+def _members(guess: LayoutGuess, folder: Path) -> Members:
+    """The arrays of the image and of its labels, by their names in the first case whose file can be opened."""
+    for case in guess.matched:
+        image = guess.images[0].files[case]
+        label = next(kind.files[case] for kind in guess.labels if case in kind.files)
+        try:
+            if image == label:
+                names = _volumes_in(folder / image)
+                if {"imgs", "gts"} <= set(names):
+                    return "imgs", "gts"
+                of_label = [one for one in names if says_label(one)]
+                return (
+                    _only([one for one in names if one not in of_label], image, "image"),
+                    _only(of_label, label, "label map"),
+                )
+            return (
+                _only(_volumes_in(folder / image), image, "image"),
+                _only(_volumes_in(folder / label), label, "label map"),
+            )
+        except ReadError:
+            continue
+    return None, None
+
+
+def _volumes_in(path: Path) -> list[str]:
+    """Names of the arrays in a file that may be volumes; none in a file that holds just one without a name."""
+    if not path.name.endswith(_WITH_MEMBERS):
+        return []
+    return [name for name, shape in list_members(path).items() if len(shape) in (2, 3, 4)]
+
+
+def _only(names: Sequence[str], path: str, what: str) -> str | None:
+    if len(names) > 1:
+        msg = (
+            f"{path}: {len(names)} arrays that may be the {what}: {', '.join(names)}. Write the catalog by hand, with "
+            "image_member and label_member in [layout]"
+        )
+        raise CatalogError(msg)
+    return names[0] if names else None
+
+
+def _sample(
+    folder: Path, guess: LayoutGuess, members: Members, sample: int, volumes: int
+) -> tuple[list[Sampled], list[str]]:
+    """What some cases hold, and notes on all of them."""
+    main, label = guess.images[0], guess.labels[0]
+    notes = [
+        f"{volumes} volumes: {len(main.files)} images as {main.pattern}, "
+        f"{sum(len(kind.files) for kind in guess.labels)} label files as {label.pattern}"
+        + (f" and {len(guess.labels) - 1} more names" if len(guess.labels) > 1 else "")
+        + f"; {len(guess.matched)} cases have both.",
+    ]
+    used = {path for kind in (*guess.images, *guess.labels) for path in kind.files.values()}
+    if len(used) < volumes:
+        notes.append(f"{volumes - len(used)} volumes fit neither and are left out.")
+    one_map = len(guess.labels) == 1
+    found = [
+        look_into(folder, case, main.files[case], label.files[case] if one_map else None, members)
+        for case in _spread(guess.matched, sample)
+    ]
+    looks = [look for look in found if not look.error]
+    errors = [look.error for look in found if look.error]
+    if not looks:
+        msg = f"{folder}: none of {len(found)} cases can be read; the first: {errors[0]}"
+        raise CatalogError(msg)
+    if errors:
+        notes.append(f"{len(errors)} of {len(found)} cases could not be read, the first: {errors[0]}")
+    return looks, notes
 
 
 def _spread(cases: Sequence[str], count: int) -> list[str]:
@@ -124,106 +211,33 @@ def _spread(cases: Sequence[str], count: int) -> list[str]:
     return ordered[::step][:count]
 
 
-def _modality(folder: Path, guess: LayoutGuess, cases: Sequence[str]) -> tuple[str, str, float]:
-    """(modality, how it was found, the largest share of voxels below zero)."""
-    below = 0.0
-    low, high, dtypes, told = np.inf, -np.inf, set(), set()
-    for case in cases:
-        volume = read_image(folder / guess.images[0].files[case], channel=_first_channel(folder, guess, case))
-        low, high = min(low, float(volume.array.min())), max(high, float(volume.array.max()))
-        dtypes.add(str(volume.array.dtype))
-        below = max(below, share_below_zero(volume.array))
-        if volume.modality:
-            told.add(volume.modality)
-    range_said = f"intensities from {low:g} to {high:g} ({', '.join(sorted(dtypes))}) in {len(cases)} images"
-    if len(told) == 1:
-        modality = told.pop()
-        return modality, f"Modality {modality} by the files' own word; {range_said}.", below
-    if guess.images[0].pattern.endswith((".tif", ".tiff")):
-        return "Microscopy", f"Modality Microscopy, a guess by TIFF; {range_said}.", below
-    if low <= -500:
-        return "CT", f"Modality CT, a guess: {range_said} look like HU.", below
-    return (
-        "MR",
-        f"Modality MR, a guess by what is left: {range_said} are no HU. Say otherwise where it is wrong.",
-        below,
-    )
-
-
-def _first_channel(folder: Path, guess: LayoutGuess, case: str) -> int | None:
-    return 0 if read_header(folder / guess.images[0].files[case]).channels > 1 else None
-
-
-def _classes(
-    folder: Path, guess: LayoutGuess, cases: Sequence[str], modality: str
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _layout(guess: LayoutGuess, members: Members, called: str) -> tuple[dict[str, Any], list[str]]:
+    """Return (the catalog's [layout], what stands for {class} in each label file's name)."""
+    main, labels = guess.images[0].pattern, guess.labels[0].pattern
+    values: list[str] = []
     if len(guess.labels) > 1:
-        entries = [
-            class_entry(at, spoken(_file_of(kind)), file=_file_of(kind))
-            for at, kind in enumerate(guess.labels, start=1)
-        ]
-        said = ", ".join(f"{_file_of(kind)} {len(kind.files)}" for kind in guess.labels)
-        return entries, [f"One file a class, with the number of cases that have it: {said}."]
-    in_cases: Counter[int] = Counter()
-    voxels: Counter[int] = Counter()
-    total, instances = 0, 0
-    unread = []
-    for case in cases:
-        try:
-            array = read_image(folder / guess.labels[0].files[case], member="gts").array
-        except ReadError as error:
-            unread.append(f"{case}: {error}")
-            continue
-        ids, counts = np.unique(array, return_counts=True)
-        total += array.size
-        gapless = ids[-1] >= _MANY_IDS and ids.size - 1 > 0.9 * ids[-1]
-        instances += bool(gapless or (modality == "Microscopy" and ids.size > 10))
-        for label, count in zip(ids.tolist(), counts.tolist(), strict=True):
-            if label != 0:
-                in_cases[int(label)] += 1
-                voxels[int(label)] += count
-    if not in_cases:
-        msg = f"{folder}: no label ids in {len(cases)} label maps" + (f"; {unread[0]}" if unread else "")
-        raise CatalogError(msg)
-    if instances > len(cases) / 2:
-        note = f"Many ids in each case (up to {max(in_cases)}): taken for instances of one class."
-        return [{**class_entry(1, "object"), "instance": True}], [note]
-    said = ", ".join(
-        f"{label} ({in_cases[label]} cases, {voxels[label] / total:.2%})" for label in sorted(in_cases)
-    )
-    notes = [
-        f"Label ids in {len(cases) - len(unread)} of {len(guess.matched)} cases, with their share of voxels: {said}."
-    ]
-    notes += [f"{len(unread)} label maps could not be read, the first: {unread[0]}"] if unread else []
-    return [class_entry(label, f"label {label}") for label in sorted(in_cases)], notes
-
-
-def _file_of(kind: Kind) -> str:
-    name = kind.pattern.rsplit("/", 1)[-1]
-    return name.removesuffix(next(ending for ending in ENDINGS if name.endswith(ending)))
-
-
-def _layout(guess: LayoutGuess) -> dict[str, Any]:
-    main = guess.images[0].pattern
-    labels = guess.labels[0].pattern
-    if len(guess.labels) > 1:
-        folder, name = labels.rsplit("/", 1)
-        labels = f"{folder}/{name.replace(_file_of(guess.labels[0]), '{class}')}"
+        found = apart(guess.labels)
+        if found is None:  # _pair only takes kinds of one place
+            raise AssertionError(guess.labels)
+        labels, values = found
     layout: dict[str, Any] = {"images": main, "labels": labels}
     if any(case not in kind.files for kind in guess.labels for case in guess.matched):
         layout["sparse"] = True
-    if labels == "{image}":
-        layout["label_member"] = "gts"
+    for key, member, default in zip(("image_member", "label_member"), members, ("imgs", "gts"), strict=True):
+        if member is not None and (member != default or (member == "gts" and labels == "{image}")):
+            layout[key] = member
     parts = [part for part in FOLDER_PARTS if f"{{{part}}}" in main]
-    if len(parts) > 1:
-        layout["case"] = "_".join(f"{{{part}}}" for part in parts)
-    return layout
+    if len(parts) != 1:
+        layout["case"] = "_".join(f"{{{part}}}" for part in parts) or called
+    return layout, values
 
 
 def _renditions(images: Sequence[Kind], modality: str) -> list[dict[str, Any]]:
+    differing = apart(images)
+    names = differing[1] if differing else [kind.tail.replace("{case}", "") or "image" for kind in images]
     renditions = []
-    for kind in images:
-        one: dict[str, Any] = {"name": slug(kind.tail.replace("{case}", "") or "image")}
+    for kind, name in zip(images, names, strict=True):
+        one: dict[str, Any] = {"name": slug(name)}
         if modality == "CT":
             one["window"] = "soft_tissue"
         if kind is not images[0]:

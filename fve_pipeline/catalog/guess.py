@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from fve_pipeline.catalog.class_words import is_class
+from fve_pipeline.catalog.kinds import (
+    IMAGE_WORDS,
+    LABEL_WORDS,
+    READINGS,
+    Kind,
+    after_case,
+    apart,
+    is_split,
+    kinds_of,
+    says_label,
+    stem_of,
+    whole_name,
+    words_of,
+)
 from fve_pipeline.errors import CatalogError
 
-__all__ = ["ENDINGS", "FOLDER_PARTS", "Kind", "LayoutGuess", "guess_layout", "says_label"]
-
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".npz", ".tiff", ".tif", "/")
-
-_LABEL_WORDS = frozenset({
-    "label", "labels", "lbl", "mask", "masks", "msk", "seg", "segs", "segm", "segmentation", "segmentations", "gt",
-    "gts", "truth", "groundtruth", "ground", "annotation", "annotations", "annot", "roi", "rois", "dseg", "contour",
-    "contours",
-})  # fmt: skip
-_IMAGE_WORDS = frozenset({"image", "images", "img", "imgs", "scan", "scans", "volume", "volumes", "raw"})
-FOLDER_PARTS = ("site", "group", "case")
-_MOST_KINDS = 150  # more different file names than this in a case's folder are no classes or channels
-
-
-# Names of one folder -> what stands before the case, the case, and what stands after it, each.
-NameSplitter = Callable[[Sequence[str]], list[tuple[str, str, str]]]
-# A path's components -> (pattern without ending, what sets its kind apart, case).
-Splitter = Callable[[list[str]], tuple[str, str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Files that play one part in their cases: ``pattern`` has ``{case}``, ``files`` maps cases to paths."""
-
-    pattern: str
-    tail: str
-    files: dict[str, str] = field(hash=False)
+__all__ = ["LayoutGuess", "guess_layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +39,6 @@ class LayoutGuess:
         return [case for case in self.images[0].files if any(case in kind.files for kind in self.labels)]
 
 
-def says_label(component: str) -> bool:
-    """Whether a file or folder name has a word that label maps are called by (``labelsTr``, ``a_seg``)."""
-    return bool(_words(component) & _LABEL_WORDS)
-
-
-def _words(component: str) -> set[str]:
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", component)}
-
-
 def guess_layout(paths: Sequence[str]) -> LayoutGuess | None:
     """Return the layout under which most images find their labels; None when no pairing is found.
 
@@ -73,18 +51,58 @@ def guess_layout(paths: Sequence[str]) -> LayoutGuess | None:
     shared = _shared_folders(paths)
     labels = [
         path for path in paths if any(says_label(part) for part in path.rstrip("/").split("/")[shared:])
-    ]
+    ] or _called_like_classes(paths)
     images = sorted(set(paths) - set(labels))
+    return (
+        _best_reading(images, labels, folders=True)
+        or _best_reading(images, labels, folders=False)
+        or _only_case(images, labels)
+    )
+
+
+def _best_reading(images: Sequence[str], labels: Sequence[str], *, folders: bool) -> LayoutGuess | None:
     best: LayoutGuess | None = None
-    for split_images, split_labels in _READINGS:
-        found = _pair(_kinds(images, split_images), _kinds(labels, split_labels))
+    whole = kinds_of(images, whole_name, folders=folders)
+    cases = frozenset(case for kind in whole for case in kind.files)
+    for split_images, split_labels in (*READINGS, (whole_name, after_case(cases))):
+        found = _pair(
+            kinds_of(images, split_images, folders=folders), kinds_of(labels, split_labels, folders=folders)
+        )
         if found is None:
             continue
-        if best is None or len(found.matched) > len(best.matched):
-            best = found
-        elif len(found.matched) == len(best.matched) and _contradict(found, best):
+        if best is not None and len(found.matched) == len(best.matched) and _contradict(found, best):
             raise CatalogError(_two_readings(best, found))
+        if best is None or _reach(found) > _reach(best):
+            best = found
     return best
+
+
+def _reach(guess: LayoutGuess) -> tuple[int, int]:
+    """How many cases a reading pairs, and how many of their label files."""
+    return len(guess.matched), sum(len(kind.files) for kind in guess.labels)
+
+
+def _called_like_classes(paths: Sequence[str]) -> list[str]:
+    """Files named by a class alone (``liver``), or by a class after another file's name (``p01_liver``)."""
+    stems = {(path.rpartition("/")[0], stem_of(path)) for path in paths}
+
+    def is_label(path: str) -> bool:
+        stem = stem_of(path)
+        cuts = [at for at, letter in enumerate(stem) if letter in "_-. " and at]
+        after = any((path.rpartition("/")[0], stem[:at]) in stems and is_class(stem[at:]) for at in cuts)
+        return after or is_class(stem)
+
+    return [path for path in paths if is_label(path)]
+
+
+def _only_case(images: Sequence[str], labels: Sequence[str]) -> LayoutGuess | None:
+    """One image: all label files are its own, whatever they are called."""
+    if len(images) != 1 or not labels:
+        return None
+    kinds = [Kind(path, stem_of(path), {"": path}) for path in labels]
+    if len(kinds) > 1 and not _are_classes(kinds):
+        return None
+    return LayoutGuess((Kind(images[0], "", {"": images[0]}),), tuple(kinds))
 
 
 def _pair(images: Sequence[Kind], labels: Sequence[Kind]) -> LayoutGuess | None:
@@ -94,7 +112,7 @@ def _pair(images: Sequence[Kind], labels: Sequence[Kind]) -> LayoutGuess | None:
         matching = [kind for kind in labels if _overlap(main, kind)]
         if not matching:
             continue
-        found = LayoutGuess(_channels(main, images), _one_or_classes(main, matching))
+        found = LayoutGuess(_channels(main, images, labels), _one_or_classes(main, matching))
         if best is None or len(found.matched) > len(best.matched):
             best = found
     return best
@@ -144,145 +162,46 @@ def _shared_folders(paths: Iterable[str]) -> int:
     return count
 
 
-def _ending(path: str) -> str:
-    return next((ending for ending in ENDINGS if path.lower().endswith(ending)), "")
-
-
-def _kinds(paths: Sequence[str], split: NameSplitter) -> list[Kind]:
-    """Files sorted into kinds, the largest first; ``split`` takes the names of files that lie beside each other apart."""
-    groups: dict[tuple[int, str], list[str]] = defaultdict(list)
-    for path in paths:
-        groups[path.rstrip("/").count("/"), _ending(path)].append(path)
-    kinds = [kind for (_, ending), group in groups.items() for kind in _kinds_of_shape(group, ending, split)]
-    return sorted(kinds, key=lambda kind: (-len(kind.files), kind.pattern))
-
-
-def _kinds_of_shape(paths: list[str], ending: str, split: NameSplitter) -> list[Kind]:
-    rows = [path.removesuffix(ending).split("/") for path in paths]
-    fixed = [len({row[at] for row in rows}) == 1 for at in range(len(rows[0]) - 1)]
-    by_folder = _by_folder(rows, fixed)
-    files: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for path, (pattern, tail, case) in zip(
-        paths, map(by_folder, rows) if by_folder else _flat(rows, split), strict=True
-    ):
-        files[pattern + ending, tail].setdefault(case, path)
-    return [Kind(pattern, tail, found) for (pattern, tail), found in files.items()]
-
-
-def _by_folder(rows: list[list[str]], fixed: list[bool]) -> Splitter | None:
-    """A folder a case, with the same file names in each: a splitter of rows, or None when it is otherwise."""
-    varying = [at for at, same in enumerate(fixed) if not same]
-    if not 1 <= len(varying) <= len(FOLDER_PARTS):
-        return None
-    if any(_words(row[varying[-1]]) & (_LABEL_WORDS | _IMAGE_WORDS) for row in rows):
-        return None  # fixed_images beside moving_images: folders of a kind, not of a case
-    parts = dict(zip(varying, FOLDER_PARTS[-len(varying) :], strict=True))
-    at = varying[-1]
-
-    def split(row: list[str]) -> tuple[str, str, str]:
-        name = row[-1].replace(row[at], "{case}") if len(row[at]) > 1 else row[-1]
-        folders = [f"{{{parts[i]}}}" if i in parts else part for i, part in enumerate(row[:-1])]
-        return "/".join([*folders, name]), name, "/".join(row[i] for i in varying)
-
-    split_rows = [split(row) for row in rows]
-    names = Counter(name for _, name, _ in split_rows)
-    cases = {case for _, _, case in split_rows}
-    repeated = names.most_common(1)[0][1] > 1
-    return split if repeated and len(cases) > 1 and len(names) <= min(_MOST_KINDS, len(rows) - 1) else None
-
-
-def _flat(rows: list[list[str]], split: NameSplitter) -> list[tuple[str, str, str]]:
-    """Files beside each other: what their names say, folder by folder."""
-    folders: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        folders["/".join(row[:-1])].append(row[-1])
-    parts = {folder: dict(zip(names, split(names), strict=True)) for folder, names in folders.items()}
-    found = []
-    for row in rows:
-        lead, case, tail = parts["/".join(row[:-1])][row[-1]]
-        found.append(("/".join([*row[:-1], f"{lead}{{case}}{tail}"]), tail, case))
-    return found
-
-
-def _whole(names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """The whole name is the case."""
-    return [("", name, "") for name in names]
-
-
-def _without_tail(names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """The case is the name without a last word (``_seg``, ``_T1``) or channel (``_0000``)."""
-    numbered: dict[str, set[str]] = defaultdict(set)
-    stems: dict[str, set[str]] = defaultdict(set)
-    for name in names:
-        if match := _NUMBER_TAIL.fullmatch(name):
-            numbered[match["tail"]].add(match["case"])
-            stems[match["case"]].add(match["tail"])
-    # A number is a channel only where it comes again with other cases; _0001, _0002, … of one word are cases.
-    # Of a single case it is one where the count begins at 0.
-    only = sorted(tail[1:] for tail in numbered) if len(stems) == 1 else []
-    counted = only == [f"{at:04d}" for at in range(len(only))]
-    found = []
-    for name in names:
-        match = _NUMBER_TAIL.fullmatch(name)
-        if match and not (len(numbered[match["tail"]]) > 1 or (only and counted)):
-            match = None
-        match = match or _WORD_TAIL.fullmatch(name)
-        found.append(("", match["case"], match["tail"]) if match else ("", name, ""))
-    return found
-
-
-def _core(names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """The case is what differs between the names, numbers whole; the rest before and after it is the same."""
-    lead = _same_start(names).rstrip("0123456789")
-    tail = _same_start([name[::-1] for name in names])[::-1].lstrip("0123456789")
-    return [
-        (lead, name[len(lead) : len(name) - len(tail)], tail)
-        if len(names) > 1 and len(name) > len(lead) + len(tail)
-        else ("", name, "")
-        for name in names
-    ]
-
-
-def _same_start(names: Sequence[str]) -> str:
-    """The letters that all names begin with."""
-    alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*names, strict=False))
-    return "".join(column[0] for column in alike)
-
-
-_WORD_TAIL = re.compile(r"(?P<case>.+?)(?P<tail>[_\-. ]+[A-Za-z]+\d?)")
-_NUMBER_TAIL = re.compile(r"(?P<case>.+?)(?P<tail>[_\-. ]\d{4})")
-# Ways to read the names of images and of labels, the plainest first.
-_READINGS: tuple[tuple[NameSplitter, NameSplitter], ...] = (
-    (_whole, _whole),
-    (_without_tail, _without_tail),
-    (_whole, _without_tail),
-    (_without_tail, _whole),
-    (_core, _core),
-)
-
-
 def _overlap(image: Kind, label: Kind) -> int:
     return len(image.files.keys() & label.files.keys())
 
 
-def _channels(main: Kind, kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+def _channels(main: Kind, kinds: Sequence[Kind], labels: Sequence[Kind]) -> tuple[Kind, ...]:
     """The main image and those that nearly all of its cases have besides, in order of their names."""
     others = [
         kind
         for kind in kinds
         if kind is not main
-        and kind.pattern.rpartition("/")[0] == main.pattern.rpartition("/")[0]
         and _overlap(main, kind) >= 0.9 * max(len(main.files), len(kind.files))
+        and (_folder(kind) == _folder(main) or _beside(main, kind, labels))
     ]
     return tuple(sorted([main, *others], key=lambda kind: kind.pattern))
 
 
+def _beside(main: Kind, kind: Kind, labels: Sequence[Kind]) -> bool:
+    """Whether two folders hold renditions of the same cases: no parts of a split, and none with labels of its own."""
+    differing = apart([main, kind])
+    if differing is None:
+        return False
+    said = [words_of(one) - IMAGE_WORDS for one in differing[1]]
+    of_labels = [words_of(part) - LABEL_WORDS for label in labels for part in label.pattern.split("/")]
+    return not any(is_split(words) or words in of_labels for words in said)
+
+
 def _one_or_classes(main: Kind, kinds: list[Kind]) -> tuple[Kind, ...]:
-    own = _words(main.pattern)
-    best = max(kinds, key=lambda kind: (_overlap(main, kind), len(own & _words(kind.pattern)), kind.pattern))
-    beside = [kind for kind in kinds if kind.pattern.rsplit("/", 1)[0] == best.pattern.rsplit("/", 1)[0]]
-    if len(beside) > 1 and all("{case}" not in kind.pattern.rsplit("/", 1)[-1] for kind in beside):
+    words, parts = words_of(main.pattern), set(main.pattern.split("/"))
+
+    def closeness(kind: Kind) -> tuple[int, int, int, str]:
+        shared = len(parts & set(kind.pattern.split("/")))
+        return _overlap(main, kind), len(words & words_of(kind.pattern)), shared, kind.pattern
+
+    best = max(kinds, key=closeness)
+    beside = [kind for kind in kinds if _folder(kind) == _folder(best)]
+    if len(beside) > 1 and all("{case}" not in stem_of(kind.pattern) for kind in beside) and apart(beside):
         return tuple(sorted(beside, key=lambda kind: kind.pattern))
+    for group in (beside, [kind for kind in kinds if kind is best or apart([best, kind])]):
+        if len(group) > 1 and _are_classes(group):
+            return tuple(sorted(group, key=lambda kind: kind.pattern))
     rivals = [kind for kind in beside if 2 * _overlap(main, kind) >= _overlap(main, best)]
     if len(rivals) > 1:
         shown = " and ".join(kind.pattern for kind in rivals[:2])
@@ -292,3 +211,12 @@ def _one_or_classes(main: Kind, kinds: list[Kind]) -> tuple[Kind, ...]:
         )
         raise CatalogError(msg)
     return (best,)
+
+
+def _are_classes(kinds: Sequence[Kind]) -> bool:
+    differing = apart(kinds)
+    return differing is not None and all(is_class(one) for one in differing[1])
+
+
+def _folder(kind: Kind) -> str:
+    return kind.pattern.rpartition("/")[0]

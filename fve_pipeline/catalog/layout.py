@@ -18,7 +18,7 @@ IMAGE_PART = "image"
 
 
 class Layout(BaseModel):
-    """Globs with named parts (see ``Pattern``).
+    """Globs with named parts (see ``Pattern``); ``images`` without any is the one file or folder of a single case.
 
     ``labels`` may use the parts of ``images``, ``{class}`` for one file a class, and ``{image}`` for the
     image's own path (npz). ``case`` and ``subject`` are templates of the same parts; they default to
@@ -45,8 +45,8 @@ class Layout(BaseModel):
     @classmethod
     def _images(cls, text: str) -> str:
         pattern = parse_pattern(text)
-        if not pattern.parts:
-            msg = f"{text!r} has no named part such as {{case}}, so cases would have no name"
+        if pattern.has_wildcard and not pattern.parts:
+            msg = f"{text!r} has a wildcard but no named part such as {{case}}, so cases would have no name"
             raise ValueError(msg)
         for part in (CLASS_PART, IMAGE_PART):
             if part in pattern.parts:
@@ -105,7 +105,9 @@ class Layout(BaseModel):
     def case_template(self) -> str:
         if self.case:
             return self.case
-        return "{case}" if "case" in self.parts else "_".join(f"{{{part}}}" for part in self.parts)
+        if "case" in self.parts or not self.parts:
+            return "{case}" if self.parts else "case"
+        return "_".join(f"{{{part}}}" for part in self.parts)
 
     @property
     def subject_template(self) -> str:

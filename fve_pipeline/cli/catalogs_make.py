@@ -86,7 +86,15 @@ def from_folder(
     folder: Folder,
     out: Out = None,
     modality: Modality = None,
-    sample: Annotated[int, typer.Option("--sample", help="How many label maps to look into.", min=1)] = 20,
+    instances: Annotated[
+        bool | None,
+        typer.Option(
+            "--instances/--classes",
+            help="What a label map's ids are, where they are many.",
+            show_default=False,
+        ),
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", help="How many cases to look into.", min=1)] = 20,
     force: Force = False,
 ) -> None:
     """Guess a catalog from a folder: images, label maps, ids and modality, with the numbers behind each guess.
@@ -95,10 +103,11 @@ def from_folder(
 
       fve catalogs from-folder /data/mine
       fve catalogs from-folder /data/mine --modality US --out mine.toml
+      fve catalogs from-folder /data/cells --instances
     """
     from fve_pipeline.catalog.folder import from_folder as draft_from
 
-    _write(draft_from(folder, modality=modality, sample=sample), folder, out, force)
+    _write(draft_from(folder, modality=modality, instances=instances, sample=sample), folder, out, force)
 
 
 def _write(draft: Draft, folder: Path, out: Path | None, force: bool) -> None:

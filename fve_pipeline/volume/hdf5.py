@@ -43,20 +43,26 @@ def read_hdf5(path: Path, name: str, *, member: str, channel: int | None, voxels
                 raw.array = np.asarray(array).reshape(raw.shape)
             return raw
     except (OSError, RuntimeError, KeyError) as error:
-        if is_environment_fault(error):
-            raise
-        found = f"truncated or damaged HDF5 ({error})"
-        raise refusal(
-            name, found, "a whole file with filters that h5py knows", "Download it again"
-        ) from error
+        raise _damaged(error, name) from error
 
 
-def list_datasets(path: Path) -> dict[str, tuple[int, ...]]:
+def list_datasets(path: Path, name: str) -> dict[str, tuple[int, ...]]:
     """Paths of the arrays in an HDF5 file with their shapes; those behind links are left out."""
     import h5py
 
-    with h5py.File(path, "r", locking=False) as file:
-        return _datasets(file)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _datasets(file)
+    except (OSError, RuntimeError) as error:
+        raise _damaged(error, name) from error
+
+
+def _damaged(error: Exception, name: str) -> Exception:
+    """Return the error to raise for one of h5py's."""
+    if is_environment_fault(error):
+        return error
+    found = f"truncated or damaged HDF5 ({error})"
+    return refusal(name, found, "a whole file with filters that h5py knows", "Download it again")
 
 
 def _datasets(file: h5py.File) -> dict[str, tuple[int, ...]]:

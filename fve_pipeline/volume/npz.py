@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,13 +17,14 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
+from fve_pipeline.errors import ReadError
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.arrays import describe_array
 from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size
 from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Raw
 
-__all__ = ["read_npz"]
+__all__ = ["list_arrays", "read_npz"]
 
 
 def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels: bool) -> Raw:
@@ -44,11 +46,28 @@ def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels:
                 raw.array = (array[channel or 0] if len(shape) == 4 else array).reshape(raw.shape)
             return raw
     except (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS) as error:
-        if is_environment_fault(error):
-            raise
-        raise refusal(
-            name, f"truncated or damaged npz ({error})", "a whole zip archive", "Download it again"
-        ) from error
+        raise _damaged(error, name) from error
+
+
+def list_arrays(path: Path, name: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays in an npz by their names, from their headers; pickled objects are left out."""
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as stream, suppress(ReadError):
+                    member = info.filename.removesuffix(".npy")
+                    found[member] = _npy_header(stream, member, name)[0]
+    except (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS) as error:
+        raise _damaged(error, name) from error
+    return found
+
+
+def _damaged(error: Exception, name: str) -> Exception:
+    """Return the error to raise for one of zipfile's or isal's."""
+    if is_environment_fault(error):
+        return error
+    return refusal(name, f"truncated or damaged npz ({error})", "a whole zip archive", "Download it again")
 
 
 def _find(archive: zipfile.ZipFile, member: str, name: str) -> zipfile.ZipInfo:

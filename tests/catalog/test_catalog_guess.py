@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from fve_pipeline.catalog.guess import guess_layout, says_label
+from fve_pipeline.catalog.guess import guess_layout
+from fve_pipeline.catalog.kinds import says_label
 
 
 def layout(*paths: str) -> tuple[list[str], list[str], int]:

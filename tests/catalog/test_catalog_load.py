@@ -94,7 +94,7 @@ def swap(old: str, new: str) -> str:
         (swap("labels/{case}", "labels/{subject}"), "mine.toml:13: layout.labels: 'labels/{subject}.nii.gz' uses {subject}, which images does not have; it has {case}"),
         (swap("labels/{case}", "labels/*"), "mine.toml:13: layout.labels: 'labels/*.nii.gz' has a wildcard"),
         (swap("labels/{case}", "labels/{class}"), "mine.toml:7: classes (number 1): 'kidney' needs file = \"...\""),
-        (swap('"images/{case}', '"images/*'), "mine.toml:12: layout.images: 'images/*.nii.gz' has no named part"),
+        (swap('"images/{case}', '"images/*'), "mine.toml:12: layout.images: 'images/*.nii.gz' has a wildcard but no named part"),
         (GOOD + 'where = { number = [1, 2] }\n', "mine.toml:14: layout.where.number: images has no part {number}; it has {case}"),
         (GOOD + "sparse = true\n", "mine.toml:14: layout.sparse: only labels with one file a class ({class}) may lack some"),
         (swap("id = 2, name", "id = 2, layer = 1, name"), "mine.toml:7: classes (number 1): other classes have a layer of the label file"),
