@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from fve_pipeline.build.prepare.job import (
     source_stats,
 )
 from fve_pipeline.catalog import Catalog, discover, expand
-from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.executor import Task
 from fve_pipeline.runtime.resources import Resources
@@ -87,17 +87,7 @@ def find_jobs(
 
     Raises BuildError when the selection names cases that are not there.
     """
-    jobs = [
-        _job(
-            case if salt is None else replace(case, subject=salted(case.subject, salt)),
-            dataset,
-            work,
-            settings,
-            device,
-        )
-        for dataset in datasets
-        for case in discover(dataset.catalog, dataset.root)
-    ]
+    jobs = [job for dataset in datasets for job in _jobs(dataset, work, settings, salt, device)]
     if only is None:
         return jobs
     missing = sorted(only - {job.case.id for job in jobs})
@@ -120,10 +110,13 @@ def salted(text: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}\0{text}".encode()).hexdigest()[:16]
 
 
-def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings, device: str) -> PrepareJob:
+def _jobs(
+    dataset: Dataset, work: Path, settings: PrepareSettings, salt: str | None, device: str
+) -> Iterator[PrepareJob]:
     catalog = dataset.catalog
-    return PrepareJob(
-        case=case,
+    # Said once and shared by the jobs: a dataset may have 60,000.
+    of_dataset = partial(
+        PrepareJob,
         root=str(dataset.root),
         work=str(work),
         settings=replace(settings, percentiles_over=catalog.percentiles_over or settings.percentiles_over),
@@ -132,6 +125,8 @@ def _job(case: Case, dataset: Dataset, work: Path, settings: PrepareSettings, de
         mask_dtype=catalog.mask_dtype,
         device=device,
     )
+    for case in discover(catalog, dataset.root):
+        yield of_dataset(case=case if salt is None else replace(case, subject=salted(case.subject, salt)))
 
 
 def is_current(job: PrepareJob, facts: CaseFacts | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob
 from fve_pipeline.errors import FveError
 from fve_pipeline.imaging.views import VIEWS
+from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.runtime.text import printable
+from fve_pipeline.runtime.threads import prefetch
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.volume import read_header
 
@@ -34,22 +35,30 @@ class Forecast:
     unreadable: tuple[Failure, ...]
 
 
-def forecast(jobs: Sequence[PrepareJob], settings: StoreSettings, plan: PlanSettings) -> Forecast:
+def forecast(
+    jobs: Sequence[PrepareJob], settings: StoreSettings, plan: PlanSettings, progress: Progress
+) -> Forecast:
     """Count cases, samples, shards and bytes without reading a voxel."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda job: _samples(job, plan), jobs))
-    unreadable = tuple(result for result in found if isinstance(result, Failure))
-    counted = [result for result in found if not isinstance(result, Failure)]
-    samples = sum(count for count, _ in counted)
+    progress.stage("headers", len(jobs), "cases")
+    unreadable: list[Failure] = []
+    samples = prepared_bytes = 0
+    # Threads wait for slow disks together; the headers of fast ones are the interpreter's work, and one's alone.
+    for found in prefetch(lambda job: _samples(job, plan), jobs, _THREADS, 8 * _THREADS):
+        if isinstance(found, Failure):
+            unreadable.append(found)
+        else:
+            samples += found[0]
+            prepared_bytes += found[1]
+        progress.advance()
     channels = 3 if settings.storage == "encoded" else 1
     mask_bytes = 2 if settings.mask_dtype == "uint16" else 1
     return Forecast(
-        cases=len(counted),
+        cases=len(jobs) - len(unreadable),
         samples=samples,
         shards=-(-samples // settings.shard_samples),
         raw_bytes=samples * settings.size**2 * (channels + mask_bytes),
-        prepared_bytes=sum(voxels for _, voxels in counted),
-        unreadable=unreadable,
+        prepared_bytes=prepared_bytes,
+        unreadable=tuple(unreadable),
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +13,7 @@ import pyarrow.compute as pc
 
 from fve_kernels.cpu_statistics import label_counts
 from fve_pipeline.build.again import facts_again
-from fve_pipeline.build.encode.plan import plan_runs
-from fve_pipeline.build.encode.stage import plan_settings
+from fve_pipeline.build.encode.plan import plan_runs, plan_settings
 from fve_pipeline.build.encode.tables import RowClasses, case_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.journal import read_journal
@@ -23,6 +21,7 @@ from fve_pipeline.build.prepare.roster import class_table_of, read_roster
 from fve_pipeline.build.transaction import Transaction
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.runtime.threads import prefetch
 from fve_pipeline.store.documents import store_documents
 from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.reader import Store, open_store
@@ -157,9 +156,8 @@ def _counted_in_masks(store: Store, shown: list[tuple[str, str]]) -> Iterator[Ro
             found.append((tuple(present), tuple(present.values())))
         return found
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for rows in pool.map(count, store.manifest.shards):
-            yield from rows
+    for rows in prefetch(count, store.manifest.shards, os.cpu_count() or 1):
+        yield from rows
 
 
 def _read(store: Store, key: str) -> bytes:

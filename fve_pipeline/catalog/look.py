@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from fve_pipeline.imaging.intensity import share_below_zero
 from fve_pipeline.volume import read_header, read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
 
-__all__ = ["CaseLook", "look_at", "look_at_headers"]
+__all__ = ["CaseLook", "look_at", "look_at_all", "look_at_headers"]
 
 _SAMPLE = 200_000  # voxels that intensity percentiles are taken over
 
@@ -41,6 +41,13 @@ class CaseLook:
     resampled: bool = False
     notes: tuple[str, ...] = ()
     anatomy: tuple[str, ...] = ()
+
+
+def look_at_all(
+    cases: Sequence[Case], root: Path, *, voxels: bool, names: Mapping[int, str] | None = None
+) -> list[CaseLook]:
+    """Look at each case, whole or (``voxels`` False) by its headers."""
+    return [look_at(case, root, names) if voxels else look_at_headers(case, root) for case in cases]
 
 
 def look_at_headers(case: Case, root: Path) -> CaseLook:
@@ -95,7 +102,10 @@ def look_at(case: Case, root: Path, names: Mapping[int, str] | None = None) -> C
 
 def _same_grids(case: Case, root: Path) -> None:
     """Renditions of one case share its labels, so their images must have one shape."""
-    shapes = {name: _shape(rendition, case, root) for name, rendition in _by_image(case).items()}
+    images = _by_image(case)
+    if len(images) == 1:
+        return
+    shapes = {name: _shape(rendition, case, root) for name, rendition in images.items()}
     if len(set(shapes.values())) > 1:
         said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         msg = f"{case.image}: its renditions differ in shape (z,y,x): {said}"

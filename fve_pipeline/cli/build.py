@@ -43,7 +43,7 @@ from fve_pipeline.cli.options import (
     selected_cases,
     settings_of,
 )
-from fve_pipeline.cli.progress import console, errors
+from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import finish, print_json, running
 
 if TYPE_CHECKING:
@@ -166,13 +166,14 @@ def _forecast(
     datasets: list[Dataset], settings: StoreSettings, only: frozenset[str] | None, as_json: bool
 ) -> None:
     from fve_pipeline.build.cases import expand_datasets, find_jobs
-    from fve_pipeline.build.encode.stage import plan_settings
+    from fve_pipeline.build.encode.plan import plan_settings
     from fve_pipeline.build.forecast import forecast
     from fve_pipeline.build.prepare.job import prepare_settings
 
     found = expand_datasets(datasets)
     jobs = find_jobs(found, Path(), prepare_settings(settings), only=only)
-    predicted = forecast(jobs, settings, plan_settings(settings))
+    with Bars(as_json) as bars:
+        predicted = forecast(jobs, settings, plan_settings(settings), bars)
     if as_json:
         print_json(dataclasses.asdict(predicted))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from fve_pipeline.catalog.schema import Catalog
 
 __all__ = ["check"]
+
+_SHOWN = 50  # findings of one kind that the table lists
+_FEW = 256  # cases that threads read before processes are worth their start
 
 
 def check(
@@ -87,24 +91,42 @@ def _look(
     catalog: Catalog, root: Path, cases: Sequence[Case], quick: bool, anatomy: bool, workers: int
 ) -> list[CaseLook]:
     """Open the cases, some at a time, under a progress bar."""
-    from concurrent.futures import ThreadPoolExecutor
+    import multiprocessing
+    import signal
+    from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     from rich.console import Console
     from rich.progress import Progress
 
-    from fve_pipeline.catalog.look import look_at, look_at_headers
+    from fve_pipeline.catalog.look import look_at_all
+    from fve_pipeline.errors import MachineError
+    from fve_pipeline.runtime.threads import in_order
 
     names = {spec.id: spec.name for spec in catalog.classes if not spec.is_union and not spec.instance}
-    look = (
-        partial(look_at_headers, root=root)
-        if quick
-        else partial(look_at, root=root, names=names if anatomy else None)
-    )
-    with (
-        Progress(console=Console(stderr=True), transient=True) as progress,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        return list(progress.track(pool.map(look, cases), total=len(cases), description=catalog.name))
+    look = partial(look_at_all, root=root, voxels=not quick, names=names if anatomy else None)
+    pool: Executor = ThreadPoolExecutor(workers)
+    if (
+        len(cases) > _FEW
+    ):  # small files are the interpreter's work, of which a process does one thing at a time
+        context = multiprocessing.get_context("forkserver")
+        pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    looks: list[CaseLook] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(catalog.name, total=len(cases))
+        at_once = _FEW // 4 if quick else 1
+        parts = (cases[at : at + at_once] for at in range(0, len(cases), at_once))
+        try:
+            for found in in_order(pool, look, parts, 4 * workers):
+                looks += found
+                progress.advance(bar, len(found))
+        except BrokenProcessPool as error:
+            msg = (
+                f"a process that reads {root} ended at case {len(looks) + 1} or soon after, for lack of memory as a "
+                "rule; try --workers 1"
+            )
+            raise MachineError(msg) from error
+    return looks
 
 
 def _print(counts: dict[str, int], problems: Sequence[Problem]) -> None:
@@ -121,11 +143,18 @@ def _print(counts: dict[str, int], problems: Sequence[Problem]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("", "what", "case", "message"):
         table.add_column(column, overflow="fold")
+    shown: Counter[str] = Counter()
     for problem in problems:
+        shown[problem.kind] += 1
+        if shown[problem.kind] > _SHOWN:
+            continue
         colour = "red" if problem.level == "error" else "yellow"
         table.add_row(
             f"[{colour}]{problem.level}[/]", problem.kind, escape(problem.case), escape(problem.message)
         )
     console.print(table)
+    for kind, count in shown.items():
+        if count > _SHOWN:
+            console.print(f"{kind}: {count - _SHOWN:,} more; --json lists them all", markup=False)
     errors = sum(problem.level == "error" for problem in problems)
     console.print(f"{errors} errors, {len(problems) - errors} warnings")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from fve_kernels.cpu_statistics import LabelStatistics, histogram_uint8, squared_steps
+if TYPE_CHECKING:
+    from fve_kernels.cpu_statistics import LabelStatistics
 
 __all__ = ["QUANTILES", "ClassFacts", "class_facts", "gradient_energy", "quantiles_uint8"]
 
@@ -32,6 +33,8 @@ class ClassFacts(BaseModel):
 
 def quantiles_uint8(image: npt.NDArray[np.uint8]) -> tuple[float, ...]:
     """Values at ``QUANTILES`` percent of a uint8 array, from its histogram: no sort, no copy."""
+    from fve_kernels.cpu_statistics import histogram_uint8
+
     ranks = np.array(QUANTILES) / 100 * (image.size - 1)
     cumulative = np.cumsum(histogram_uint8(image))
     return tuple(float(value) for value in np.searchsorted(cumulative, ranks, side="right"))
@@ -42,6 +45,8 @@ def gradient_energy(image: npt.NDArray[np.uint8]) -> float:
 
     Read on every fourth slice: a descriptor, not a measurement.
     """
+    from fve_kernels.cpu_statistics import squared_steps
+
     found = [squared_steps(plane) for plane in image[::4]]
     count = sum(steps for _, steps in found)
     return sum(total for total, _ in found) / count if count else 0.0

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -13,34 +10,9 @@ from fve_pipeline.loading.batch import LoadedBatch
 from fve_pipeline.loading.buffers import BufferPool
 from fve_pipeline.loading.dataset import SliceDataset
 from fve_pipeline.loading.sampler import Sampler, SamplerState
+from fve_pipeline.runtime.threads import prefetch
 
 __all__ = ["Loader", "prefetch"]
-
-T = TypeVar("T")
-
-
-def prefetch(
-    read: Callable[[Sequence[int]], T],
-    batches: Iterable[Sequence[int]],
-    threads: int = 2,
-    ahead: int = 2,
-) -> Iterator[T]:
-    """Read batches in order, up to ``threads`` at once and ``ahead`` more waiting.
-
-    Decoding and encoding release the interpreter lock, so the threads run beside the training loop. An error in
-    a batch is raised when that batch's turn comes. Closing the iterator drops what was not yet begun.
-    """
-    waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="fve-prefetch")
-    try:
-        for numbers in batches:
-            waiting.append(pool.submit(read, numbers))
-            if len(waiting) >= threads + ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Loader:

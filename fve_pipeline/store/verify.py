@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fve_pipeline.errors import FveError, StoreFormatError
+from fve_pipeline.runtime.threads import prefetch
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
 from fve_pipeline.store.documents import store_documents
 from fve_pipeline.store.layout import INDEX, MANIFEST
@@ -61,12 +61,11 @@ def verify(
     check = partial(_check_shard, store, index)
     entries = store.manifest.shards
     content: str | None = EMPTY_CONTENT
-    with ThreadPoolExecutor(threads) as pool:
-        for done, (found, digests) in enumerate(pool.map(check, entries), 1):
-            findings += found
-            content = chain(content, digests) if content and digests else None
-            if progress:
-                progress(done, len(entries))
+    for done, (found, digests) in enumerate(prefetch(check, entries, threads), 1):
+        findings += found
+        content = chain(content, digests) if content and digests else None
+        if progress:
+            progress(done, len(entries))
     if content and content != store.manifest.content_id:
         problem = f"the rows' content id is {content}, not the recorded {store.manifest.content_id}"
         findings.append(Finding(MANIFEST, problem))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from fve_pipeline.volume.dicom_header import NOT_IMAGES, FileHeader
 from fve_pipeline.volume.refusal import refusal, truncated
-
-# ITK's warnings, which go to stderr, can quote the header.
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 __all__ = ["check_pixels", "check_whole", "read_pixels"]
 
@@ -138,8 +133,13 @@ def _decode(header: FileHeader, name: str) -> NDArray[Any]:
             "one slope a file",
             "Decompress the file first (dcmdjpeg, gdcmconv --raw)",
         )
+    from fve_pipeline.volume.quiet_itk import sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(header.path))
     try:
-        array = sitk.GetArrayFromImage(_read(header.path))
+        array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError:
         kind = pydicom.uid.UID(header.syntax).name
         raise refusal(
@@ -155,10 +155,3 @@ def _decode(header: FileHeader, name: str) -> NDArray[Any]:
         )
     frames: NDArray[Any] = array.reshape(expected)
     return frames
-
-
-def _read(path: Path) -> Any:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    return reader.Execute()

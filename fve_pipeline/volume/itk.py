@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from fve_pipeline.volume.detached import data_files
 from fve_pipeline.volume.itk_voxels import read_plain_voxels
+from fve_pipeline.volume.quiet_itk import sitk
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,7 @@ _REFUSED = {
     ".npy": ("a bare array without spacing", "Save it as npz with imgs and spacing (x,y,z)"),
 }
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 EXPECTED = "NIfTI, NRRD, MHA/MHD, TIFF, npz, HDF5 or DICOM"
 
 
@@ -47,10 +49,14 @@ def kind_of(path: Path, name: str) -> Kind:
     """
     if path.is_dir():
         return "dicom"
-    if not path.exists():
-        raise refusal(name, "no such file", "a file or folder", "Check the path, or the catalog's pattern")
-    with path.open("rb") as file:
-        head = file.read(348)
+    try:
+        with path.open("rb") as file:
+            head = file.read(348)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        advice = "Check the path, or the catalog's pattern"
+        raise refusal(name, "no such file", "a file or folder", advice) from None
     if not head:
         raise refusal(name, "an empty file (0 bytes)", EXPECTED, "Download it again")
     suffix = path.suffix.lower()

@@ -142,7 +142,7 @@ def _affine(header: Any, name: str, notes: list[str]) -> NDArray[np.float64]:
     sform, qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     try:
         ras = np.asarray(header.get_best_affine(), np.float64)
-        same = not (sform and qform) or np.allclose(ras, header.get_qform(), rtol=0, atol=1e-2)
+        same = not (sform and qform) or bool((np.abs(ras - header.get_qform()) <= 1e-2).all())
     except (HeaderDataError, ValueError):
         found = "the quaternion in its header is none"
         raise refusal(name, found, "a rotation", "Repair the header before building", GeometryError) from None

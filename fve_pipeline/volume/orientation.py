@@ -34,6 +34,8 @@ _FAR = 1e9
 Turn = tuple[tuple[int, int, int], tuple[bool, bool, bool]]
 """(order, flips): output axis n is input axis order[n], reversed when flips[n]."""
 
+_ORDERS = [(a, b, c) for a, b, c in permutations(range(3))]
+
 
 def flat_affine(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
     """Array index (z,y,x) to mm for files that give a spacing only: the axes as they are, origin 0."""
@@ -87,16 +89,17 @@ def plan_turn(affine: NDArray[np.float64]) -> Turn:
     """Which input axis is closest to each of z, y, x in LPS, and which of them run backwards."""
     directions = affine[:3, :3] / np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     # Rows of `directions` are world x, y, z; output axes are z, y, x.
-    score = [sum(abs(directions[2 - n, axis]) for n, axis in enumerate(p)) for p in permutations(range(3))]
+    x, y, z = np.abs(directions).tolist()
+    score = [z[a] + y[b] + x[c] for a, b, c in _ORDERS]
     # Rounded, so that exact ties (45 degrees) go the same way whatever the last bit says.
-    best = list(permutations(range(3)))[int(np.argmax(np.round(score, 9)))]
+    best = _ORDERS[int(np.argmax(np.round(score, 9)))]
     a, b, c = (bool(directions[2 - n, axis] < 0) for n, axis in enumerate(best))
-    return (best[0], best[1], best[2]), (a, b, c)
+    return best, (a, b, c)
 
 
-def axis_codes(affine: NDArray[np.float64]) -> str:
-    """Return the directions in which the file's axes run, fastest first: "RAS", "LPS", "AIL", ..."""
-    order, flips = plan_turn(affine)
+def axis_codes(turn: Turn) -> str:
+    """Return the directions in which axes that need ``turn`` run, fastest first: "RAS", "LPS", "AIL", ..."""
+    order, flips = turn
     codes = [""] * 3
     for n, axis in enumerate(order):
         codes[axis] = ("SI", "PA", "LR")[n][int(flips[n])]

@@ -8,7 +8,6 @@ import numpy as np
 
 from fve_pipeline.volume.dicom import read_dicom
 from fve_pipeline.volume.hdf5 import read_hdf5
-from fve_pipeline.volume.itk import read_itk
 from fve_pipeline.volume.kinds import kind_of, shown
 from fve_pipeline.volume.nifti import read_nifti
 from fve_pipeline.volume.npz import read_npz
@@ -107,7 +106,7 @@ def read_image(
         spacing=spacing_of(turned),
         affine=turned,
         modality=modality or raw.modality,
-        orientation=axis_codes(affine) if raw.located else "unknown",
+        orientation=axis_codes(turn) if raw.located else "unknown",
         located=raw.located,
         notes=tuple(notes),
     )
@@ -143,7 +142,7 @@ def read_header(
         channels=raw.channels,
         modality=modality or raw.modality,
         affine=affine,
-        orientation=axis_codes(raw.affine) if raw.located else "unknown",
+        orientation=axis_codes(turn) if raw.located else "unknown",
         located=raw.located,
     )
 
@@ -158,6 +157,8 @@ def load_raw(
     elif kind == "nifti":
         raw = read_nifti(path, name, channel=channel, voxels=voxels)
     elif kind == "itk":
+        from fve_pipeline.volume.itk import read_itk
+
         raw = read_itk(path, name, channel=channel, voxels=voxels)
     elif kind == "tiff":
         raw = read_tiff(path, name, channel=channel, voxels=voxels)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from isal import igzip
 from nibabel import Nifti1Image
 from numpy.typing import NDArray
@@ -56,6 +55,8 @@ def _write_nifti(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -
 
 
 def _write_itk(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    from fve_pipeline.volume.quiet_itk import sitk
+
     image = sitk.GetImageFromArray(array)
     xyz = affine[:, [2, 1, 0, 3]]
     spacing = np.sqrt((xyz[:3, :3] ** 2).sum(axis=0))

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from fve_pipeline.cli import catalogs_check
 from fve_pipeline.cli.main import app
 
 RUN = CliRunner()
@@ -148,6 +149,29 @@ def test_quick_looks_at_headers_alone(root: Path) -> None:
             )
         ]
     }
+
+
+@pytest.mark.parametrize("options", [(), ("--quick",)])
+def test_processes_find_what_threads_find(
+    root: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "images/ok_3.nii.gz").write_bytes(b"no volume")
+    write(root / "labels/ok_1.nii.gz", labels_of(1, 2, 3, 17))
+    by_threads = check(root, *options)
+    monkeypatch.setattr(catalogs_check, "_FEW", 4)
+    assert check(root, *options) == by_threads
+    assert by_threads[0] == 1
+
+
+def test_the_table_lists_some_of_each_kind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogs_check, "_SHOWN", 2)
+    for number in range(5):
+        (root / f"images/ok_{number}.nii.gz").write_bytes(b"no volume")
+    result = RUN.invoke(app, ["catalogs", "check", str(root / "mine.toml"), "--root", str(root)])
+    assert "cannot be read: 3 more; --json lists them all" in result.output
+    assert "ok_1" in result.output
+    assert "ok_2" not in result.output
+    assert "5 errors, 0 warnings" in result.output
 
 
 def test_renditions_on_different_grids(root: Path) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.splits import split_of
 from fve_pipeline.imaging.views import VIEWS, ViewRule, choose_views
+from fve_pipeline.store.schema import StoreSettings
 
 __all__ = [
     "PlanSettings",
@@ -29,6 +30,7 @@ __all__ = [
     "index_table",
     "plan_hash",
     "plan_runs",
+    "plan_settings",
     "plan_shards",
     "split_and_views",
 ]
@@ -44,6 +46,18 @@ class PlanSettings:
     val_fraction: float
     test_fraction: float
     shard_samples: int
+
+
+def plan_settings(settings: StoreSettings) -> PlanSettings:
+    """Return the part of the settings that decides the rows."""
+    return PlanSettings(
+        views=settings.views_rule,
+        training_views=settings.training_views,
+        seed=settings.seed,
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+        shard_samples=settings.shard_samples,
+    )
 
 
 @dataclass(frozen=True, slots=True)

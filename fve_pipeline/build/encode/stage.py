@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from fve_pipeline.build.encode.plan import (
     PlannedRun,
-    PlanSettings,
     ShardPlan,
     plan_hash,
     plan_runs,
+    plan_settings,
     plan_shards,
 )
 from fve_pipeline.build.encode.shard import (
@@ -39,19 +39,7 @@ from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import FailureEntry, SourceEntry, StoreSettings, Versions
 from fve_pipeline.store.stage import ShardTarget
 
-__all__ = ["StorePlan", "plan_settings", "plan_store", "prepared_cases"]
-
-
-def plan_settings(settings: StoreSettings) -> PlanSettings:
-    """Return the part of the settings that decides the rows."""
-    return PlanSettings(
-        views=settings.views_rule,
-        training_views=settings.training_views,
-        seed=settings.seed,
-        val_fraction=settings.val_fraction,
-        test_fraction=settings.test_fraction,
-        shard_samples=settings.shard_samples,
-    )
+__all__ = ["StorePlan", "plan_store", "prepared_cases"]
 
 
 def plan_store(prepared: Prepared, settings: StoreSettings, base: Store | None) -> StorePlan:
