@@ -55,6 +55,15 @@ def facts_again(
                 raise BuildError(msg)
             facts[case] = known[case]
             continue
+        if store.settings.subject_salt is not None:
+            if case not in known:
+                msg = (
+                    f"{case} is not prepared in {work}, and the store keeps no path of its source (--hash-subjects): "
+                    "give the folder in which it was prepared as --work, or build anew with --overwrite"
+                )
+                raise BuildError(msg)
+            facts[case] = known[case]
+            continue
         job = job_from_recipe(rows[case]["recipe"], root, work)
         if is_current(job, known.get(case)):
             facts[case] = known[case]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fve_pipeline.build.cases import datasets_of, salt_mark
+from fve_pipeline.build.cases import datasets_of
 from fve_pipeline.build.pipeline import build, default_work
+from fve_pipeline.build.prepare.veil import salt_mark
 from fve_pipeline.build.request import BuildRequest, BuildSummary
 from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import Catalog, load_catalog
@@ -64,7 +65,7 @@ def build_store(
     only
         Ids of the cases to take; all of them by default.
     salt
-        Store subjects by their salted hash, not by name.
+        Hide names: subjects, cases and paths are recorded as salted hashes.
     overwrite
         Replace the store. The old one can be read until the new one is whole.
     executor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +16,9 @@ from fve_pipeline.build.prepare.job import (
     hash_sources,
     source_stats,
 )
+from fve_pipeline.build.prepare.veil import salted
 from fve_pipeline.catalog import Catalog, discover, expand
+from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.executor import Task
 from fve_pipeline.runtime.resources import Resources
@@ -27,10 +28,9 @@ __all__ = [
     "datasets_of",
     "expand_datasets",
     "find_jobs",
+    "hash_key",
     "is_current",
     "refuse_changed_sources",
-    "salt_mark",
-    "salted",
 ]
 
 
@@ -82,15 +82,18 @@ def find_jobs(
     salt: str | None = None,
     device: str = "cpu",
 ) -> list[PrepareJob]:
-    """One job a case, in catalog order. ``only`` keeps the cases of a selection; with a ``salt``, subjects are
-    known by their salted hash.
+    """One job a case, in catalog order. ``only`` keeps the cases of a selection; with a ``salt``, subjects and
+    cases are known by their salted hashes.
 
     Raises BuildError when the selection names cases that are not there.
     """
     jobs = [job for dataset in datasets for job in _jobs(dataset, work, settings, salt, device)]
     if only is None:
         return jobs
-    missing = sorted(only - {job.case.id for job in jobs})
+    found = {job.case.id for job in jobs}
+    if salt is not None:  # a selection may have been made of names, or of a store that hides them
+        only = frozenset(case if case in found else _hidden_id(case, salt) for case in only)
+    missing = sorted(only - found)
     if missing:
         msg = (
             f"the selection names {len(missing)} cases that the catalogs do not find, such as {missing[0]!r}: it was "
@@ -100,14 +103,29 @@ def find_jobs(
     return [job for job in jobs if job.case.id in only]
 
 
-def salt_mark(salt: str | None) -> str | None:
-    """Return what a store records of a salt: enough to refuse another one, too little to find it."""
-    return None if salt is None else hashlib.sha256(f"salt\0{salt}".encode()).hexdigest()[:16]
+def hash_key(datasets: Sequence[Dataset], salt: str) -> list[dict[str, str]]:
+    """Return what each case of a build under ``salt`` is called, and what it is: the way back from its hashes."""
+    return [
+        {
+            "case": _hidden(case, salt).id,
+            "subject": salted(case.subject, salt),
+            "name": case.name,
+            "subject_name": case.subject,
+            "image": case.image,
+            "labels": " ".join(label.path for label in case.labels),
+        }
+        for dataset in datasets
+        for case in discover(dataset.catalog, dataset.root)
+    ]
 
 
-def salted(text: str, salt: str) -> str:
-    """What a subject is called when its name shall not be known: equal names stay equal."""
-    return hashlib.sha256(f"{salt}\0{text}".encode()).hexdigest()[:16]
+def _hidden_id(case: str, salt: str) -> str:
+    dataset, _, name = case.partition("/")
+    return f"{dataset}/{salted(name, salt)}"
+
+
+def _hidden(case: Case, salt: str) -> Case:
+    return replace(case, name=salted(case.name, salt), subject=salted(case.subject, salt))
 
 
 def _jobs(
@@ -124,9 +142,10 @@ def _jobs(
         declared=None if catalog.any_id else tuple(sorted(catalog.declared_ids)),
         mask_dtype=catalog.mask_dtype,
         device=device,
+        salt=salt,
     )
     for case in discover(catalog, dataset.root):
-        yield of_dataset(case=case if salt is None else replace(case, subject=salted(case.subject, salt)))
+        yield of_dataset(case=case if salt is None else _hidden(case, salt))
 
 
 def is_current(job: PrepareJob, facts: CaseFacts | None) -> bool:
@@ -179,7 +198,7 @@ def refuse_changed_sources(
         resources.progress.advance()
         job = task.args[0]
         if not _same(committed[job.case.id], source, labels):
-            changed.append(f"{job.case.id} ({job.case.image})")
+            changed.append(job.case.id)
     if changed:
         msg = _refusal(
             sorted(changed), "not what they were when the store was built: their files have changed"

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from fve_pipeline.cli.hash_key import write_hash_key
 from fve_pipeline.cli.options import (
     Boundary,
     Catalogs,
     Codec,
     Downsample,
+    HashKey,
     HashSubjects,
     Json,
     Memory,
@@ -71,6 +73,7 @@ def build(
     nonfinite: Nonfinite = None,
     resample_tilt: ResampleTilt = False,
     hash_subjects: HashSubjects = None,
+    hash_key: HashKey = None,
     storage: Storage = "encoded",
     codec: Codec = None,
     shard_size: ShardSize = "64MB",
@@ -107,7 +110,7 @@ def build(
 
       fve build my.toml --root . --out my.zarr --order 2 --size 256 --dry-run
     """
-    from fve_pipeline.build.cases import salt_mark
+    from fve_pipeline.build.prepare.veil import salt_mark
 
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)
@@ -146,9 +149,12 @@ def build(
         from fve_pipeline.files.open import open_files
 
         take_over(open_files(out))
+    folder = (work or default_work(out)).absolute()
+    if hash_key is not None:
+        write_hash_key(datasets, hash_subjects, hash_key, (out, str(folder)))
     request = BuildRequest(
         datasets=datasets,
-        work=(work or default_work(out)).absolute(),
+        work=folder,
         settings=settings,
         only=chosen,
         salt=hash_subjects,

@@ -21,6 +21,7 @@ __all__ = [
     "Catalogs",
     "Codec",
     "Downsample",
+    "HashKey",
     "HashSubjects",
     "Json",
     "Memory",
@@ -123,7 +124,17 @@ HashSubjects = Annotated[
     typer.Option(
         "--hash-subjects",
         metavar="SALT",
-        help="Store salted hashes in place of subject names.",
+        help="Store salted hashes in place of the names of subjects, cases and files.",
+        rich_help_panel=_READING,
+    ),
+]
+HashKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--hash-key",
+        metavar="FILE",
+        help="Write which case each hash of --hash-subjects is, as CSV, outside of the store.",
+        show_default=False,
         rich_help_panel=_READING,
     ),
 ]

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from fve_pipeline.cli.hash_key import write_hash_key
 from fve_pipeline.cli.options import (
     Catalogs,
+    HashKey,
     HashSubjects,
     Json,
     Memory,
@@ -41,6 +43,7 @@ def prepare(
     nonfinite: Nonfinite = None,
     resample_tilt: ResampleTilt = False,
     hash_subjects: HashSubjects = None,
+    hash_key: HashKey = None,
     only: Only = None,
     workers: Workers = None,
     memory: Memory = None,
@@ -55,8 +58,8 @@ def prepare(
 
       fve prepare amos22_ct --root /data/amos22 --work amos.work
     """
-    from fve_pipeline.build.cases import salt_mark
     from fve_pipeline.build.pipeline import prepare as run_prepare
+    from fve_pipeline.build.prepare.veil import salt_mark
     from fve_pipeline.build.request import PrepareRequest
     from fve_pipeline.runtime.resources import Resources
 
@@ -68,6 +71,8 @@ def prepare(
         "resample_tilt": resample_tilt,
         "subject_salt": salt_mark(hash_subjects),
     }
+    if hash_key is not None:
+        write_hash_key(datasets, hash_subjects, hash_key, (str(work),))
     request = PrepareRequest(
         datasets=datasets,
         work=work.absolute(),

@@ -13,9 +13,10 @@ import tiny
 import zarr
 
 import fve_pipeline
-from fve_pipeline.build.cases import Dataset, salted
+from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.convert import convert_store
 from fve_pipeline.build.pipeline import encode_prepared, prepare
+from fve_pipeline.build.prepare.veil import salted
 from fve_pipeline.build.request import BuildSummary, PrepareRequest
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort.make import make_dicom_case

@@ -21,8 +21,10 @@ from fve_pipeline.build.prepare.job import (
     image_files,
     label_hashes,
     recipe,
+    source_names,
     source_stats,
 )
+from fve_pipeline.build.prepare.veil import hidden_facts, hidden_failure
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
@@ -40,19 +42,21 @@ def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
     """Read, check, orient, window and write one case; return its facts, or why it failed."""
     case = job.case
     try:
-        return _prepare(job)
+        facts = _prepare(job)
+        return facts if job.salt is None else hidden_facts(facts, source_names(job), job.salt)
     except FveError as error:
         reason = str(error)
     except Exception as error:
         if is_environment_fault(error):
             raise
         reason = f"{type(error).__name__}: {error}"
-    return Failure(
+    failure = Failure(
         case=case.id,
         dataset=case.dataset,
         stage="prepare",
         reason=printable(reason.replace(f"{job.root.rstrip('/')}/", "")),
     )
+    return failure if job.salt is None else hidden_failure(failure, source_names(job), job.salt)
 
 
 def _prepare(job: PrepareJob) -> CaseFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from fve_pipeline.build.prepare.facts import SourceStat
+from fve_pipeline.build.prepare.veil import hidden_case, hidden_path
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import FveError, ReadError, StoreFormatError
 from fve_pipeline.store.schema import StoreSettings
@@ -29,6 +31,7 @@ __all__ = [
     "predicted_bytes",
     "prepare_settings",
     "recipe",
+    "source_names",
     "source_stats",
 ]
 
@@ -67,7 +70,8 @@ class PrepareJob:
 
     ``classes`` are (class id, label ids that make it up); ``declared`` are the label ids that the catalog
     names, or None where any id may occur (instances, or ``ignore = "rest"``); ``mask_dtype`` follows from the catalog.
-    ``device`` windows on ``cpu`` or ``cuda``, to the same bytes.
+    ``device`` windows on ``cpu`` or ``cuda``, to the same bytes. With a ``salt``, what is recorded of the case names
+    none of its paths; its name and subject are hashes already.
     """
 
     case: Case
@@ -78,6 +82,7 @@ class PrepareJob:
     declared: tuple[int, ...] | None
     mask_dtype: str
     device: str = "cpu"
+    salt: str | None = None
 
 
 def fingerprint(job: PrepareJob) -> str:
@@ -88,6 +93,8 @@ def fingerprint(job: PrepareJob) -> str:
 
 def recipe(job: PrepareJob) -> str:
     """The job as JSON without paths of this machine: with it, a case can be prepared again from its sources."""
+    if job.salt is not None:
+        job = replace(job, case=hidden_case(job.case, job.salt), salt=None)
     return json.dumps(_described(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
 
 
@@ -96,6 +103,8 @@ def _described(job: PrepareJob) -> dict[str, Any]:
     described = asdict(job)
     if job.case.member is None:
         del described["case"]["member"]
+    if job.salt is None:
+        del described["salt"]
     return described
 
 
@@ -136,9 +145,12 @@ def source_stats(job: PrepareJob) -> tuple[SourceStat, ...]:
     stats = []
     for path in _all_files(job.case, Path(job.root)):
         stat = path.stat()
+        relative = path.relative_to(job.root).as_posix()
         stats.append(
             SourceStat(
-                path=path.relative_to(job.root).as_posix(), size=stat.st_size, mtime_ns=stat.st_mtime_ns
+                path=relative if job.salt is None else hidden_path(relative, job.salt),
+                size=stat.st_size,
+                mtime_ns=stat.st_mtime_ns,
             )
         )
     return tuple(stats)
@@ -151,6 +163,19 @@ def hash_sources(job: PrepareJob) -> tuple[str, tuple[str, ...]]:
         return hash_files(image_files(job.case, root)), label_hashes(job.case, root)
     except (FileNotFoundError, ReadError):
         return "", ()
+
+
+def source_names(job: PrepareJob) -> list[str]:
+    """Paths of the case's files and folders under the root, as far as they can be found."""
+    case = job.case
+    named = [
+        case.image,
+        *(one.image for one in case.renditions if one.image),
+        *(one.path for one in case.labels),
+    ]
+    with suppress(OSError, FveError):
+        named += [path.relative_to(job.root).as_posix() for path in _all_files(case, Path(job.root))]
+    return named
 
 
 def image_files(case: Case, root: Path) -> list[Path]:
