@@ -54,6 +54,17 @@ def test_facility_location_agrees_with_scikit_learns_distances() -> None:
     assert facility_location(points, 30, seed=0)[0] == expected
 
 
+def test_the_approximation_remembers_what_it_chose() -> None:
+    """Of well-parted clusters it takes one case each, and of all cases each once."""
+    centres = np.arange(8, dtype=np.float32)[:, None] * 100
+    points = np.repeat(centres, 50, axis=0) + _points(400, 1, 0) * 0.1
+    picks, exact = facility_location(points.astype(np.float32), 8, seed=0, limit=64)
+    assert not exact
+    assert sorted(pick // 50 for pick in picks) == list(range(8))
+    every, _ = facility_location(_points(80, 3, 1), 80, seed=0, limit=64)
+    assert sorted(every) == list(range(80))
+
+
 def test_above_the_limit_it_approximates_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     points = _points(600, 8, 2)
     exact, was_exact = facility_location(points, 60, seed=0)

@@ -117,6 +117,31 @@ def test_a_small_budget_is_spread_over_everything_first() -> None:
     assert "the floors alone take 40 cases, the budget is 8" in chosen.notes[0]
 
 
+def test_floors_are_filled_by_kind_and_the_smallest_group_first() -> None:
+    """Modalities, then datasets, then classes; within a kind rising by size, at every level."""
+    pool = made_pool({"CT_big": [[1]] * 30, "CT_small": [[2]] * 8, "MR_mid": [[3]] * 15})
+    settings = SelectionSettings(modality_floor=2, dataset_floor=2, class_floor=3)
+    chosen = select(pool, method="stratified", cases=20, seed=0, settings=settings)
+    floors = [one for one in chosen.table.column("reason").to_pylist() if one.startswith("floor of ")]
+    groups = [one.removeprefix("floor of ").partition(":")[0] for one in floors]
+    first = [
+        one for one, said in zip(groups, floors, strict=True) if said.endswith(("1 of 1", "1 of 2", "1 of 3"))
+    ]
+    size = {
+        "modality MR": 15,
+        "modality CT": 38,
+        "dataset CT_small": 8,
+        "dataset MR_mid": 15,
+        "dataset CT_big": 30,
+    }
+    kinds = [one.split()[0] for one in first]
+    assert kinds == sorted(kinds, key=["modality", "dataset", "class"].index)
+    for kind in ("modality", "dataset"):
+        sizes = [size[one] for one in first if one.startswith(kind)]
+        assert sizes == sorted(sizes)
+    assert first[0] == "modality MR"
+
+
 def test_multicover_needs_no_more_cases_than_stratified_for_the_same_floor() -> None:
     pool = made_pool(uneven())
     rules = SelectionSettings(class_floor=5, dataset_floor=0, modality_floor=0)

@@ -151,8 +151,15 @@ def test_nnunet_folders(exported: Exported, tmp_path: Path) -> None:
         "background": 0, "liver": 1, "spleen": 2, "right kidney": 3, "left kidney": 4, "aorta": 5, "lungs": 6
     }  # fmt: skip
     assert described["numTraining"] == 2
-    folds = json.loads((folders["demo_ct"] / "splits_final.json").read_text())
-    assert sorted(folds[0]["train"] + folds[0]["val"]) == ["ct_01", "ct_02"]
+    split_of = {row["case"]: row["split"] for row in open_store(store_path).index.to_pylist()}
+    for dataset, folder in folders.items():
+        (fold,) = json.loads((folder / "splits_final.json").read_text())
+        for split in ("train", "val"):
+            own = {
+                case.split("/")[1] for case, found in split_of.items() if found == split and dataset in case
+            }
+            assert {name.removesuffix("_soft_tissue") for name in fold[split]} == own
+    assert "val" in split_of.values()
     for name in ("ct_01", "ct_02"):
         image, labels = truth(cohort, name)
         written = read_image(folders["demo_ct"] / "imagesTr" / f"{name}_0000.nii.gz", modality="CT")

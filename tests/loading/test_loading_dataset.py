@@ -13,8 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from fve_pipeline.errors import LoadingError
-from fve_pipeline.imaging.encoding import encode
+from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.loading import Batches, Recipe, SliceDataset, Ticket, collate
+from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.store.reader import open_store
 
 Stores = dict[str, Path]
@@ -54,6 +55,19 @@ def test_context_never_crosses_a_case_a_rendition_or_a_view(stores: Stores) -> N
         expected = encode(np.ascontiguousarray(slices[run.start : run.stop]), 2)
         for place in {0, len(run) - 1, len(run) // 2}:
             assert np.array_equal(images(lazy, [run[place]])[0], expected[place])
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_row_has_the_context_that_its_run_has(stores: Stores, order: int) -> None:
+    store = open_store(stores["slices"])
+    source, slices = StoreImages(store, order), store.slices[:]
+    depth = context_depth(order)
+    for run in everything(stores["slices"]).index.runs:
+        for row in {run.start, run.start + 1, run.stop - 1}:
+            low, high = max(run.start, row - depth), min(run.stop, row + depth + 1)
+            slab, focal = source.slab(row, run)
+            assert focal == row - low
+            assert np.array_equal(slab, slices[low:high])
 
 
 def test_an_encoded_store_has_the_order_it_was_built_with(stores: Stores) -> None:

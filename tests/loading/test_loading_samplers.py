@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from itertools import chain
 from typing import Any
 
@@ -91,6 +92,16 @@ def test_ranks_own_lanes_so_a_slab_is_read_by_one(batch: int) -> None:
                 owners.setdefault(lane[number], set()).add(rank)
     shared = sum(len(ranks) > 1 for ranks in owners.values())
     assert shared == 0
+
+
+@pytest.mark.parametrize("batch", [96, 160])
+def test_a_batch_that_begins_within_the_lanes_is_shared_by_lane(batch: int) -> None:
+    made = sampler(many({"a": 100}, slices=64))
+    lane = {int(number): place % LANES for place, number in enumerate(made.epoch(0))}
+    ranks = [list(made.batches(made.start(batch), rank, 4)) for rank in range(4)]
+    for parts in zip(*ranks, strict=True):
+        lanes = [lane[number] for part in parts for number in part]
+        assert lanes == sorted(lanes)
 
 
 @settings(deadline=None, max_examples=25)
@@ -259,6 +270,21 @@ def test_members_take_turns_over_epochs(size: int, length: int, epochs: int) -> 
     taken = np.concatenate([draw_epoch(groups, length, 0, epoch) for epoch in range(epochs)])
     counts = np.bincount(taken[taken < 100], minlength=size)
     assert counts.max() - counts.min() <= 1
+
+
+def test_each_round_of_a_group_has_an_order_of_its_own_by_seed() -> None:
+    """Half a round an epoch: what comes first in a round is drawn anew for each round, group and seed."""
+    groups = Groups((np.arange(400), np.arange(400)), np.array([0.5, 0.5]))
+    halves = {}
+    for seed in (0, 1):
+        for cycle in (0, 1):
+            taken = draw_epoch(groups, 400, seed, 2 * cycle)
+            halves[seed, cycle, 0], halves[seed, cycle, 1] = (
+                set(taken[:200].tolist()),
+                set(taken[200:].tolist()),
+            )
+    for one, other in itertools.combinations(halves.values(), 2):
+        assert 60 < len(one & other) < 140
 
 
 def test_repeats_within_an_epoch_are_told_apart() -> None:

@@ -145,6 +145,13 @@ def test_views_vote(places: np.ndarray, weights: np.ndarray) -> None:
             assert merged[voxel] == 0
 
 
+def test_half_of_the_votes_is_not_enough() -> None:
+    """Two places can then not tie: both would have more than half."""
+    sure, unsure = np.full((1, 1, 2), 255, np.uint8), np.array([[[0, 1]]], np.uint8)
+    one = np.ones((1, 1, 2), np.uint16)
+    assert merge_views([(one, sure), (one, unsure)]).tolist() == [[[0, 1]]]
+
+
 def test_several_views(model_of: Callable[..., Segmenter], image: np.ndarray) -> None:
     found = predict_volume(model_of(), image, TARGETS, PAPER, ["axial", "coronal"], ONCE)
     assert {view: p.shape for view, p in found.presence.items()} == {"axial": (10, 3), "coronal": (44, 3)}

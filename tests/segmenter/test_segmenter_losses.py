@@ -114,6 +114,28 @@ def test_without_the_cut_off_the_classification_loss_reaches_the_masks(
     assert float(gradient.norm()) > 0
 
 
+def test_the_classification_loss_leaves_no_gradient_outside_its_head(
+    tiny_random: Callable[..., Segmenter],
+) -> None:
+    """Paper section 3.4, on random weights: with the cut-off no mask learns from it, without it masks do."""
+    images = torch.randint(
+        0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(3), dtype=torch.uint8
+    )
+    truth = torch.zeros(2, 2, 64, 64, dtype=torch.int64)
+    truth[:, 0, 20:40, 10:30] = 1
+    reached = {}
+    for cut in (True, False):
+        model = tiny_random(boltzmann=False, stop_gradient=cut).train()
+        found = model(images, model.encode_text(model.tokenize(PROMPTS[:2])).shared_by(2))
+        segmentation_losses(found, truth).classification.mean().backward()
+        reached[cut] = {
+            _group(name) for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())
+        }
+    assert "classifier" in reached[True]
+    assert not reached[True] & {"backbone", "pixel_decoder"}
+    assert {"backbone", "pixel_decoder"} <= reached[False]
+
+
 @given(
     hnp.arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)),
 )

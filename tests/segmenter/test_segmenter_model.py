@@ -121,7 +121,11 @@ def test_recomputing_activations_gives_the_same_gradients(tiny_random: Callable[
 
 
 # torch's compiler uses deprecated parts of torch, and looks at .grad of features between the two parts.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore:The .grad attribute:UserWarning",
+    "ignore:Guards may run slower on Python 3.13.0:RuntimeWarning",
+)
 def test_backbone_and_pixel_decoder_are_each_one_graph_compiled_once(
     tiny_random: Callable[..., Segmenter],
 ) -> None:
