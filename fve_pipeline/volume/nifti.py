@@ -39,7 +39,10 @@ def read_nifti(path: Path, name: str, *, channel: int | None, voxels: bool) -> R
     check_size(path.stat().st_size, offset + raw.channels * volume, name, deflated=gzipped)
     if voxels:
         with igzip.open(path, "rb") if gzipped else path.open("rb") as stream:
-            raw.array = fill_array(stream, offset + skip, raw.shape, raw.dtype, name, gzipped=gzipped)
+            after = raw.channels * volume - skip - volume
+            raw.array = fill_array(
+                stream, offset + skip, raw.shape, raw.dtype, name, gzipped=gzipped, after=after
+            )
     return raw
 
 

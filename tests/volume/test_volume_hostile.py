@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
+from volume_make import write_nifti
 
 from fve_pipeline.demo.cohort.make import make_dicom_case
 from fve_pipeline.errors import ReadError
@@ -75,6 +77,32 @@ def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere.raw").write_bytes(VOXELS.tobytes())
     (folder / "voxels.raw").symlink_to(tmp_path / "elsewhere.raw")
     assert np.array_equal(read_image(write_header(folder, "mhd", "voxels.raw")).array, VOXELS)
+
+
+@pytest.mark.parametrize("kind", ["nii.gz", "nrrd"])
+def test_a_stream_that_goes_on_is_left(tmp_path: Path, kind: str) -> None:
+    """Without the limit this inflates 64 MB for a volume of 48 bytes, and a real bomb a thousand times its size."""
+    path = tmp_path / f"bomb.{kind}"
+    more = b"\0" * (64 << 20)
+    if kind == "nii.gz":
+        write_nifti(tmp_path / "plain.nii", VOXELS)
+        path.write_bytes(gzip.compress((tmp_path / "plain.nii").read_bytes() + more, 1))
+    else:
+        header = NRRD.replace("encoding: raw", "encoding: gzip").encode() + b"\n"
+        path.write_bytes(header + gzip.compress(VOXELS.tobytes() + more, 1))
+    with pytest.raises(ReadError, match=r"go on after the .* bytes that its header promises"):
+        read_image(path)
+
+
+def test_a_few_bytes_after_the_voxels_and_channels_are_no_bomb(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "plain.nii", VOXELS)
+    (tmp_path / "padded.nii.gz").write_bytes(
+        gzip.compress((tmp_path / "plain.nii").read_bytes() + b"\0" * 512)
+    )
+    assert np.array_equal(read_image(tmp_path / "padded.nii.gz").array.ravel(), VOXELS[:, ::-1, ::-1].ravel())
+    many = np.zeros((8, 256, 256, 12), np.int16)
+    write_nifti(tmp_path / "many.nii.gz", many)
+    assert read_image(tmp_path / "many.nii.gz", channel=0).shape == (8, 256, 256)
 
 
 def test_more_frames_than_bytes_are_refused_in_little_memory(tmp_path: Path) -> None:
