@@ -17,6 +17,8 @@ from fve_pipeline.cli.running import print_json, running
 
 __all__ = ["evaluate"]
 
+_SHOWN = 30  # rows of classes that are printed
+
 
 class Convention(StrEnum):
     """The two conventions, as a choice on the command line."""
@@ -135,7 +137,11 @@ def _ids(classes: str | None) -> tuple[int, ...] | None:
 
 def _print(summary: Sequence[dict[str, Any]]) -> None:
     table = Table("", "class", "score", "mean", "95 % interval", "cases", "undefined")
+    classes = [row for row in summary if row["class_id"] is not None]
+    kept = {id(row) for row in classes[:_SHOWN]}
     for row in summary:
+        if row["class_id"] is not None and id(row) not in kept:
+            continue
         low, high = row["low"], row["high"]
         table.add_row(
             f"{row['level']} {row['name']}".strip(),
@@ -147,3 +153,9 @@ def _print(summary: Sequence[dict[str, Any]]) -> None:
             str(row["undefined"] or ""),
         )
     console.print(table)
+    if len(classes) > _SHOWN:
+        console.print(
+            f"{len(classes) - _SHOWN:,} more rows of classes are in the file of means. If these ids are instances of "
+            "one class, say --instances.",
+            soft_wrap=True,
+        )

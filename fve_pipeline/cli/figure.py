@@ -14,7 +14,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="figure",
-    help="Figures for papers and slides: the encoding, its super pixels, a store's views and classes.",
+    help="Figures for papers and slides: the encoding, its super pixels, a store's views, classes and contact sheet.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -106,6 +106,27 @@ def views(store: StoreName, out: Out = Path("views.svg")) -> None:
     from fve_pipeline.store.reader import open_store
 
     _save(draw_views(open_store(store)), out)
+
+
+@app.command()
+def sheet(
+    store: StoreName,
+    out: Out = Path("sheet.png"),
+    rows: Annotated[int, typer.Option("--slices", help="Slices of each dataset and rendition.", min=1)] = 4,
+) -> None:
+    """Draw a contact sheet: slices with most labelled pixels of each dataset and rendition, as they are encoded.
+
+    [bold]Examples[/bold]
+
+      fve figure sheet slices.zarr --out sheet.png
+    """
+    from fve_pipeline.look.store_sheet import write_sheet
+    from fve_pipeline.store.reader import open_store
+
+    if out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{out}: a contact sheet is a .png", param_hint="--out")
+    write_sheet(open_store(store), out, rows)
+    console.print(f"wrote {out}", markup=False, highlight=False)
 
 
 @app.command()

@@ -67,4 +67,9 @@ def finish(summary: BuildSummary, started: float, as_json: bool) -> None:
         )
     if not summary.new_samples:
         console.print("Nothing was missing.")
+    console.print(
+        f"Look at it: fve figure sheet {summary.out}, or fve report {summary.out}",
+        markup=False,
+        soft_wrap=True,
+    )
     raise typer.Exit(1 if failures else 0)

@@ -106,7 +106,7 @@ def shortfall_note(problem: SelectionProblem, rows: list[int], needed: int) -> l
         return []
     worst = problem.table.classes[int(short[np.argmin(have)])]
     return [
-        f"{len(short)} of {len(problem.table.classes)} classes get fewer than {settings.class_floor} "
-        f"positive cases although there are more ({int((have == 0).sum())} get none; first: {worst}): "
+        f"{len(short)} of {len(problem.table.classes)} classes get fewer positive cases than their floor "
+        f"({settings.class_floor}, or all that a class has; {int((have == 0).sum())} get none; first: {worst}): "
         f"the floors alone take {needed} cases, the budget is {problem.budget}"
     ]

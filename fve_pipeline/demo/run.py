@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.pipeline import build
 from fve_pipeline.build.request import BuildRequest, BuildSummary
 from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort import make_cohort
-from fve_pipeline.look.contact_sheet import draw_sheet, write_png
+from fve_pipeline.look.store_sheet import write_sheet
 from fve_pipeline.runtime.resources import Resources
-from fve_pipeline.store.reader import Store, open_store
+from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import Finding, verify
 
-__all__ = ["DEMO_CATALOGS", "DemoResult", "run_demo", "show_store"]
+__all__ = ["DEMO_CATALOGS", "DemoResult", "run_demo"]
 
 DEMO_CATALOGS = ("demo_ct", "demo_ct_dicom", "demo_mr", "demo_npz", "demo_microscopy")
 _SIZE = 256
@@ -54,23 +52,5 @@ def run_demo(out: Path, resources: Resources) -> DemoResult:
     progress.stage("verify", len(opened.manifest.shards), "shards")
     findings = verify(opened, deep=True, progress=lambda *_: progress.advance())
     sheet = out / "contact_sheet.png"
-    show_store(opened, sheet)
+    write_sheet(opened, sheet)
     return DemoResult(cohort, store, sheet, summary, findings)
-
-
-def show_store(store: Store, path: Path, rows_per_run: int = 4) -> None:
-    """Write a contact sheet: for each dataset and rendition, slices with most labelled pixels of one case."""
-    index = store.index
-    keys = zip(*(index.column(name).to_pylist() for name in ("dataset", "rendition")), strict=True)
-    labelled = np.array([sum(pixels or []) for pixels in index.column("class_pixels").to_pylist()])
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(keys):
-        groups.setdefault(key, []).append(row)
-    picked = []
-    for (dataset, rendition), rows in groups.items():
-        ranked = sorted((row for row in rows if labelled[row]), key=lambda row: -labelled[row])
-        # Spread over the labelled slices, so that neighbours do not fill the sheet.
-        for row in ranked[:: max(1, len(ranked) // rows_per_run)][:rows_per_run]:
-            picked.append((row, f"{dataset} {rendition} {index.column('slice')[row].as_py()}"))
-    images, masks = zip(*(store.sample(row) for row, _ in picked), strict=True)
-    write_png(path, draw_sheet(images, masks, [caption for _, caption in picked], columns=rows_per_run))

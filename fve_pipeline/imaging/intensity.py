@@ -21,11 +21,13 @@ from fve_pipeline.errors import IntensityError
 
 __all__ = [
     "FEW_BELOW_ZERO",
+    "LOST",
     "PERCENTILES",
     "RULES",
     "WINDOWS",
     "Decision",
     "Window",
+    "lost_below_zero",
     "parse_window",
     "percentiles",
     "share_below_zero",
@@ -36,6 +38,9 @@ RULES = ("window", "medsam")
 PERCENTILES = (0.5, 99.5)
 #: Interpolation leaves as many voxels below zero in the air around a body; more of them show the body itself.
 FEW_BELOW_ZERO = 0.01
+_ABOVE_ZERO = "the voxels above 0"
+#: How :func:`lost_below_zero` says it, for those who look for it in a case's notes.
+LOST = "of its voxels other than 0 lie below 0 and became black"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,13 @@ def share_below_zero(array: NDArray[Any]) -> float:
     return int(np.count_nonzero(array < 0)) / (int(np.count_nonzero(array)) or 1)
 
 
+def lost_below_zero(array: NDArray[Any], decision: Decision) -> str:
+    """Return a warning with the share of an image that became black, where percentiles of its positive voxels lost it."""
+    if _ABOVE_ZERO not in decision.text or (share := share_below_zero(array)) <= FEW_BELOW_ZERO:
+        return ""
+    return f'{share:.0%} {LOST}; say percentiles_over = "all" in the catalog'
+
+
 def to_uint8(
     array: NDArray[Any],
     *,
@@ -215,10 +227,10 @@ def _percentile_bounds(array: NDArray[Any], rule: str, over: str, parallel: bool
         raise IntensityError(msg)
     lower, upper = percentiles(array, PERCENTILES, over=over, parallel=parallel)
     text = f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of "
-    text += "the voxels above 0" if over == "positive" else "all voxels"
+    text += _ABOVE_ZERO if over == "positive" else "all voxels"
     if np.isnan(lower):
         lower, upper = percentiles(array, PERCENTILES, parallel=parallel)
-        text = text.replace("the voxels above 0", "all voxels (none is above 0)")
+        text = text.replace(_ABOVE_ZERO, "all voxels (none is above 0)")
     if lower == upper and rule == "window":
         text = f"full range ({text} coincide at {lower:g})"
         lower, upper = float(array.min()), float(array.max())

@@ -14,6 +14,7 @@ from fve_pipeline.volume.refusal import refusal
 __all__ = ["stack_frames"]
 
 _ANGLE = 1e-3  # between two slices' direction cosines
+_FEW = 5  # odd gaps that are listed one by one
 _GAP = 0.05  # of the usual gap between slices
 
 
@@ -113,14 +114,20 @@ def _check_gaps(along: NDArray[np.float64], name: str) -> None:
         )
     odd = np.abs(gaps - usual) > _GAP * usual
     if odd.any():
-        where = ", ".join(f"{along[n]:.2f} to {along[n + 1]:.2f}" for n in np.flatnonzero(odd)[:5])
-        more = f" and {int(odd.sum()) - 5} more" if odd.sum() > 5 else ""
+        steps = np.flatnonzero(odd)
+        where = ", ".join(f"{along[n]:.2f} to {along[n + 1]:.2f}" for n in steps[:_FEW])
+        said = f"{len(along)} slices are {usual:.2f} mm apart, but not from {where} mm"
+        if len(steps) > _FEW:
+            said = (
+                f"{len(steps)} of the {len(gaps)} gaps between slices are not the usual {usual:.2f} mm; they are "
+                f"{gaps[odd].min():.2f} to {gaps[odd].max():.2f} mm, the first from {where.partition(',')[0]} mm"
+            )
         lost = gaps[odd] / usual
         whole = np.abs(lost - np.round(lost)) < _GAP
         guess = f"{int((np.round(lost) - 1).sum())} missing slices" if whole.all() else "uneven slices"
         raise refusal(
             name,
-            f"{guess}: {len(along)} slices are {usual:.2f} mm apart, but not from {where}{more} mm",
+            f"{guess}: {said}",
             "even gaps",
             "Export the whole series again, or resample it first",
             GeometryError,

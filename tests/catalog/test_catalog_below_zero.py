@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from fve_pipeline.build.cases import Dataset
+from fve_pipeline.build.pipeline import build
+from fve_pipeline.build.request import BuildRequest
+from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import discover
 from fve_pipeline.catalog.findings import look_problems
 from fve_pipeline.catalog.folder import from_folder
 from fve_pipeline.catalog.look import look_at
+from fve_pipeline.imaging.intensity import LOST
+from fve_pipeline.runtime.executor import Executor
+from fve_pipeline.runtime.progress import Silent
+from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.store.reader import open_store
 
 
 def cases(root: Path, below: float) -> None:
@@ -36,6 +45,31 @@ def test_a_draft_takes_percentiles_over_all_where_the_body_is_below_zero(
     draft = from_folder(tmp_path)
     assert draft.catalog().percentiles_over == over
     assert ("percentiles over all" in draft.toml()) == (over == "all")
+
+
+@pytest.mark.parametrize(
+    ("below", "over", "lost"), [(0.4, None, True), (0.4, "all", False), (0.002, None, False)]
+)
+def test_a_build_says_what_is_lost(
+    tmp_path: Path, executor: Executor, below: float, over: str | None, lost: bool
+) -> None:
+    cases(tmp_path, below)
+    catalog = from_folder(tmp_path, modality="MR").catalog().model_copy(update={"percentiles_over": over})
+    told: list[str] = []
+    request = BuildRequest(
+        datasets=[Dataset(catalog, tmp_path)],
+        work=tmp_path / "work",
+        settings=settings_for([Dataset(catalog, tmp_path)], size=32, val_fraction=0, test_fraction=0),
+        out=str(tmp_path / "s.zarr"),
+    )
+    progress = Silent()
+    progress.note = told.append  # type: ignore[method-assign]
+    build(request, Resources(executor, progress))
+    notes = open_store(tmp_path / "s.zarr").cases.column("notes").to_pylist()
+    assert [any(LOST in note for note in of_case) for of_case in notes] == [lost, lost]
+    assert (
+        bool([text for text in told if text.startswith("2 cases lose what lies below 0: image: 4")]) == lost
+    )
 
 
 def test_check_says_what_is_lost(tmp_path: Path) -> None:

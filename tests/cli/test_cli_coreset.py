@@ -54,7 +54,7 @@ def test_json_has_the_numbers(scan: Path, tmp_path: Path) -> None:
     assert written["cases"] == 12
     assert written["datasets"] <= written["pool_datasets"] == 4
     assert len(written["short_classes"]) > 0
-    assert any("positive cases although there are more" in note for note in written["notes"])
+    assert any("fewer positive cases than their floor" in note for note in written["notes"])
 
 
 def test_compare_as_table_json_and_picture(scan: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_every_class_gets_its_floor_or_the_shortfall_is_noted(
     row_of = {case: row for row, case in enumerate(pool.table.ids)}
     have = pool.table.take([row_of[case] for case in chosen.case_ids]).positives()
     short = int((have < np.minimum(pool.table.positives(), floor)).sum())
-    noted = [note for note in chosen.notes if "positive cases although there are more" in note]
+    noted = [note for note in chosen.notes if "fewer positive cases than their floor" in note]
     assert len(noted) == bool(short)
     if short:
         assert noted[0].startswith(f"{short} of {len(have)} classes")
@@ -113,7 +113,7 @@ def test_a_small_budget_is_spread_over_everything_first() -> None:
     pool = made_pool({f"CT_{i}": [[1]] * 10 for i in range(8)})
     chosen = select(pool, cases=8)
     assert {case.split("/")[0] for case in chosen.case_ids} == {f"CT_{i}" for i in range(8)}
-    assert "8 of 8 classes get fewer than 5" in chosen.notes[0]
+    assert "8 of 8 classes get fewer positive cases than their floor (5," in chosen.notes[0]
     assert "the floors alone take 40 cases, the budget is 8" in chosen.notes[0]
 
 
@@ -149,7 +149,7 @@ def test_multicover_needs_no_more_cases_than_stratified_for_the_same_floor() -> 
     for method in ("stratified", "multicover"):
         for cases in range(5, 120):
             notes = select(pool, method=method, cases=cases, settings=rules).notes
-            if not any("positive cases although" in note for note in notes):
+            if not any("positive cases than their floor" in note for note in notes):
                 enough[method] = cases
                 break
     assert enough["multicover"] < enough["stratified"]

@@ -26,7 +26,7 @@ from fve_pipeline.runtime.executor import Executor
 from fve_pipeline.store.reader import open_store
 
 # Pages with builds, training or the whole demo take longer than half a minute together.
-FAST = {"views", "splits", "two-maps", "differences", "challenge", "look"}
+FAST = {"views", "stored", "splits", "two-maps", "differences", "challenge", "look"}
 DEMO_ITSELF = "first-store"
 
 

@@ -148,6 +148,22 @@ def test_command_writes_table_and_means(
     assert everything["low"] <= everything["mean"] <= everything["high"]
 
 
+def test_hundreds_of_ids_are_not_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = np.arange(1, 121, dtype=np.uint8).repeat(8).reshape(4, 12, 20)
+    save_npz(tmp_path / "t" / "a.npz", gts=ids, spacing=xyz())
+    save_npz(tmp_path / "p" / "a.npz", segs=ids)
+    out = tmp_path / "scores.parquet"
+    run(monkeypatch, "evaluate", tmp_path / "p", tmp_path / "t", "--out", out, "--workers", 1)
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) < 60
+    assert "more rows of classes are in the file of means" in printed
+    assert (
+        len({row["class_id"] for row in json.loads(out.with_suffix(".json").read_text())["summary"]}) == 121
+    )
+
+
 def test_instances_and_prompts_of_the_file(tmp_path: Path) -> None:
     truth = np.zeros((4, 12, 12), np.uint8)
     truth[1:3, 1:5, 1:5], truth[1:3, 7:11, 7:11] = 1, 2

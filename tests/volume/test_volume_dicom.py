@@ -163,6 +163,11 @@ def test_missing_and_uneven_slices(tmp_path: Path) -> None:
         "missing: 1 missing slices: 5 slices are 2.00 mm apart, but not from 4.00 to 8.00 mm; expected even "
         "gaps. Export the whole series again, or resample it first."
     )
+    many = refused(folder("many", *np.cumsum([2.0] * 12 + [3.5, 2.7] * 4)), GeometryError)
+    assert many == (
+        "many: uneven slices: 8 of the 19 gaps between slices are not the usual 2.00 mm; they are 2.70 to 3.50 mm, "
+        "the first from 24.00 to 27.50 mm; expected even gaps. Export the whole series again, or resample it first."
+    )
     assert "uneven: uneven slices: 5 slices are 2.00 mm apart, but not from 4.00 to 7.10 mm;" in refused(
         folder("uneven", 0, 2, 4, 7.1, 9.1), GeometryError
     )

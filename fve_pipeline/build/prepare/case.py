@@ -28,7 +28,7 @@ from fve_pipeline.build.prepare.veil import hidden_facts, hidden_failure
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.intensity import lost_below_zero, parse_window, to_uint8
 from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quantiles_uint8
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
@@ -98,6 +98,8 @@ def _prepare(job: PrepareJob) -> CaseFacts:
             device=job.device,
         )
         decisions.append(f"{rendition.name}: {decision}")
+        if lost := lost_below_zero(volume.array, decision):
+            notes.append(f"{rendition.name}: {lost}")
         pixels.update(repr((image.shape, volume.spacing)).encode())
         pixels.update(np.ascontiguousarray(image).data)
         if not quantiles:

@@ -14,6 +14,7 @@ from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_
 from fve_pipeline.build.prepare.journal import Journal, read_journal
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
 from fve_pipeline.errors import BuildError
+from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.runtime.executor import Task
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.schema import StoreSettings
@@ -67,6 +68,9 @@ def prepare_cases(
             else:
                 msg = f"{task.name} returned {type(result).__name__}, not facts"
                 raise BuildError(msg)
+    dark = [job.case.id for job in new if job.case.id not in failures and _lost(known[job.case.id])]
+    if dark:
+        progress.note(f"{len(dark)} cases lose what lies below 0: {_lost(known[dark[0]])} ({dark[0]})")
     done = [job.case.id for job in new if job.case.id not in failures]
     roster = Roster(
         settings=asdict(prepare_settings(settings)),
@@ -78,6 +82,10 @@ def prepare_cases(
     write_roster(work, roster)
     _sweep(work, known)
     return Prepared(roster, done, known, len(missing) - len(failures))
+
+
+def _lost(facts: CaseFacts) -> str:
+    return next((note for note in facts.notes if LOST in note), "")
 
 
 def _sweep(work: Path, known: Mapping[str, CaseFacts]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from fve_pipeline.coreset.arrow import fixed, ragged
 from fve_pipeline.coreset.groups import duplicate_groups, siblings, subject_groups
 from fve_pipeline.coreset.table import CaseTable
+from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.look.report.mirrored import mirrored_cases
 
 __all__ = ["Alert", "failure_alert", "find_alerts"]
@@ -158,7 +159,17 @@ def _notes(table: CaseTable) -> list[Alert]:
         return []
     column = table.facts.column("notes").to_pylist()
     items = [f"{case}: {note}" for case, notes in zip(table.ids, column, strict=True) for note in notes or ()]
-    return _alert("note", "Notes of the build", "What was decided while reading.", items)
+    dark = [item for item in items if LOST in item]
+    text = "Percentiles were taken of the voxels above 0, and what lies below became black."
+    return [
+        *_alert("check", "Values below zero", text, dark),
+        *_alert(
+            "note",
+            "Notes of the build",
+            "What was decided while reading.",
+            [item for item in items if item not in dark],
+        ),
+    ]
 
 
 def _siblings(table: CaseTable) -> list[Alert]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from made_cases import made_tables
 
 from fve_pipeline.coreset.table import CaseTable
+from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.look.report.alerts import find_alerts
 from fve_pipeline.look.report.mirrored import mirrored_cases
 
@@ -28,6 +29,9 @@ def _table(columns: dict[str, list[object]], **strings: list[str]) -> CaseTable:
     tables = made_tables({"CT_a": [[1, 2, 3]] * len(columns["class_ids"])})
     cases = tables.cases
     for name, values in {**columns, **strings}.items():
+        if name not in cases.column_names:
+            cases = cases.append_column(name, pa.array(values))
+            continue
         place = cases.column_names.index(name)
         cases = cases.set_column(place, name, pa.array(values, cases.schema.field(name).type))
     return CaseTable.of(cases, tables.classes)
@@ -55,6 +59,15 @@ def test_outliers_of_volume_and_intensity() -> None:
     assert volume.startswith("CT_a/c3: CT_a/2 (class 2) has 0.05 mL")
     assert {item.split(":")[0] for item in found["Unusual intensities"]} == {"CT_a/c4", "CT_a/c5"}
     assert "CT_a/c5: nearly black" in found["Unusual intensities"]
+
+
+def test_what_was_lost_below_zero_is_to_be_checked() -> None:
+    notes: list[object] = [[] for _ in _calm()["class_ids"]]
+    notes[2] = [f"image: 39% {LOST}", "no spacing in the file: 1 mm assumed"]
+    found = {alert.title: alert for alert in find_alerts(_table({**_calm(), "notes": notes}))}
+    assert found["Values below zero"].level == "check"
+    assert found["Values below zero"].items == (f"CT_a/c2: image: 39% {LOST}",)
+    assert found["Notes of the build"].items == ("CT_a/c2: no spacing in the file: 1 mm assumed",)
 
 
 def test_leaks_duplicates_and_siblings() -> None:

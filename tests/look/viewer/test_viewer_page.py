@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -56,6 +57,19 @@ def test_only_with_the_token_and_our_name(viewer: Viewer) -> None:
         # A page elsewhere whose name was made to point here sends its own name.
         assert ask(viewer, path, row=0, order=1, token=viewer.token, host="evil.example")[0] == 403
         assert ask(viewer, path, row=0, order=1, token=viewer.token)[0] == 200
+
+
+def test_a_browser_that_goes_away_is_not_worth_a_word(
+    viewer: Viewer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        gone = socket.create_connection(("127.0.0.1", viewer.server_port))
+        # Reset instead of closed: what a browser does that is shut while an answer comes.
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        gone.close()
+    assert ask(viewer, "/", token=viewer.token)[0] == 200
+    assert capsys.readouterr().err == ""
 
 
 def test_loopback_only(viewer: Viewer) -> None:
