@@ -47,6 +47,7 @@ class Bars:
             disable=quiet,
         )
         self._task: TaskID | None = None
+        self.interrupted = False
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -61,6 +62,8 @@ class Bars:
         self._task = self._progress.add_task(name, total=total, unit=unit)
 
     def advance(self, count: int = 1) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
         if self._task is not None:
             self._progress.advance(self._task, count)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from fve_pipeline.build.request import BuildSummary
     from fve_pipeline.runtime.executor import Executor
 
-__all__ = ["finish", "print_json", "running"]
+__all__ = ["finish", "print_json", "remembered_interrupt", "running"]
 
 
 @contextlib.contextmanager
@@ -32,13 +36,40 @@ def running(
         with cluster(workers, memory, scheduler, gpus) as executor:
             if not quiet:
                 errors.print(f"{executor.workers} workers, dashboard {executor.dashboard}", style="dim")
-            with Bars(quiet) as bars:
+            with Bars(quiet) as bars, remembered_interrupt(bars):
                 yield executor, bars
     except KeyboardInterrupt:
         errors.print(
             "\nInterrupted. Nothing is half-written: run the same command again to go on.", style="yellow"
         )
         raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
+def remembered_interrupt(bars: Bars) -> Iterator[None]:
+    """Raise a Ctrl-C once more at the next step forward, should it have been lost.
+
+    Python drops what is raised in a destructor or a callback, and a cluster's client has many of both.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a handler's signature)
+        bars.interrupted = True
+        raise KeyboardInterrupt
+
+    def unraisable(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            hook(lost)
+
+    before, hook = signal.signal(signal.SIGINT, note), sys.unraisablehook
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = hook
 
 
 def print_json(value: Any) -> None:

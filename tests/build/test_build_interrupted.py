@@ -112,15 +112,31 @@ def test_kill_9_of_a_worker(cohort: Path, undisturbed: dict[str, bytes], tmp_pat
     assert tiny.bytes_of(out) == undisturbed
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_silent_for_forty_seconds(
+    cohort: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "slices.zarr"
+    process = start(cohort, out)
+    wait_until(lambda: groups(out) >= 2, process)
+    workers = [child for child in psutil.Process(process.pid).children(recursive=True) if _is_worker(child)]
+    workers[0].suspend()
+    time.sleep(40)
+    workers[0].resume()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    assert tiny.bytes_of(out) == undisturbed
+
+
 def test_ctrl_c_says_how_to_go_on(cohort: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "slices.zarr"
     process = start(cohort, out)
     wait_until(lambda: groups(out) >= 3, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert b"run the same command again to go on" in errors
-    assert b"Traceback" not in errors
+    assert b"Traceback" not in errors, errors.decode()
     finish(cohort, out)
     assert tiny.bytes_of(out) == undisturbed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -33,6 +34,7 @@ class S3Server:
         self.fail: Faults = no_faults
         self.faults: list[tuple[str, Fault]] = []
         self.counter = itertools.count(1)
+        self._deciding = threading.Lock()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Quiet)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -67,7 +69,10 @@ class S3Server:
             return [b""]
         if fault == "dropped before":
             hang_up(environ)
-        answer = self._app(environ, start_response)
+        # S3 decides a conditional PUT at once; moto looks first and writes later.
+        conditional = {"HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"} & environ.keys()
+        with self._deciding if conditional else contextlib.nullcontext():
+            answer = self._app(environ, start_response)
         if fault == "dropped after":
             hang_up(environ)  # it is done, but nobody hears of it
         return cut(answer, environ) if fault == "cut short" else answer
