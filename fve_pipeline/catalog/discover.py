@@ -56,17 +56,24 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
     return [cases[name] for name in sorted(cases, key=natural_key)]
 
 
-def find_volumes(catalog: Catalog, root: Path) -> list[str]:
+def find_volumes(catalog: Catalog, root: Path, rendition: str | None = None) -> list[str]:
     """Files or folders under ``root``, relative to it, that the catalog takes for images; none if it fits nothing.
 
+    Where the ``rendition`` has files of its own, these are given in place of the main images.
     Splits and case names, which prediction has no use for, are not looked up, and labels need not be there; what is
     the place of another image's labels is no image.
     """
-    found = {
-        image: _labels(catalog, root, {**parts, "image": image}) for image, parts in catalog.find_images(root)
-    }
-    labels = _label_paths(found.items())
-    return [image for image in found if image not in labels]
+    found = [
+        (image, parts, _labels(catalog, root, {**parts, "image": image}))
+        for image, parts in catalog.find_images(root)
+    ]
+    labels = _label_paths((image, files) for image, _, files in found)
+    own = next((spec.image for spec in catalog.renditions if spec.name == rendition), None)
+    return [
+        image if own is None else parse_pattern(own).format(parts)
+        for image, parts, _ in found
+        if image not in labels
+    ]
 
 
 def _find(catalog: Catalog, root: Path) -> Iterator[Case]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -10,13 +11,12 @@ import typer
 from rich.table import Table
 
 from fve_pipeline.cli.options import Json, Nonfinite, ResampleTilt
+from fve_pipeline.cli.predict_asked import asked, with_options
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
 
 if TYPE_CHECKING:
-    from fve_pipeline.catalog import Catalog
-    from fve_pipeline.prediction.prompts import Target
-    from fve_pipeline.prediction.sources import Intensity
+    pass
 
 __all__ = ["predict"]
 
@@ -157,14 +157,14 @@ def predict(
     if adapt not in (None, "bio2vol", "none"):
         raise typer.BadParameter(f"{adapt!r}; expected bio2vol or none", param_hint="--adapt")
     described = load_catalog(catalog) if catalog is not None else None
-    targets, intensity, instance_class = _asked(prompts or [], described, rendition, allow_pickle)
+    targets, intensity, instance_class = asked(prompts or [], described, rendition, allow_pickle)
     if instances is Instances.split and targets is not None and len(targets) > 1:
         msg = f"instances are of one prompt; {len(targets)} were given"
         raise typer.BadParameter(msg, param_hint="--instances")
     if modality is not None and modality not in get_args(Modality):
         msg = f"{modality!r}; expected {', '.join(get_args(Modality))}"
         raise typer.BadParameter(msg, param_hint="--modality")
-    intensity = _replaced(intensity, modality, window, channel, nonfinite, resample_tilt)
+    intensity = with_options(intensity, modality, window, channel, nonfinite, resample_tilt)
     request = Request(
         targets,
         intensity,
@@ -179,7 +179,8 @@ def predict(
             msg = f"{path} lies in it; label maps would be written over volumes. Give a folder of its own"
             raise typer.BadParameter(msg, param_hint="--out")
     # Label maps of an earlier run are not volumes to predict.
-    found = find_sources(inputs, described, lambda text: errors.print(text, markup=False, highlight=False))
+    told = partial(errors.print, markup=False, highlight=False)
+    found = find_sources(inputs, described, told, intensity.rendition)
     sources = [one for one in found if not one.path.resolve().is_relative_to(made)]
     predictor = Predictor(weights, _device(device), adapt)
     with Bars(as_json) as bars:
@@ -196,58 +197,6 @@ def predict(
     for failure in failures:
         errors.print(f"failed: {failure.case}: {failure.reason}", style="red", markup=False, highlight=False)
     raise typer.Exit(2 if not reports else 1 if failures else 0)
-
-
-def _asked(
-    prompts: list[str], described: Catalog | None, rendition: str | None, allow_pickle: bool
-) -> tuple[tuple[Target, ...] | None, Intensity, bool]:
-    """Targets, what the catalog says of grey values, and whether its labels are instances."""
-    from fve_pipeline.prediction.prompts import targets_from_catalog, targets_from_prompts
-    from fve_pipeline.prediction.sources import Intensity
-
-    if described is None:
-        if not prompts and allow_pickle:
-            return None, Intensity(), False
-        if not prompts:
-            msg = "say what to look for: --prompts, --catalog, or --allow-pickle for the challenge's files"
-            raise typer.BadParameter(msg)
-        return targets_from_prompts(prompts), Intensity(rendition=rendition), False
-    by_name = {one.name: one for one in described.renditions}
-    if rendition is not None and rendition not in by_name:
-        msg = f"{rendition!r} is none of {', '.join(by_name) or 'this catalog, which has no renditions'}"
-        raise typer.BadParameter(msg, param_hint="--rendition")
-    if rendition is None and len(by_name) > 1:
-        msg = f"catalog {described.name!r} has several: choose one of {', '.join(by_name)}"
-        raise typer.BadParameter(msg, param_hint="--rendition")
-    chosen = by_name[rendition] if rendition else next(iter(by_name.values()), None)
-    only, grey = None, Intensity(described.modality, described.window, None, described.scaled)
-    if chosen is not None:
-        only, grey = (
-            chosen.classes,
-            Intensity(described.modality, chosen.window, chosen.channel, False, chosen.name),
-        )
-    return targets_from_catalog(described, prompts, only), grey, described.instance
-
-
-def _replaced(
-    base: Intensity,
-    modality: str | None,
-    window: str | None,
-    channel: int | None,
-    nonfinite: float | None,
-    resample_tilt: bool,
-) -> Intensity:
-    from fve_pipeline.prediction.sources import Intensity
-
-    return Intensity(
-        modality or base.modality,
-        window or base.window,
-        base.channel if channel is None else channel,
-        base.scaled,
-        base.rendition,
-        nonfinite,
-        resample_tilt,
-    )
 
 
 def _axes(flips: str) -> tuple[int, ...]:

@@ -32,6 +32,8 @@ _ENDINGS = {
     ".npz": ".npz",
     ".tif": ".nii.gz",
     ".tiff": ".nii.gz",
+    ".h5": ".nii.gz",
+    ".hdf5": ".nii.gz",
 }
 
 
@@ -53,8 +55,9 @@ class VolumeSource:
 class Intensity:
     """How grey values become 0..255 where the file doesn't say it all.
 
-    ``channel`` is of a multi-channel file, ``rendition`` of a prepared store with several. ``nonfinite`` replaces
-    NaN and infinite voxels, and tilted series are straightened if ``resample_tilt``; a checkpoint may say both.
+    ``channel`` is of a multi-channel file, ``member`` an array of an npz or HDF5 file, ``rendition`` of a prepared store
+    with several. ``nonfinite`` replaces NaN and infinite voxels, tilted series are straightened if ``resample_tilt``, and
+    ``percentiles_over`` is a catalog's; a checkpoint may say all three.
     """
 
     modality: str | None = None
@@ -64,6 +67,8 @@ class Intensity:
     rendition: str | None = None
     nonfinite: float | None = None
     resample_tilt: bool = False
+    member: str | None = None
+    percentiles_over: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +87,15 @@ class Picture:
 
 
 def find_sources(
-    paths: Iterable[Path], catalog: Catalog | None = None, note: Callable[[str], None] = lambda _: None
+    paths: Iterable[Path],
+    catalog: Catalog | None = None,
+    note: Callable[[str], None] = lambda _: None,
+    rendition: str | None = None,
 ) -> list[VolumeSource]:
     """The volumes in files, folders of files, DICOM folders and prepared stores, in a stable order.
 
-    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not. Where it finds
+    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not; those of
+    ``rendition``, where it has files of its own. Where it finds
     none, every file is one, and ``note`` is told so.
 
     Raises
@@ -96,7 +105,7 @@ def find_sources(
     """
     sources: dict[str, VolumeSource] = {}
     for path in dict.fromkeys(paths):
-        found = list(_inside(path, catalog, note))
+        found = list(_inside(path, catalog, note, rendition))
         if not found and (path / "manifest.json").is_file():
             msg = (
                 f"{path}: a store of slices, which are no volumes; give its prepared store, beside it unless --work "
@@ -104,7 +113,7 @@ def find_sources(
             )
             raise PredictionError(msg)
         if not found:
-            msg = f"{path}: no volume here; expected NIfTI, NRRD, MHA, TIFF, npz, DICOM or a prepared store"
+            msg = f"{path}: no volume here; expected NIfTI, NRRD, MHA, TIFF, npz, HDF5, DICOM or a prepared store"
             raise PredictionError(msg)
         for source in found:
             if source.name in sources:
@@ -114,7 +123,9 @@ def find_sources(
     return list(sources.values())
 
 
-def _inside(path: Path, catalog: Catalog | None, note: Callable[[str], None]) -> Iterator[VolumeSource]:
+def _inside(
+    path: Path, catalog: Catalog | None, note: Callable[[str], None], rendition: str | None
+) -> Iterator[VolumeSource]:
     if not path.is_dir():
         yield _file(path, path.parent)
         return
@@ -124,7 +135,7 @@ def _inside(path: Path, catalog: Catalog | None, note: Callable[[str], None]) ->
             yield VolumeSource(case, path, ".nii.gz", facts=facts[case])
         return
     if catalog is not None:
-        if images := find_volumes(catalog, path):
+        if images := find_volumes(catalog, path, rendition):
             for image in images:
                 own = path / image
                 yield from _files_of(own, path) if own.is_dir() else (_file(own, path),)
@@ -202,6 +213,7 @@ def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSetti
         series=source.series,
         channel=intensity.channel,
         modality=intensity.modality,
+        member=intensity.member,
         nonfinite=settings.nonfinite if intensity.nonfinite is None else intensity.nonfinite,
         resample_tilt=settings.resample_tilt or intensity.resample_tilt,
     )
@@ -223,10 +235,10 @@ def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSetti
         modality=modality,
         rule=settings.intensity_rule,
         window=parse_window(intensity.window) if intensity.window is not None else None,
-        percentiles_over=settings.percentiles_over,
+        percentiles_over=intensity.percentiles_over or settings.percentiles_over,
         scaled=scaled,
     )
-    affine = source_affine(source.path, source.series)
+    affine = source_affine(source.path, source.series, intensity.member)
     return Picture(image, volume.spacing, affine, f"{modality}: {decision}", volume.notes)
 
 

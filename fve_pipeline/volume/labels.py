@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.errors import GeometryError
+from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.pictures import read_pictures
-from fve_pipeline.volume.read import load_raw
+from fve_pipeline.volume.read import load_raw, read_header
 from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Header, Labels, Raw, Volume
 from fve_pipeline.volume.values import apply_scale
 
-__all__ = ["read_labels"]
+__all__ = ["check_sizes", "read_labels"]
 
 _MAX = np.iinfo(np.uint16).max
 
@@ -159,7 +159,31 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
     return array.astype(np.uint16) if array.dtype.kind == "f" else array
 
 
+def check_sizes(files: Sequence[LabelFile], root: str | Path, like: Header) -> None:
+    """Raise GeometryError where an image that says no position has another size than its labels, by their headers.
+
+    So that neither is inflated: an npz of a few kilobytes can promise terabytes. Files whose headers cannot be
+    read are left to who reads them.
+    """
+    if like.located:
+        return
+    for file in files:
+        try:
+            header = read_header(
+                Path(root) / file.path, channel=file.channel, member=file.member or "gts", name=file.path
+            )
+        except ReadError:
+            continue
+        if not header.located:
+            _check_by_index(header.shape, header.located, like, file.path)
+
+
 def _by_index(array: NDArray[Any], located: bool, like: Volume | Header, name: str) -> NDArray[Any]:
+    _check_by_index(array.shape, located, like, name)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _check_by_index(shape: tuple[int, ...], located: bool, like: Volume | Header, name: str) -> None:
     """Files without a position in the body can only be matched voxel by voxel, and only with their like."""
     if located != like.located:
         with_position, without = ("label map", "image") if located else ("image", "label map")
@@ -170,11 +194,10 @@ def _by_index(array: NDArray[Any], located: bool, like: Volume | Header, name: s
             "Save both in one format",
             GeometryError,
         )
-    if array.shape != like.shape:
-        found = f"the label map is {_sizes(array.shape)} and the image {_sizes(like.shape)} (z,y,x)"
+    if shape != like.shape:
+        found = f"the label map is {_sizes(shape)} and the image {_sizes(like.shape)} (z,y,x)"
         expected = "equal sizes, since neither says where it lies"
         raise refusal(name, found, expected, "Check that they belong together", GeometryError)
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def _note_values(array: NDArray[Any], file: LabelFile, notes: list[str]) -> None:

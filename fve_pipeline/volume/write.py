@@ -19,9 +19,11 @@ __all__ = ["source_affine", "write_labels"]
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def source_affine(path: Path, series: str | None = None) -> NDArray[np.float64]:
+def source_affine(path: Path, series: str | None = None, member: str | None = None) -> NDArray[np.float64]:
     """Return the affine of a file's voxels as it holds them: index (slowest axis first, 1) to LPS mm."""
-    return load_raw(path, path.name, series=series, channel=None, member="imgs", voxels=False).affine
+    return load_raw(
+        path, path.name, series=series, channel=None, member=member or "imgs", voxels=False
+    ).affine
 
 
 def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: NDArray[np.float64]) -> None:

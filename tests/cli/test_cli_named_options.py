@@ -23,6 +23,8 @@ OF_OTHERS = {
     "gdcmconv": {"--raw"},
     "dask": {"--nthreads", "--nworkers", "--scheduler-file", "--no-dashboard"},
     "sbatch": {"--nodes", "--ntasks-per-node", "--cpus-per-task", "--mem-per-cpu", "--time"},
+    "debootstrap": {"--variant", "--include"},
+    "mount": {"--bind"},
     "docker": {"--build-arg", "--gpus", "--rm"},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,11 @@ import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 from volume_make import write_nifti
 
+from fve_pipeline.build.cases import Dataset, find_jobs
+from fve_pipeline.build.prepare.case import prepare_case
+from fve_pipeline.build.prepare.facts import Failure
+from fve_pipeline.build.prepare.job import PrepareSettings
+from fve_pipeline.catalog import load_catalog
 from fve_pipeline.demo.cohort.make import make_dicom_case
 from fve_pipeline.errors import ReadError
 from fve_pipeline.volume import hash_files, read_header, read_image, source_files
@@ -103,6 +109,31 @@ def test_a_few_bytes_after_the_voxels_and_channels_are_no_bomb(tmp_path: Path) -
     many = np.zeros((8, 256, 256, 12), np.int16)
     write_nifti(tmp_path / "many.nii.gz", many)
     assert read_image(tmp_path / "many.nii.gz", channel=0).shape == (8, 256, 256)
+
+
+def test_an_image_that_is_not_its_labels_size_is_not_inflated(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a few kilobytes beside labels of 24 voxels: refused by the two headers."""
+    for name, shape in (("bomb", (64, 4096, 4096)), ("good", VOXELS.shape)):
+        image = np.broadcast_to(np.uint8(0), shape) if name == "bomb" else VOXELS.astype(np.uint8)
+        np.savez_compressed(
+            tmp_path / f"{name}.npz", imgs=image, gts=VOXELS.astype(np.uint8) % 2, spacing=np.ones(3)
+        )
+    catalog = (
+        'name = "npz"\nmodality = "MR"\nlicence = "x"\ncitation = "x"\nscaled = true\n'
+        'classes = [{ id = 1, name = "a" }]\n[layout]\nimages = "{case}.npz"\nlabels = "{image}"\n'
+    )
+    (tmp_path / "npz.toml").write_text(catalog)
+    (bomb, good) = find_jobs(
+        [Dataset(load_catalog(tmp_path / "npz.toml"), tmp_path)], tmp_path / "w", PrepareSettings()
+    )
+    tracemalloc.start()
+    failure = prepare_case(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(failure, Failure)
+    assert "the label map is 2×3×4 and the image 64×4096×4096 (z,y,x)" in failure.reason
+    assert peak < 64 << 20
+    assert not isinstance(prepare_case(good), Failure)
 
 
 def test_more_frames_than_bytes_are_refused_in_little_memory(tmp_path: Path) -> None:

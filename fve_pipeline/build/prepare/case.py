@@ -33,7 +33,8 @@ from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quanti
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
 from fve_pipeline.store.volume import write_volume
-from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
+from fve_pipeline.volume import Header, Volume, hash_files, read_header, read_image, read_labels
+from fve_pipeline.volume.labels import check_sizes
 
 __all__ = ["checked_labels", "prepare_case", "read_rendition"]
 
@@ -83,6 +84,8 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         wanted = (rendition.image or case.image, rendition.channel)
         if volume is None or wanted != source:
             volume = None  # let the last one go before the next is read
+            if geometry is None:
+                check_sizes(case.labels, root, _header(job, rendition))
             volume = read_rendition(job, rendition)
             source = wanted
             notes.extend(note for note in volume.notes if note not in notes)
@@ -162,6 +165,15 @@ def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
         nonfinite=job.settings.nonfinite,
         resample_tilt=job.settings.resample_tilt,
         name=path,
+    )
+
+
+def _header(job: PrepareJob, rendition: Rendition) -> Header:
+    """What the file of a rendition promises."""
+    case = job.case
+    path = rendition.image or case.image
+    return read_header(
+        Path(job.root) / path, series=case.series, channel=rendition.channel, member=case.member, name=path
     )
 
 

@@ -1,0 +1,115 @@
+"""Prediction by a catalog sees the image that a build by it saw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from fve_pipeline.cli import main as cli
+from fve_pipeline.volume import read_image
+
+CATALOG = """\
+name = "mine"
+modality = "MR"
+licence = "CC0"
+citation = "made here"
+{more}
+classes = [{{ id = 1, name = "liver" }}]
+[layout]
+images = "{images}"
+labels = "{labels}"
+"""
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def write_catalog(path: Path, images: str, labels: str, more: str = "", end: str = "") -> Path:
+    path.write_text(CATALOG.format(images=images, labels=labels, more=more) + end)
+    return path
+
+
+def described(out: Path, name: str) -> str:
+    report: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
+    return str(report["decision"])
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_the_images_array_and_percentiles_are_the_catalogs(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    scan, truth = image.astype(np.float32) - 90, np.ones(image.shape, np.uint8)
+    if ending == "npz":
+        np.savez(tmp_path / "a.npz", t2=scan, mask=truth, spacing=np.ones(3))
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["t2"], file["mask"] = scan, truth
+    layout = 'image_member = "t2"\nlabel_member = "mask"\n'
+    catalog = write_catalog(
+        tmp_path / "mine.toml", f"{{case}}.{ending}", "{image}", 'percentiles_over = "all"', layout
+    )
+    out = tmp_path / "out"
+    assert (
+        run(monkeypatch, "predict", tmp_path, "--catalog", catalog, "--weights", weights, "--out", out) == 0
+    )
+    assert "percentiles 0.5 and 99.5 of all voxels" in described(out, "a")
+    if ending == "h5":
+        assert read_image(out / "a.nii.gz").shape == image.shape
+    # Without the catalog's word, the array is not to be found.
+    ask = ("--prompts", "liver", "--modality", "MR")
+    assert (
+        run(
+            monkeypatch,
+            "predict",
+            tmp_path / f"a.{ending}",
+            "--weights",
+            weights,
+            "--out",
+            tmp_path / "b",
+            *ask,
+        )
+        == 2
+    )
+
+
+def test_a_rendition_with_files_of_its_own_is_predicted_from_them(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for name, factor in (("a_t1", 1), ("a_t2", 3), ("a_seg", 0)):
+        nibabel.save(nibabel.Nifti1Image(image.astype(np.int16) * factor, np.eye(4)), root / f"{name}.nii.gz")
+    renditions = '[[renditions]]\nname = "t1"\n[[renditions]]\nname = "t2"\nimage = "{case}_t2.nii.gz"\n'
+    catalog = write_catalog(tmp_path / "mine.toml", "{case}_t1.nii.gz", "{case}_seg.nii.gz", end=renditions)
+    highest = {}
+    for rendition in ("t1", "t2"):
+        out = tmp_path / rendition
+        ask = ("--catalog", catalog, "--rendition", rendition, "--weights", weights)
+        assert run(monkeypatch, "predict", root, "--out", out, *ask) == 0
+        (written,) = out.glob("*.nii.gz")
+        assert written.name == f"a_{rendition}.nii.gz"
+        highest[rendition] = float(described(out, f"a_{rendition}").split(" to ")[1].split(" ")[0])
+    assert highest["t2"] == pytest.approx(3 * highest["t1"], rel=0.02)
+
+
+def test_what_a_catalog_says_is_scaled_is_scaled_in_each_rendition(
+    tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "a.npz", imgs=image.astype(np.int16) % 256, gts=image * 0, spacing=np.ones(3))
+    end = '[[renditions]]\nname = "plain"\n'
+    catalog = write_catalog(tmp_path / "mine.toml", "{case}.npz", "{image}", "scaled = true", end)
+    out = tmp_path / "out"
+    assert (
+        run(monkeypatch, "predict", tmp_path, "--catalog", catalog, "--weights", weights, "--out", out) == 0
+    )
+    assert "declared as scaled" in described(out, "a")
