@@ -63,7 +63,8 @@ def predict(
     rendition: Annotated[
         str | None,
         typer.Option(
-            help="Which rendition, of a catalog or prepared store with several.", rich_help_panel=_WHAT
+            help="One rendition alone. [default: all of a catalog, each with its classes]",
+            rich_help_panel=_WHAT,
         ),
     ] = None,
     allow_pickle: Annotated[
@@ -157,17 +158,17 @@ def predict(
     if adapt not in (None, "bio2vol", "none"):
         raise typer.BadParameter(f"{adapt!r}; expected bio2vol or none", param_hint="--adapt")
     described = load_catalog(catalog) if catalog is not None else None
-    targets, intensity, instance_class = asked(prompts or [], described, rendition, allow_pickle)
+    targets, shown, instance_class = asked(prompts or [], described, rendition, allow_pickle)
     if instances is Instances.split and targets is not None and len(targets) > 1:
         msg = f"instances are of one prompt; {len(targets)} were given"
         raise typer.BadParameter(msg, param_hint="--instances")
     if modality is not None and modality not in get_args(Modality):
         msg = f"{modality!r}; expected {', '.join(get_args(Modality))}"
         raise typer.BadParameter(msg, param_hint="--modality")
-    intensity = with_options(intensity, modality, window, channel, nonfinite, resample_tilt)
+    shown = with_options(shown, modality, window, channel, nonfinite, resample_tilt)
     request = Request(
         targets,
-        intensity,
+        shown,
         Averaging(draws, _axes(flips), seed),
         _views(views),
         instance_class or instances is Instances.split,
@@ -180,7 +181,9 @@ def predict(
             raise typer.BadParameter(msg, param_hint="--out")
     # Label maps of an earlier run are not volumes to predict.
     told = partial(errors.print, markup=False, highlight=False)
-    found = find_sources(inputs, described, told, intensity.rendition)
+    found = find_sources(
+        inputs, described, told, [one.intensity.rendition for one in shown if one.intensity.rendition]
+    )
     sources = [one for one in found if not one.path.resolve().is_relative_to(made)]
     predictor = Predictor(weights, _device(device), adapt)
     with Bars(as_json) as bars:

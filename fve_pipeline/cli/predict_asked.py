@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from fve_pipeline.catalog import Catalog
     from fve_pipeline.prediction.prompts import Target
+    from fve_pipeline.prediction.run import Shown
     from fve_pipeline.prediction.sources import Intensity
 
 __all__ = ["asked", "with_options"]
@@ -17,53 +18,82 @@ __all__ = ["asked", "with_options"]
 
 def asked(
     prompts: list[str], described: Catalog | None, rendition: str | None, allow_pickle: bool
-) -> tuple[tuple[Target, ...] | None, Intensity, bool]:
-    """Targets, what the catalog says of grey values, and whether its labels are instances."""
+) -> tuple[tuple[Target, ...] | None, tuple[Shown, ...], bool]:
+    """Targets, in which ways the volume is shown for which of them, and whether labels are instances.
+
+    A catalog's renditions are all shown, each with the classes that it is meant for, unless one is named.
+    """
     from fve_pipeline.prediction.prompts import targets_from_catalog, targets_from_prompts
+    from fve_pipeline.prediction.run import Shown
     from fve_pipeline.prediction.sources import Intensity
 
     if described is None:
         if not prompts and allow_pickle:
-            return None, Intensity(), False
+            return None, (Shown(Intensity()),), False
         if not prompts:
             msg = "say what to look for: --prompts, --catalog, or --allow-pickle for the challenge's files"
             raise typer.BadParameter(msg)
-        return targets_from_prompts(prompts), Intensity(rendition=rendition), False
+        return targets_from_prompts(prompts), (Shown(Intensity(rendition=rendition)),), False
     by_name = {one.name: one for one in described.renditions}
     if rendition is not None and rendition not in by_name:
         msg = f"{rendition!r} is none of {', '.join(by_name) or 'this catalog, which has no renditions'}"
         raise typer.BadParameter(msg, param_hint="--rendition")
-    if rendition is None and len(by_name) > 1:
-        msg = f"catalog {described.name!r} has several: choose one of {', '.join(by_name)}"
-        raise typer.BadParameter(msg, param_hint="--rendition")
-    chosen = by_name[rendition] if rendition else next(iter(by_name.values()), None)
-    grey = Intensity(
+    plain = Intensity(
         modality=described.modality,
-        window=described.window if chosen is None else chosen.window,
-        channel=None if chosen is None else chosen.channel,
+        window=described.window,
         scaled=described.scaled,
-        rendition=None if chosen is None else chosen.name,
         member=described.layout.image_member,
         percentiles_over=described.percentiles_over,
     )
-    only = None if chosen is None else chosen.classes
-    return targets_from_catalog(described, prompts, only), grey, described.instance
+    if not by_name:
+        return targets_from_catalog(described, prompts), (Shown(plain),), described.instance
+    chosen = [by_name[rendition]] if rendition is not None else list(described.renditions)
+    meant = (
+        None
+        if any(one.classes is None for one in chosen)
+        else {i for one in chosen for i in one.classes or ()}
+    )
+    targets = targets_from_catalog(described, prompts, None if meant is None else sorted(meant))
+    shown = []
+    for one in chosen:
+        places = tuple(
+            place
+            for place, target in enumerate(targets)
+            if one.classes is None or target.class_id in one.classes
+        )
+        if places:
+            grey = replace(plain, window=one.window, channel=one.channel, rendition=one.name)
+            shown.append(Shown(grey, places))
+    return targets, tuple(shown), described.instance
 
 
 def with_options(
-    base: Intensity,
+    shown: tuple[Shown, ...],
     modality: str | None,
     window: str | None,
     channel: int | None,
     nonfinite: float | None,
     resample_tilt: bool,
-) -> Intensity:
-    """What the options say goes before what the catalog says."""
-    return replace(
-        base,
-        modality=modality or base.modality,
-        window=window or base.window,
-        channel=base.channel if channel is None else channel,
-        nonfinite=nonfinite,
-        resample_tilt=resample_tilt,
-    )
+) -> tuple[Shown, ...]:
+    """Put what the options say before what the catalog says.
+
+    Raises typer.BadParameter for a window or a channel where several renditions have their own.
+    """
+    if len(shown) > 1 and (window is not None or channel is not None):
+        names = ", ".join(one.intensity.rendition or "" for one in shown)
+        hint = "--window" if window is not None else "--channel"
+        raise typer.BadParameter(
+            f"the catalog has several renditions ({names}), each with its own", param_hint=hint
+        )
+
+    def changed(base: Intensity) -> Intensity:
+        return replace(
+            base,
+            modality=modality or base.modality,
+            window=window or base.window,
+            channel=base.channel if channel is None else channel,
+            nonfinite=nonfinite,
+            resample_tilt=resample_tilt,
+        )
+
+    return tuple(replace(one, intensity=changed(one.intensity)) for one in shown)

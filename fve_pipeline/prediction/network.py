@@ -61,7 +61,8 @@ class ViewMaps:
 
 def predict_slices(
     model: Segmenter,
-    slices: NDArray[np.uint8],
+    slices: Sequence[NDArray[np.uint8]],
+    looked_for: Sequence[Sequence[int]],
     axis: int,
     prompts: Sequence[str],
     settings: SliceSettings,
@@ -73,7 +74,10 @@ def predict_slices(
     advance: Callable[[int], None] = lambda _: None,
     volumes: Volumes | None = None,
 ) -> ViewMaps:
-    """Segment all slices (D,S,S) uint8 of the view along LPS ``axis``.
+    """Segment all slices of the view along LPS ``axis``: ``slices`` holds (D,S,S) uint8 a rendition.
+
+    ``looked_for`` gives the places of the ``prompts`` that are looked for in each rendition. A prompt in one
+    rendition and in another are merged as two prompts are; its presence is the higher.
 
     As the paper infers: a mask counts where the presence probability reaches one half, of masks that overlap
     on a slice the more present one stays, and each pixel goes to its likeliest prompt.
@@ -82,7 +86,8 @@ def predict_slices(
     told of slices that are done. ``volumes`` is the adaptation of ``model`` that reads across slices: it slides
     over the view, one sub-volume at a time, and averages the logits where sub-volumes overlap.
     """
-    depth, size = len(slices), settings.size
+    depth, size = len(slices[0]), settings.size
+    columns = [place for places in looked_for for place in places]
     maps = ViewMaps(
         labels=np.zeros((depth, size, size), np.uint16),
         presence=np.zeros((depth, len(prompts)), np.float32),
@@ -91,13 +96,16 @@ def predict_slices(
         edges=np.zeros((depth, size, size), np.bool_) if edges else None,
     )
     with torch.inference_mode():
-        passes = _Passes(model, slices, axis, prompts, settings, averaging, volumes)
+        passes = [
+            _Passes(model, own, axis, [prompts[place] for place in places], settings, averaging, volumes)
+            for own, places in zip(slices, looked_for, strict=True)
+        ]
         if volumes is None:
-            parts = _batches(passes, depth, batch or first_batch(model, len(prompts), size))
+            parts = _batches(passes, depth, batch or first_batch(model, len(columns), size))
         else:
-            parts = slide(lambda cut: passes.run(cut.rows, cut.places), depth, volumes.settings)
+            parts = slide(lambda cut: _together(passes, cut.rows, cut.places), depth, volumes.settings)
         for rows, found in parts:
-            _resolve(found, rows, size, maps)
+            _resolve(found, rows, size, columns, maps)
             advance(len(rows))
     return maps
 
@@ -109,12 +117,12 @@ def first_batch(model: Segmenter, prompts: int, size: int) -> int:
     return max(1, min(16, _CPU_BATCH_BYTES // (4 * prompts * size * size)))
 
 
-def _batches(passes: _Passes, depth: int, batch: int) -> Iterator[tuple[range, Prediction]]:
+def _batches(passes: Sequence[_Passes], depth: int, batch: int) -> Iterator[tuple[range, Prediction]]:
     first = 0
     while first < depth:
         rows = range(first, min(first + batch, depth))
         try:
-            found = passes.run(rows)
+            found = _together(passes, rows)
         except torch.cuda.OutOfMemoryError:
             if batch == 1:
                 raise
@@ -123,6 +131,16 @@ def _batches(passes: _Passes, depth: int, batch: int) -> Iterator[tuple[range, P
             continue
         yield rows, found
         first = rows.stop
+
+
+def _together(passes: Sequence[_Passes], rows: Sequence[int], places: tuple[int, ...] = ()) -> Prediction:
+    """Logits of ``rows`` in all renditions, their prompts side by side."""
+    found = [one.run(rows, places) for one in passes]
+    return Prediction(*(torch.cat(parts, 1) for parts in zip(*map(_parts, found), strict=True)))
+
+
+def _parts(found: Prediction) -> tuple[Tensor, Tensor, Tensor]:
+    return found.masks, found.edges, found.existence
 
 
 class _Passes:
@@ -217,20 +235,23 @@ def _added(a: Prediction, b: Prediction) -> Prediction:
     return Prediction(a.masks + b.masks, a.edges + b.edges, a.existence + b.existence)
 
 
-def _resolve(found: Prediction, rows: range, size: int, maps: ViewMaps) -> None:
-    """From a batch's logits to its rows of the maps, slice by slice."""
-    maps.presence[rows.start : rows.stop] = found.existence.sigmoid().cpu().numpy()
-    prompts = found.masks.shape[1]
+def _resolve(found: Prediction, rows: range, size: int, columns: Sequence[int], maps: ViewMaps) -> None:
+    """From a batch's logits to its rows of the maps, slice by slice; ``columns`` are their prompts' places."""
+    presence = found.existence.sigmoid().cpu().numpy()
+    for column, place in enumerate(columns):
+        own = maps.presence[rows.start : rows.stop, place]
+        np.maximum(own, presence[:, column], out=own)
+    ids = 1 + np.array(columns)
     for row, masks, edges, existence in zip(rows, found.masks, found.edges, found.existence, strict=True):
         large = upsample_logits(masks[None], (size, size))[0]
-        if prompts == 1:
+        if len(columns) == 1:
             likely = filter_single(large, existence.expand(1))
         else:
             likely = suppress_overlaps(large, existence)
-        maps.labels[row] = merge_labels(likely, range(1, prompts + 1))
+        maps.labels[row] = merge_labels(likely, ids.tolist())
         if maps.best is not None and maps.weight is not None:
             weight, best = likely.max(0)
-            maps.best[row] = 1 + best.cpu().numpy()
+            maps.best[row] = ids[best.cpu().numpy()]
             maps.weight[row] = (weight * 255).round().to(torch.uint8).cpu().numpy()
         if maps.edges is not None:
             drawn = upsample_logits(edges[None, :1], (size, size))[0, 0]

@@ -14,6 +14,7 @@ from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import FveError, PredictionError
 from fve_pipeline.evaluation.runtimes import Runtime, read_runtimes
+from fve_pipeline.files.atomic import sweep_partials
 from fve_pipeline.imaging.views import AXES, choose_views
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.outputs import (
@@ -27,7 +28,7 @@ from fve_pipeline.prediction.outputs import (
 )
 from fve_pipeline.prediction.prompts import Target, targets_from_sentences
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.prediction.sources import Intensity, VolumeSource, open_source, source_sha256
+from fve_pipeline.prediction.sources import Intensity, VolumeSource, open_source, source_sha256, together
 from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.progress import Progress
@@ -35,7 +36,7 @@ from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.volume.challenge_npz import read_text_prompts
 
-__all__ = ["PREDICT_VERSION", "Failed", "Predictor", "Request", "predict_all"]
+__all__ = ["PREDICT_VERSION", "Failed", "Predictor", "Request", "Shown", "predict_all"]
 
 # Raised whenever the same input, weights and request would give another label map.
 PREDICT_VERSION = 3
@@ -48,8 +49,16 @@ _BARS = 8
 
 
 @dataclass(frozen=True)
+class Shown:
+    """How a volume is shown to the model, and the places of the targets that are looked for there; None: all."""
+
+    intensity: Intensity
+    places: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Request:
-    """What is asked of every volume.
+    """What is asked of every volume, in each of the ways in which it is ``shown``.
 
     ``targets`` None: those of each file's own ``text_prompts`` (challenge npz), which also say whether
     labels are instances; with ``targets``, ``instance_labels`` says it. Those are split along predicted edges or
@@ -58,7 +67,7 @@ class Request:
     """
 
     targets: tuple[Target, ...] | None
-    intensity: Intensity
+    shown: tuple[Shown, ...]
     averaging: Averaging = field(default_factory=Averaging)
     views: tuple[str, ...] | None = None
     instance_labels: bool = False
@@ -128,7 +137,10 @@ class Predictor:
             return earlier, True
 
         started = time.perf_counter()
-        picture = open_source(source, request.intensity, self.settings)
+        pictures = [open_source(source, shown.intensity, self.settings) for shown in request.shown]
+        picture = together(
+            pictures, [shown.intensity.rendition or "" for shown in request.shown], source.path
+        )
         shape = (picture.image.shape[0], picture.image.shape[1], picture.image.shape[2])
         views = request.views or choose_views(shape, picture.spacing, self.settings.views_rule)
         progress.note(f"{source.name}: {picture.decision}; view {', '.join(views)}")
@@ -137,11 +149,14 @@ class Predictor:
         progress.stage(source.name, sum(shape[AXES[view]] for view in views), "slices")
         found = predict_volume(
             self.model,
-            picture.image,
+            [one.image for one in pictures],
             targets,
             self.settings,
             views,
             request.averaging,
+            looked_for=[
+                range(len(targets)) if shown.places is None else shown.places for shown in request.shown
+            ],
             instances=instances,
             batch=batch,
             advance=progress.advance,
@@ -213,6 +228,8 @@ def predict_all(
         reports.append(report)
         runtimes[report["case"]] = Runtime(report["seconds"], len(report["classes"]))
         write_runtimes(out, runtimes)
+    for folder in {(out / report["case"]).parent for report in reports}:
+        sweep_partials(folder)
     return reports, failures
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.volume import hash_files, list_series, read_image, source_affine, source_files
 from fve_pipeline.volume.kinds import kind_of
 
-__all__ = ["Intensity", "Picture", "VolumeSource", "find_sources", "open_source", "source_sha256"]
+__all__ = ["Intensity", "Picture", "VolumeSource", "find_sources", "open_source", "source_sha256", "together"]
 
 _ENDINGS = {
     ".nii.gz": ".nii.gz",
@@ -41,7 +41,8 @@ _ENDINGS = {
 class VolumeSource:
     """One volume: ``name`` is its output's path below the output folder, without ``ending``.
 
-    ``facts`` are those of a case of a prepared store, whose folder is ``path``.
+    ``facts`` are those of a case of a prepared store, whose folder is ``path``. ``images`` are files of renditions that
+    have their own, beside ``path``, the main one.
     """
 
     name: str
@@ -49,6 +50,7 @@ class VolumeSource:
     ending: str
     series: str | None = None
     facts: CaseFacts | None = None
+    images: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,13 @@ def find_sources(
     paths: Iterable[Path],
     catalog: Catalog | None = None,
     note: Callable[[str], None] = lambda _: None,
-    rendition: str | None = None,
+    renditions: Sequence[str] = (),
 ) -> list[VolumeSource]:
     """The volumes in files, folders of files, DICOM folders and prepared stores, in a stable order.
 
-    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not; those of
-    ``rendition``, where it has files of its own. Where it finds
-    none, every file is one, and ``note`` is told so.
+    In a folder where ``catalog`` finds images, these are the volumes, and its other files are not; those of the only
+    one of ``renditions``, where it has files of its own. With several, each volume knows its ``images``. Where the
+    catalog finds none, every file is one, and ``note`` is told so.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def find_sources(
     """
     sources: dict[str, VolumeSource] = {}
     for path in dict.fromkeys(paths):
-        found = list(_inside(path, catalog, note, rendition))
+        found = list(_inside(path, catalog, note, renditions))
         if not found and (path / "manifest.json").is_file():
             msg = (
                 f"{path}: a store of slices, which are no volumes; give its prepared store, beside it unless --work "
@@ -124,9 +126,15 @@ def find_sources(
 
 
 def _inside(
-    path: Path, catalog: Catalog | None, note: Callable[[str], None], rendition: str | None
+    path: Path, catalog: Catalog | None, note: Callable[[str], None], renditions: Sequence[str]
 ) -> Iterator[VolumeSource]:
+    own = (
+        [] if catalog is None else [one for one in catalog.renditions if one.name in renditions and one.image]
+    )
     if not path.is_dir():
+        if own:
+            msg = f"{path}: rendition {own[0].name!r} has files of its own ({own[0].image}): give the data set's folder"
+            raise PredictionError(msg)
         yield _file(path, path.parent)
         return
     if (path / "journal").is_dir() and (path / "prepared").is_dir():
@@ -135,10 +143,18 @@ def _inside(
             yield VolumeSource(case, path, ".nii.gz", facts=facts[case])
         return
     if catalog is not None:
-        if images := find_volumes(catalog, path, rendition):
-            for image in images:
-                own = path / image
-                yield from _files_of(own, path) if own.is_dir() else (_file(own, path),)
+        if images := find_volumes(catalog, path, renditions[0] if len(renditions) == 1 else None):
+            others = (
+                []
+                if len(renditions) == 1
+                else [(one.name, find_volumes(catalog, path, one.name)) for one in own]
+            )
+            for place, image in enumerate(images):
+                of_volume = tuple((name, path / files[place]) for name, files in others)
+                found = (
+                    _files_of(path / image, path) if (path / image).is_dir() else (_file(path / image, path),)
+                )
+                yield from (replace(one, images=of_volume) for one in found)
             return
         note(
             f"{path}: not laid out as catalog {catalog.name} says; every volume in it is predicted, labels too"
@@ -193,7 +209,8 @@ def source_sha256(source: VolumeSource) -> str:
     """sha256 of the source's bytes; of a prepared case, of its pixels."""
     if source.facts is not None:
         return source.facts.pixels_sha256
-    return hash_files(source_files(source.path, source.series))
+    files = source_files(source.path, source.series)
+    return hash_files([*files, *(file for _, path in source.images for file in source_files(path))])
 
 
 def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSettings) -> Picture:
@@ -209,7 +226,7 @@ def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSetti
     if source.facts is not None:
         return _prepared(source.path, source.facts, intensity.rendition)
     volume = read_image(
-        source.path,
+        dict(source.images).get(intensity.rendition or "", source.path),
         series=source.series,
         channel=intensity.channel,
         modality=intensity.modality,
@@ -240,6 +257,28 @@ def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSetti
     )
     affine = source_affine(source.path, source.series, intensity.member)
     return Picture(image, volume.spacing, affine, f"{modality}: {decision}", volume.notes)
+
+
+def together(pictures: Sequence[Picture], names: Sequence[str], path: Path) -> Picture:
+    """Return what is common to a volume's renditions: the first of them, with the decisions and notes of all.
+
+    Raises PredictionError where they differ in shape.
+    """
+    first = pictures[0]
+    if len(pictures) == 1:
+        return first
+    shapes = {name: picture.image.shape for name, picture in zip(names, pictures, strict=True)}
+    if len(set(shapes.values())) > 1:
+        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        msg = (
+            f"{path}: its renditions differ in shape (z,y,x): {said}; expected one grid. Register them first"
+        )
+        raise PredictionError(msg)
+    decisions = "; ".join(
+        f"{name}: {picture.decision}" for name, picture in zip(names, pictures, strict=True)
+    )
+    notes = dict.fromkeys(note for picture in pictures for note in picture.notes)
+    return replace(first, decision=decisions, notes=tuple(notes))
 
 
 def _prepared(work: Path, facts: CaseFacts, rendition: str | None) -> Picture:

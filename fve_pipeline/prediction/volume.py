@@ -36,18 +36,23 @@ class Segmentation:
 
 def predict_volume(
     model: Segmenter,
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
     targets: Sequence[Target],
     settings: SliceSettings,
     views: Sequence[str],
     averaging: Averaging,
     *,
+    looked_for: Sequence[Sequence[int]] | None = None,
     instances: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
     volumes: Volumes | None = None,
 ) -> Segmentation:
     """Segment a volume (z,y,x) uint8 in LPS along one view, or along several that vote.
+
+    With ``looked_for``, ``image`` is a sequence of such arrays, the volume in several renditions (windows, channels),
+    and ``looked_for`` gives the places of the targets that are looked for in each; their masks are merged slice by
+    slice as those of several prompts are.
 
     With several views, the probability of a class at a voxel is the mean over views, where a view counts for
     the class that it finds likeliest there (so no view's probabilities of all prompts need be kept).
@@ -58,19 +63,26 @@ def predict_volume(
     Raises
     ------
     PredictionError
-        For instances of several targets or views.
+        For instances of several targets, renditions or views.
     """
-    if instances and (len(targets) > 1 or len(views) > 1):
-        msg = f"instances of {len(targets)} prompts in {len(views)} views; expected one prompt and one view"
+    shown = list(image) if looked_for is not None else [np.asarray(image)]
+    looked_for = looked_for or [range(len(targets))]
+    if instances and max(len(targets), len(shown), len(views)) > 1:
+        msg = (
+            f"instances of {len(targets)} prompts in {len(shown)} renditions and {len(views)} views; "
+            "expected one of each"
+        )
         raise PredictionError(msg)
     prompts = [target.prompt for target in targets]
     presence: dict[str, NDArray[np.float32]] = {}
     votes: list[tuple[NDArray[np.uint16], NDArray[np.uint8]]] = []
     for view in views:
-        slices, back = fit_slices(take_view(image, view), settings)
+        fitted = [fit_slices(take_view(own, view), settings) for own in shown]
+        back = fitted[0][1]
         maps = predict_slices(
             model,
-            slices,
+            [slices for slices, _ in fitted],
+            looked_for,
             AXES[view],
             prompts,
             settings,
@@ -81,7 +93,7 @@ def predict_volume(
             advance=advance,
             volumes=volumes,
         )
-        del slices
+        del fitted
         presence[view] = maps.presence
         if maps.best is not None and maps.weight is not None:
             votes.append((_restored(maps.best, view, back), _restored(maps.weight, view, back)))

@@ -102,6 +102,42 @@ def test_a_rendition_with_files_of_its_own_is_predicted_from_them(
     assert highest["t2"] == pytest.approx(3 * highest["t1"], rel=0.02)
 
 
+def test_all_renditions_in_one_call_each_with_its_classes(
+    tmp_path: Path,
+    image: np.ndarray,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for name, factor in (("a_t1", 1), ("a_t2", 3), ("a_seg", 0)):
+        nibabel.save(nibabel.Nifti1Image(image.astype(np.int16) * factor, np.eye(4)), root / f"{name}.nii.gz")
+    end = (
+        '[[renditions]]\nname = "t1"\nclasses = [1]\n'
+        '[[renditions]]\nname = "t2"\nimage = "{case}_t2.nii.gz"\nclasses = [2, 3]\n'
+    )
+    catalog = write_catalog(tmp_path / "mine.toml", "{case}_t1.nii.gz", "{case}_seg.nii.gz", end=end)
+    text = catalog.read_text().replace(
+        'classes = [{ id = 1, name = "liver" }]',
+        'classes = [{ id = 1, name = "liver" }, { id = 2, name = "spleen" }, { id = 3, name = "aorta" }]',
+    )
+    catalog.write_text(text)
+    ask = ("--catalog", catalog, "--weights", weights)
+    assert run(monkeypatch, "predict", root, "--out", tmp_path / "out", *ask) == 0
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.nii.gz"))] == ["a_t1.nii.gz"]
+    report = json.loads((tmp_path / "out" / "a_t1.json").read_text())
+    assert [one["id"] for one in report["classes"]] == [1, 2, 3]
+    t1, t2 = report["decision"].split("; t2: ")
+    assert t1.startswith("t1: MR: percentiles")
+    assert float(t2.split(" to ")[1].split(" ")[0]) > 2 * float(t1.split(" to ")[1].split(" ")[0])
+    shown = report["made_by"]["request"]["shown"]
+    assert [(one["intensity"]["rendition"], one["places"]) for one in shown] == [("t1", [0]), ("t2", [1, 2])]
+    # A file alone does not say where its other rendition lies.
+    assert run(monkeypatch, "predict", root / "a_t1.nii.gz", "--out", tmp_path / "b", *ask) == 2
+    assert "rendition 't2' has files of its own" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_a_catalog_says_is_scaled_is_scaled_in_each_rendition(
     tmp_path: Path, image: np.ndarray, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

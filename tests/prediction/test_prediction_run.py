@@ -240,7 +240,10 @@ def test_more_instances_than_uint8_tells_apart_are_written_merged(
         (("--prompts", "liver", "--modality", "CT", "--window", "abdomen"), "unknown window 'abdomen'"),
         (("--prompts", " ", *CT), "class 1 is empty"),
         (("--catalog", "demo_mr", "--prompts", "livre"), "no class 'livre'"),
-        (("--catalog", "demo_ct"), "choose one of soft_tissue, lung"),
+        (
+            ("--catalog", "demo_ct", "--window", "lung"),
+            "several renditions (soft_tissue, lung), each with its own",
+        ),
         (("--prompts", "liver", "--modality", "XX"), "expected CT, MR, PET"),
         (
             ("--prompts", "liver", "--prompts", "spleen", "--instances", "split", *CT),
