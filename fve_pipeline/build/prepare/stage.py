@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fve_pipeline.build.cases import Dataset, is_current, refuse_changed_sources
 from fve_pipeline.build.prepare.case import prepare_case
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
-from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings
+from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings, source_names
 from fve_pipeline.build.prepare.journal import Journal, read_journal
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
+from fve_pipeline.build.prepare.veil import hidden_failure
 from fve_pipeline.errors import BuildError
 from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.runtime.executor import Task
 from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.runtime.units import format_bytes
 from fve_pipeline.store.schema import StoreSettings
 
 __all__ = ["Prepared", "prepare_cases"]
@@ -56,8 +58,16 @@ def prepare_cases(
     failures: dict[str, Failure] = {}
     progress.stage("prepare", len(new), "cases")
     progress.advance(len(new) - len(missing))
+
+    def refuse(job: PrepareJob, needed: int) -> None:
+        failures[job.case.id] = _too_large(job, needed, resources.executor.memory)
+        progress.advance()
+        progress.note(f"{job.case.id}: {failures[job.case.id].reason}")
+
     with Journal(journal_folder) as journal:
-        for task, result in resources.executor.run(prepare_case, _tasks(missing)):
+        for task, result in resources.executor.run(
+            prepare_case, _tasks(missing, resources.executor.memory, refuse)
+        ):
             progress.advance()
             if isinstance(result, Failure):
                 failures[result.case] = result
@@ -97,6 +107,23 @@ def _sweep(work: Path, known: Mapping[str, CaseFacts]) -> None:
                 shutil.rmtree(group)
 
 
-def _tasks(jobs: Iterable[PrepareJob]) -> Iterable[Task]:
+def _tasks(
+    jobs: Iterable[PrepareJob], budget: int, refuse: Callable[[PrepareJob, int], None]
+) -> Iterator[Task]:
     # Headers are read as tasks are admitted, not all before the first.
-    return (Task(f"prepare {job.case.id}", (job,), predicted_bytes(job)) for job in jobs)
+    for job in jobs:
+        needed = predicted_bytes(job)
+        if needed > budget:
+            refuse(job, needed)
+        else:
+            yield Task(f"prepare {job.case.id}", (job,), needed)
+
+
+def _too_large(job: PrepareJob, needed: int, budget: int) -> Failure:
+    """A case that would take the machine down, and every other case with it: a header may promise anything."""
+    reason = (
+        f"{job.case.image}: by its header it needs {format_bytes(needed)} of memory, and all workers may use "
+        f"{format_bytes(budget)}. Correct the header, or give more --memory on a machine that has it"
+    )
+    failure = Failure(case=job.case.id, dataset=job.case.dataset, stage="prepare", reason=reason)
+    return failure if job.salt is None else hidden_failure(failure, source_names(job), job.salt)
