@@ -82,7 +82,7 @@ def from_folder(
         )
         notes.append(f"One file a class, with the number of cases that have it: {counted}.")
     else:
-        data["classes"], counts = classes_of(folder, looks, len(guess.matched), instances)
+        data["classes"], counts = classes_of(folder, looks, len(guess.matched), chosen, instances)
         notes += counts
     if len(guess.images) > 1:
         data["renditions"] = _renditions(guess.images, chosen)
@@ -196,8 +196,8 @@ def _sample(
     ]
     looks = [look for look in found if not look.error]
     errors = [look.error for look in found if look.error]
-    if not looks:
-        msg = f"{folder}: none of {len(found)} cases can be read; the first: {errors[0]}"
+    if len(errors) > len(looks):
+        msg = f"{folder}: {len(errors)} of {len(found)} cases cannot be read; the first: {errors[0]}"
         raise CatalogError(msg)
     if errors:
         notes.append(f"{len(errors)} of {len(found)} cases could not be read, the first: {errors[0]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def _mixed(folder: Path, groups: dict[str, list[Sampled]]) -> str:
 
 
 def classes_of(
-    folder: Path, looks: Sequence[Sampled], cases: int, instances: bool | None
+    folder: Path, looks: Sequence[Sampled], cases: int, modality: str, instances: bool | None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return (the classes of label maps as a catalog lists them, notes with numbers); ``cases`` are there in all.
 
@@ -129,7 +129,7 @@ def classes_of(
     if not in_cases:
         msg = f"{folder}: no label ids in {len(looks)} label maps"
         raise CatalogError(msg)
-    many = [look for look in looks if look.ids and _may_be_instances(look)]
+    many = [look for look in looks if look.ids and _may_be_instances(look.ids, modality)]
     if many and instances is None:
         shown = ", ".join(f"{look.case} {len(look.ids or {})}" for look in many[:3])
         msg = (
@@ -148,7 +148,7 @@ def classes_of(
     return [class_entry(label, f"label {label}") for label in sorted(in_cases)], [note]
 
 
-def _may_be_instances(look: Sampled) -> bool:
-    ids = look.ids or {}
+def _may_be_instances(ids: Mapping[int, int], modality: str) -> bool:
     gapless = max(ids) >= _MANY_IDS and len(ids) > 0.9 * max(ids)
-    return gapless or (look.modality == "Microscopy" and len(ids) > 10)
+    scattered = max(ids) > 5 * len(ids)  # classes of a list have few gaps, tracked cells in a crop have many
+    return gapless or (len(ids) > 10 and (modality == "Microscopy" or scattered))

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from fve_pipeline.catalog import discover
-from fve_pipeline.catalog.folder import from_folder
+from fve_pipeline.catalog.folder import from_folder, list_volumes
 from fve_pipeline.catalog.look import look_at
 from fve_pipeline.demo.cohort.make import make_dicom_case
 from fve_pipeline.errors import CatalogError
@@ -159,7 +159,7 @@ def test_a_case_that_cannot_be_read_is_noted(tmp_path: Path) -> None:
     draft = from_folder(tmp_path)
     assert any(note.startswith("1 of 2 cases could not be read") for note in draft.notes)
     (tmp_path / "b.nrrd").write_bytes(b"")
-    with pytest.raises(CatalogError, match="none of 2 cases can be read"):
+    with pytest.raises(CatalogError, match="2 of 2 cases cannot be read"):
         from_folder(tmp_path)
 
 
@@ -223,3 +223,82 @@ def test_a_single_series_needs_no_name_of_a_case(tmp_path: Path, at_root: bool) 
     assert (case.name, case.image) == ("mine", "." if at_root else "series")
     assert catalog.modality == "CT"
     assert not look_at(case, tmp_path).error
+
+
+def test_scattered_ids_are_asked_about_in_any_modality(tmp_path: Path) -> None:
+    ids = np.zeros((3, 4, 5), np.uint16)
+    ids.flat[:12] = np.arange(12) * 37 + 5
+    write(tmp_path / "a.nrrd", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    write(tmp_path / "a_mask.nrrd", ids)
+    with pytest.raises(CatalogError, match=r"so many ids \(a 12\) that they may be instances"):
+        from_folder(tmp_path, modality="MR")
+
+
+@pytest.mark.parametrize("folder", ["micro_cells", "micro_nuclei"])
+def test_real_cells_are_asked_about(shared_data: Path, folder: str) -> None:
+    with pytest.raises(CatalogError, match="may be instances"):
+        from_folder(shared_data / folder)
+    assert from_folder(shared_data / folder, instances=True).catalog().instance
+
+
+def test_label_maps_with_layers_are_not_drafted_from_what_is_left(shared_data: Path) -> None:
+    with pytest.raises(CatalogError, match=r"4 of 5 cases cannot be read; the first: .* Name a channel"):
+        from_folder(shared_data / "us_mr_prostate")
+
+
+def test_a_modality_that_is_given_wins(tmp_path: Path) -> None:
+    write(tmp_path / "a.mha", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    write(tmp_path / "a_mask.mha", np.ones((3, 4, 5), np.uint8))
+
+    draft = from_folder(tmp_path, modality="US")
+
+    assert draft.catalog().modality == "US"
+    assert any(note.startswith("Modality US as given.") for note in draft.notes)
+
+
+def test_challenge_npz(tmp_path: Path) -> None:
+    gts = np.zeros((2, 3, 4), np.uint8)
+    gts[0] = 3
+    for name in ("x_1", "x_2"):
+        np.savez(tmp_path / f"{name}.npz", imgs=np.zeros((2, 3, 4), np.uint8), gts=gts, spacing=np.ones(3))
+
+    catalog = from_folder(tmp_path).catalog()
+
+    assert [spec.id for spec in catalog.classes] == [3]
+    assert [case.labels[0].member for case in discover(catalog, tmp_path)] == ["gts", "gts"]
+
+
+def test_real_files(shared_data: Path) -> None:
+    catalog = from_folder(shared_data / "mr_pyradiomics").catalog()
+
+    assert {case.name for case in discover(catalog, shared_data / "mr_pyradiomics")} >= {"brain1"}
+
+
+def test_dicom_folders_are_volumes(tmp_path: Path) -> None:
+    for path in ("a/series/1.dcm", "a/series/2.dcm", "a/labels.nii.gz", "a/.hidden/x.nii.gz"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+
+    assert list_volumes(tmp_path) == ["a/labels.nii.gz", "a/series/"]
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"no volumes; looked for .nii.gz, .nii"):
+        from_folder(tmp_path)
+    write(tmp_path / "a.nrrd", np.zeros((2, 3, 4), np.uint8))
+    with pytest.raises(CatalogError, match=r"1 volumes such as a.nrrd, but no label maps that go with them"):
+        from_folder(tmp_path)
+    write(tmp_path / "a_seg.nrrd", np.zeros((2, 3, 4), np.uint8))
+    with pytest.raises(CatalogError, match="no label ids in 1 label maps"):
+        from_folder(tmp_path)
+
+
+def test_dicom_is_found_by_its_bytes(tmp_path: Path) -> None:
+    for name, content in {
+        "a/IM001": b"\0" * 128 + b"DICM",
+        "b/slice.IMA": b"any",
+        "c/notes.txt": b"words",
+    }.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    assert list_volumes(tmp_path) == ["a/", "b/"]
