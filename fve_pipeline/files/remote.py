@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, GenericError, JoinError, PreconditionError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    GenericError,
+    JoinError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 
 from fve_pipeline.errors import StoreError
 from fve_pipeline.files.base import Buffer
@@ -70,12 +77,30 @@ class RemoteFiles:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return action()
+            except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError) as error:
+                self._refuse(error)
+                raise
             except (GenericError, JoinError) as error:
+                self._refuse(error)
                 if attempt == _ATTEMPTS:
-                    msg = f"{self._url}: gave up after {_ATTEMPTS} attempts: {error}"
+                    msg = f"{self._url}: gave up after {_ATTEMPTS} attempts: {_first_line(error)}"
                     raise StoreError(msg) from error
                 time.sleep(_PAUSE * 2**attempt)
         raise AssertionError
+
+    def _refuse(self, error: Exception) -> None:
+        """Raise StoreError where no further attempt will change the answer: no such bucket, no right to it."""
+        said = str(error)
+        if "NoSuchBucket" in said:
+            bucket = "/".join(self._url.split("/")[:3])
+            msg = f"{self._url}: there is no bucket {bucket}. Make it first (aws s3 mb {bucket}), or correct the URL"
+            raise StoreError(msg) from error
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "403 Forbidden" in said:
+            msg = (
+                f"{self._url}: the server refuses these credentials ({_first_line(error)}). Check AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY, or the profile, and what they may do in this bucket"
+            )
+            raise StoreError(msg) from error
 
     def read(self, key: str) -> bytes:
         return self._try(lambda: bytes(obstore.get(self._store, key).bytes()))
@@ -160,7 +185,8 @@ class RemoteFiles:
         def put() -> str | None:
             try:
                 return str(obstore.put(self._store, key, data, mode=mode, use_multipart=False)["e_tag"])
-            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+                self._refuse(error)
                 # Ours all the same, when the answer to an earlier attempt was lost on the way.
                 return self._version_if(key, data)
 
@@ -172,6 +198,11 @@ class RemoteFiles:
         except FileNotFoundError:
             return None
         return str(found.meta["e_tag"]) if bytes(found.bytes()) == data else None
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an error says without the debug text that obstore adds."""
+    return str(error).strip().partition("\n")[0]
 
 
 def _refuse_after_fork() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import store_maker as maker
+import tiny
 from s3_server import S3Server, no_faults
 
 from fve_pipeline.errors import StoreError, StoreFormatError, StoreLockedError
@@ -109,6 +112,58 @@ def test_a_network_that_stays_down_is_an_error(
     server.fail = lambda n: "503" if n else None
     with pytest.raises(StoreError, match="gave up after 5 attempts"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda files: files.read("a"),
+        lambda files: files.list_keys(),
+        lambda files: files.write_atomic("a", [b"x"]),
+        lambda files: files.put_if("a", b"x", None),
+    ],
+    ids=["read", "list", "write", "put_if"],
+)
+def test_what_will_not_change_is_said_at_once(server: S3Server, ask: Callable[[RemoteFiles], object]) -> None:
+    asked: list[int] = []
+    server.fail = lambda number: asked.append(number)  # type: ignore[func-returns-value]
+    with pytest.raises(StoreError, match=r"there is no bucket s3://missing\. Make it first") as raised:
+        ask(RemoteFiles("s3://missing/slices.zarr"))
+    assert len(asked) <= 2
+    assert "\n" not in str(raised.value)
+    asked.clear()
+    server.fail = lambda number: asked.append(number) or "403"  # type: ignore[func-returns-value]
+    with pytest.raises(StoreError, match="the server refuses these credentials") as raised:
+        ask(RemoteFiles("s3://bucket/slices.zarr"))
+    assert len(asked) <= 2
+    assert "\n" not in str(raised.value)
+
+
+def test_a_build_into_a_missing_bucket_is_one_line(server: S3Server, tmp_path: Path) -> None:
+    assert server.endpoint
+    root = tiny.write_cohort(tmp_path / "c", 1)
+    words = [
+        "build",
+        root / "tiny.toml",
+        "--root",
+        root,
+        "--out",
+        "s3://missing/s.zarr",
+        "--work",
+        tmp_path / "w",
+    ]
+    for command in (words, ["info", "s3://missing/s.zarr"], ["verify", "s3://missing/s.zarr"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "fve_pipeline", *map(str, command)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = [line for line in done.stderr.splitlines() if line.startswith("fve: ")]
+        assert done.returncode == 2, done.stderr
+        assert len(told) == 1, done.stderr
+        assert "there is no bucket s3://missing" in done.stderr.replace("\n", " ")
+        assert "Traceback" not in done.stderr
 
 
 def test_an_interrupted_commit_is_finished(url: str) -> None:

@@ -14,7 +14,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-Fault = str  # "503", "dropped before", "dropped after", "cut short"
+Fault = str  # "503", "403", "dropped before", "dropped after", "cut short"
 Faults = Callable[[int], Fault | None]
 
 
@@ -67,6 +67,11 @@ class S3Server:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Slow Down", [("Content-Length", "0")])
             return [b""]
+        if fault == "403":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            said = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            start_response("403 Forbidden", [("Content-Length", str(len(said)))])
+            return [said]
         if fault == "dropped before":
             hang_up(environ)
         # S3 decides a conditional PUT at once; moto looks first and writes later.
