@@ -8,15 +8,16 @@ taken for the fill value.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.arrays import describe_array
 from fve_pipeline.volume.inflate import check_size
-from fve_pipeline.volume.refusal import refusal
+from fve_pipeline.volume.refusal import damage_named, refusal
 from fve_pipeline.volume.types import Raw
 
 if TYPE_CHECKING:
@@ -29,40 +30,34 @@ _SIZE = "element_size_um"
 
 def read_hdf5(path: Path, name: str, *, member: str, channel: int | None, voxels: bool) -> Raw:
     """Read one dataset of an HDF5 file, or (``voxels`` False) what its header says."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            data = _find(file, member, name)
-            spacing, notes = _spacing(data, name)
-            raw = describe_array(name, member, data.shape, data.dtype, spacing, channel, strict=voxels)
-            raw.notes.extend(notes)
-            _check_written(data, member, name)
-            if voxels:
-                array = data[channel or 0] if data.ndim == 4 else data[()]
-                raw.array = np.asarray(array).reshape(raw.shape)
-            return raw
-    except (OSError, RuntimeError, KeyError) as error:
-        raise _damaged(error, name) from error
+    with _opened(path, name) as file:
+        data = _find(file, member, name)
+        spacing, notes = _spacing(data, name)
+        raw = describe_array(name, member, data.shape, data.dtype, spacing, channel, strict=voxels)
+        raw.notes.extend(notes)
+        _check_written(data, member, name)
+        if voxels:
+            array = data[channel or 0] if data.ndim == 4 else data[()]
+            raw.array = np.asarray(array).reshape(raw.shape)
+        return raw
 
 
 def list_datasets(path: Path, name: str) -> dict[str, tuple[int, ...]]:
     """Paths of the arrays in an HDF5 file with their shapes; those behind links are left out."""
+    with _opened(path, name) as file:
+        return _datasets(file)
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[h5py.File]:
     import h5py
 
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return _datasets(file)
-    except (OSError, RuntimeError) as error:
-        raise _damaged(error, name) from error
-
-
-def _damaged(error: Exception, name: str) -> Exception:
-    """Return the error to raise for one of h5py's."""
-    if is_environment_fault(error):
-        return error
-    found = f"truncated or damaged HDF5 ({error})"
-    return refusal(name, found, "a whole file with filters that h5py knows", "Download it again")
+    expected = "a whole file with filters that h5py knows"
+    with (
+        damage_named(name, "HDF5", expected, (OSError, RuntimeError, KeyError)),
+        h5py.File(path, "r", locking=False) as file,
+    ):
+        yield file
 
 
 def _datasets(file: h5py.File) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +18,9 @@ from isal import isal_zlib
 from numpy.lib import format as npy
 
 from fve_pipeline.errors import ReadError
-from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.arrays import describe_array
 from fve_pipeline.volume.inflate import INFLATE_ERRORS, check_size
-from fve_pipeline.volume.refusal import refusal
+from fve_pipeline.volume.refusal import damage_named, refusal
 from fve_pipeline.volume.types import Raw
 
 __all__ = ["list_arrays", "read_npz"]
@@ -29,45 +28,37 @@ __all__ = ["list_arrays", "read_npz"]
 
 def read_npz(path: Path, name: str, *, member: str, channel: int | None, voxels: bool) -> Raw:
     """Read one member of an npz, or (``voxels`` False) its header only."""
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            info = _find(archive, member, name)
-            with archive.open(info) as stream:
-                shape, fortran, dtype, start = _npy_header(stream, member, name)
-            spacing, notes = _spacing(archive, name)
-            raw = describe_array(name, member, shape, dtype, spacing, channel, strict=voxels)
-            raw.notes.extend(notes)
-            if voxels:
-                count = math.prod(shape)
-                _check_promise(info, start + count * dtype.itemsize, name)
-                data = _inflate(file, info, name)
-                array = np.frombuffer(data, dtype, offset=start, count=count)
-                array = array.reshape(shape, order="F" if fortran else "C")
-                raw.array = (array[channel or 0] if len(shape) == 4 else array).reshape(raw.shape)
-            return raw
-    except (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS) as error:
-        raise _damaged(error, name) from error
+    with _whole(name), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        info = _find(archive, member, name)
+        with archive.open(info) as stream:
+            shape, fortran, dtype, start = _npy_header(stream, member, name)
+        spacing, notes = _spacing(archive, name)
+        raw = describe_array(name, member, shape, dtype, spacing, channel, strict=voxels)
+        raw.notes.extend(notes)
+        if voxels:
+            count = math.prod(shape)
+            _check_promise(info, start + count * dtype.itemsize, name)
+            data = _inflate(file, info, name)
+            array = np.frombuffer(data, dtype, offset=start, count=count)
+            array = array.reshape(shape, order="F" if fortran else "C")
+            raw.array = (array[channel or 0] if len(shape) == 4 else array).reshape(raw.shape)
+        return raw
 
 
 def list_arrays(path: Path, name: str) -> dict[str, tuple[int, ...]]:
     """Shapes of the arrays in an npz by their names, from their headers; pickled objects are left out."""
     found = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                with archive.open(info) as stream, suppress(ReadError):
-                    member = info.filename.removesuffix(".npy")
-                    found[member] = _npy_header(stream, member, name)[0]
-    except (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS) as error:
-        raise _damaged(error, name) from error
+    with _whole(name), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as stream, suppress(ReadError):
+                member = info.filename.removesuffix(".npy")
+                found[member] = _npy_header(stream, member, name)[0]
     return found
 
 
-def _damaged(error: Exception, name: str) -> Exception:
-    """Return the error to raise for one of zipfile's or isal's."""
-    if is_environment_fault(error):
-        return error
-    return refusal(name, f"truncated or damaged npz ({error})", "a whole zip archive", "Download it again")
+def _whole(name: str) -> AbstractContextManager[None]:
+    errors = (zipfile.BadZipFile, NotImplementedError, OSError, *INFLATE_ERRORS)
+    return damage_named(name, "npz", "a whole zip archive", errors)
 
 
 def _find(archive: zipfile.ZipFile, member: str, name: str) -> zipfile.ZipInfo:

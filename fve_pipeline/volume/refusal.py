@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from fve_pipeline.errors import ReadError
+from fve_pipeline.runtime.faults import is_environment_fault
 
-__all__ = ["pick_channel", "refusal", "truncated"]
+__all__ = ["damage_named", "pick_channel", "refusal", "truncated"]
 
 E = TypeVar("E", bound=ReadError)
 
@@ -14,6 +17,18 @@ E = TypeVar("E", bound=ReadError)
 def refusal(name: str, found: str, expected: str, advice: str, kind: type[E] = ReadError) -> E:  # type: ignore[assignment]
     """Return the error to raise."""
     return kind(f"{name}: {found}; expected {expected}. {advice}.")
+
+
+@contextmanager
+def damage_named(name: str, kind: str, expected: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Raise ReadError in place of a library's ``errors``, unless the machine is at fault and not the file."""
+    try:
+        yield
+    except errors as error:
+        if is_environment_fault(error):
+            raise
+        found = f"truncated or damaged {kind} ({error})"
+        raise refusal(name, found, expected, "Download it again") from error
 
 
 def truncated(name: str, found: int, expected: int) -> ReadError:
