@@ -46,22 +46,9 @@ def facts_again(
     missing: list[PrepareJob] = []
     for case in needed:
         root = roots.get(rows[case]["dataset"], roots.get(""))
-        if root is None:
+        if root is None or store.settings.subject_salt is not None:
             if case not in known:
-                msg = (
-                    f"{case} is not prepared in {work}, and its source is needed: give --root DIR, or "
-                    f"--root {rows[case]['dataset']}=DIR"
-                )
-                raise BuildError(msg)
-            facts[case] = known[case]
-            continue
-        if store.settings.subject_salt is not None:
-            if case not in known:
-                msg = (
-                    f"{case} is not prepared in {work}, and the store keeps no path of its source (--hash-subjects): "
-                    "give the folder in which it was prepared as --work, or build anew with --overwrite"
-                )
-                raise BuildError(msg)
+                raise BuildError(_unprepared(store, case, rows[case]["dataset"], work))
             facts[case] = known[case]
             continue
         job = job_from_recipe(rows[case]["recipe"], root, work)
@@ -72,6 +59,15 @@ def facts_again(
     if missing:
         facts |= _prepare(missing, work, resources)
     return facts
+
+
+def _unprepared(store: Store, case: str, dataset: str, work: Path) -> str:
+    if store.settings.subject_salt is None:
+        return f"{case} is not prepared in {work}, and its source is needed: give --root DIR, or --root {dataset}=DIR"
+    return (
+        f"{case} is not prepared in {work}, and the store keeps no path of its source (--hash-subjects): "
+        "give the folder in which it was prepared as --work, or build anew with --overwrite"
+    )
 
 
 def _prepare(jobs: Sequence[PrepareJob], work: Path, resources: Resources) -> dict[str, CaseFacts]:

@@ -198,7 +198,8 @@ def refuse_changed_sources(
         resources.progress.advance()
         job = task.args[0]
         if not _same(committed[job.case.id], source, labels):
-            changed.append(job.case.id)
+            shown = f" ({job.case.image})" if job.salt is None else ""
+            changed.append(job.case.id + shown)
     if changed:
         msg = _refusal(
             sorted(changed), "not what they were when the store was built: their files have changed"

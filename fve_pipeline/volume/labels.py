@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
+from fve_pipeline.volume.kinds import kind_of
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
 from fve_pipeline.volume.pictures import read_pictures
@@ -23,6 +24,7 @@ from fve_pipeline.volume.values import apply_scale
 __all__ = ["check_sizes", "read_labels"]
 
 _MAX = np.iinfo(np.uint16).max
+_PLACELESS = ("npz", "hdf5", "tiff")  # kinds of file that do not say where they lie
 
 
 def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Header) -> Labels:
@@ -159,18 +161,19 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
     return array.astype(np.uint16) if array.dtype.kind == "f" else array
 
 
-def check_sizes(files: Sequence[LabelFile], root: str | Path, like: Header) -> None:
-    """Raise GeometryError where an image that says no position has another size than its labels, by their headers.
+def check_sizes(files: Sequence[LabelFile], root: Path, image: str, member: str | None) -> None:
+    """Raise GeometryError where an image of a kind that says no position has another size than its labels.
 
-    So that neither is inflated: an npz of a few kilobytes can promise terabytes. Files whose headers cannot be
-    read are left to who reads them.
+    By headers alone, so that neither is inflated: an npz of a few kilobytes can promise terabytes. Labels whose
+    headers cannot be read are left to who reads them.
     """
-    if like.located:
+    if kind_of(root / image, image) not in _PLACELESS:
         return
+    like = read_header(root / image, member=member, name=image)
     for file in files:
         try:
             header = read_header(
-                Path(root) / file.path, channel=file.channel, member=file.member or "gts", name=file.path
+                root / file.path, channel=file.channel, member=file.member or "gts", name=file.path
             )
         except ReadError:
             continue

@@ -24,7 +24,7 @@ from fve_pipeline.build.prepare.job import (
     source_names,
     source_stats,
 )
-from fve_pipeline.build.prepare.veil import hidden_facts, hidden_failure
+from fve_pipeline.build.prepare.veil import hidden_facts, hidden_text
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
@@ -33,15 +33,14 @@ from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quanti
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
 from fve_pipeline.store.volume import write_volume
-from fve_pipeline.volume import Header, Volume, hash_files, read_header, read_image, read_labels
+from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
 from fve_pipeline.volume.labels import check_sizes
 
-__all__ = ["checked_labels", "prepare_case", "read_rendition"]
+__all__ = ["checked_labels", "failed", "prepare_case", "read_rendition"]
 
 
 def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
     """Read, check, orient, window and write one case; return its facts, or why it failed."""
-    case = job.case
     try:
         facts = _prepare(job)
         return facts if job.salt is None else hidden_facts(facts, source_names(job), job.salt)
@@ -51,13 +50,15 @@ def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
         if is_environment_fault(error):
             raise
         reason = f"{type(error).__name__}: {error}"
-    failure = Failure(
-        case=case.id,
-        dataset=case.dataset,
-        stage="prepare",
-        reason=printable(reason.replace(f"{job.root.rstrip('/')}/", "")),
-    )
-    return failure if job.salt is None else hidden_failure(failure, source_names(job), job.salt)
+    return failed(job, reason)
+
+
+def failed(job: PrepareJob, reason: str) -> Failure:
+    """Return the record of a case that cannot be prepared; it names no folder of this machine, and nothing hidden."""
+    reason = printable(reason.replace(f"{job.root.rstrip('/')}/", ""))
+    if job.salt is not None:
+        reason = hidden_text(reason, source_names(job), job.salt)
+    return Failure(case=job.case.id, dataset=job.case.dataset, stage="prepare", reason=reason)
 
 
 def _prepare(job: PrepareJob) -> CaseFacts:
@@ -85,7 +86,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         if volume is None or wanted != source:
             volume = None  # let the last one go before the next is read
             if geometry is None:
-                check_sizes(case.labels, root, _header(job, rendition))
+                check_sizes(case.labels, root, wanted[0], case.member)
             volume = read_rendition(job, rendition)
             source = wanted
             notes.extend(note for note in volume.notes if note not in notes)
@@ -165,15 +166,6 @@ def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
         nonfinite=job.settings.nonfinite,
         resample_tilt=job.settings.resample_tilt,
         name=path,
-    )
-
-
-def _header(job: PrepareJob, rendition: Rendition) -> Header:
-    """What the file of a rendition promises."""
-    case = job.case
-    path = rendition.image or case.image
-    return read_header(
-        Path(job.root) / path, series=case.series, channel=rendition.channel, member=case.member, name=path
     )
 
 

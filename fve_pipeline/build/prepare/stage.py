@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fve_pipeline.build.cases import Dataset, is_current, refuse_changed_sources
-from fve_pipeline.build.prepare.case import prepare_case
+from fve_pipeline.build.prepare.case import failed, prepare_case
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
-from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings, source_names
+from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings
 from fve_pipeline.build.prepare.journal import Journal, read_journal
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
-from fve_pipeline.build.prepare.veil import hidden_failure
 from fve_pipeline.errors import BuildError
 from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.runtime.executor import Task
@@ -121,9 +120,8 @@ def _tasks(
 
 def _too_large(job: PrepareJob, needed: int, budget: int) -> Failure:
     """A case that would take the machine down, and every other case with it: a header may promise anything."""
-    reason = (
+    return failed(
+        job,
         f"{job.case.image}: by its header it needs {format_bytes(needed)} of memory, and all workers may use "
-        f"{format_bytes(budget)}. Correct the header, or give more --memory on a machine that has it"
+        f"{format_bytes(budget)}. Correct the header, or give more --memory on a machine that has it",
     )
-    failure = Failure(case=job.case.id, dataset=job.case.dataset, stage="prepare", reason=reason)
-    return failure if job.salt is None else hidden_failure(failure, source_names(job), job.salt)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from fve_pipeline.build.prepare.facts import CaseFacts, Failure
+from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.catalog.kinds import ENDINGS
 
-__all__ = ["hidden_case", "hidden_facts", "hidden_failure", "hidden_path", "salt_mark", "salted"]
+__all__ = ["hidden_case", "hidden_facts", "hidden_path", "hidden_text", "salt_mark", "salted"]
 
 _ENDINGS = (*ENDINGS[:-1], ".dcm", ".png")
 
@@ -32,7 +32,11 @@ def salted(text: str, salt: str) -> str:
 
 def hidden_path(path: str, salt: str) -> str:
     """A path as one hash with the kind of its file."""
-    return salted(path, salt) + next((end for end in _ENDINGS if path.lower().endswith(end)), "")
+    return salted(path, salt) + _ending(path)
+
+
+def _ending(path: str) -> str:
+    return next((end for end in _ENDINGS if path.lower().endswith(end)), "")
 
 
 def hidden_case(case: Case, salt: str) -> Case:
@@ -56,29 +60,24 @@ def hidden_case(case: Case, salt: str) -> Case:
     )
 
 
-def hidden_facts(facts: CaseFacts, files: Iterable[str], salt: str) -> CaseFacts:
+def hidden_facts(facts: CaseFacts, files: Sequence[str], salt: str) -> CaseFacts:
     """The facts of a case without its paths; ``files`` are all that it was read from, under the root."""
-    paths = [facts.source, *facts.labels, *files]
     return facts.model_copy(
         update={
             "source": hidden_path(facts.source, salt),
             "labels": tuple(hidden_path(path, salt) for path in facts.labels),
-            "notes": tuple(_hidden_text(note, paths, salt) for note in facts.notes),
+            "notes": tuple(hidden_text(note, files, salt) for note in facts.notes),
         }
     )
 
 
-def hidden_failure(failure: Failure, files: Iterable[str], salt: str) -> Failure:
-    """A failure whose reason names none of the case's paths, nor a part of one."""
-    return failure.model_copy(update={"reason": _hidden_text(failure.reason, files, salt)})
-
-
-def _hidden_text(text: str, paths: Iterable[str], salt: str) -> str:
+def hidden_text(text: str, paths: Iterable[str], salt: str) -> str:
+    """The text without any of the paths, and without any part of one."""
     words: dict[str, str] = {}
     for path in paths:
         words[path] = hidden_path(path, salt)
         for part in path.split("/"):
-            stem = part.removesuffix(next((end for end in _ENDINGS if part.lower().endswith(end)), ""))
+            stem = part.removesuffix(_ending(part))
             words[part] = hidden_path(part, salt)
             words[stem] = salted(stem, salt)
     # A folder called 3 says nothing of anyone, and hiding it would spoil every count in the text.
