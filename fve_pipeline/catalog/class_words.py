@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
+from fve_pipeline.catalog.kinds import split_words
 from fve_pipeline.catalog.load import load_catalog, shipped_catalogs
 
 __all__ = ["is_class"]
@@ -27,5 +27,4 @@ def _known() -> frozenset[tuple[str, ...]]:
 
 
 def _phrase(name: str) -> tuple[str, ...]:
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
-    return tuple(word.lower().removesuffix("s") for word in words if word.lower() not in _SIDES)
+    return tuple(word.lower().removesuffix("s") for word in split_words(name) if word.lower() not in _SIDES)

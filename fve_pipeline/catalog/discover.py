@@ -56,10 +56,10 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
     return [cases[name] for name in sorted(cases, key=natural_key)]
 
 
-def find_volumes(catalog: Catalog, root: Path, rendition: str | None = None) -> list[str]:
+def find_volumes(catalog: Catalog, root: Path) -> list[tuple[str, dict[str, str]]]:
     """Files or folders under ``root``, relative to it, that the catalog takes for images; none if it fits nothing.
 
-    Where the ``rendition`` has files of its own, these are given in place of the main images.
+    Each with the files of the renditions that have their own, by their names.
     Splits and case names, which prediction has no use for, are not looked up, and labels need not be there; what is
     the place of another image's labels is no image.
     """
@@ -68,9 +68,9 @@ def find_volumes(catalog: Catalog, root: Path, rendition: str | None = None) -> 
         for image, parts in catalog.find_images(root)
     ]
     labels = _label_paths((image, files) for image, _, files in found)
-    own = next((spec.image for spec in catalog.renditions if spec.name == rendition), None)
+    own = [(spec.name, parse_pattern(spec.image)) for spec in catalog.renditions if spec.image is not None]
     return [
-        image if own is None else parse_pattern(own).format(parts)
+        (image, {name: pattern.format(parts) for name, pattern in own})
         for image, parts, _ in found
         if image not in labels
     ]

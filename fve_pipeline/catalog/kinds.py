@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "ENDINGS", "FOLDER_PARTS", "IMAGE_WORDS", "LABEL_WORDS", "READINGS", "Kind", "after_case", "apart",
-    "is_split", "kinds_of", "says_label", "stem_of", "whole_name", "words_of",
+    "is_split", "kinds_of", "says_label", "split_words", "stem_of", "whole_name", "words_of",
 ]  # fmt: skip
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".npz", ".h5", ".hdf5", ".tiff", ".tif", "/")
@@ -80,9 +80,14 @@ def is_split(words: set[str]) -> bool:
     return bool(words) and words <= _SPLIT_WORDS
 
 
+def split_words(name: str) -> list[str]:
+    """Return the words of a name, in order and as they are written: ``labelsTr`` has ``labels`` and ``Tr``."""
+    return re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+
+
 def words_of(component: str) -> set[str]:
-    """Return the words of a name in lower case: ``labelsTr`` has ``labels`` and ``tr``."""
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", component)}
+    """Return the words of a name in lower case."""
+    return {word.lower() for word in split_words(component)}
 
 
 def _ending(path: str) -> str:

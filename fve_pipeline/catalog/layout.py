@@ -105,9 +105,9 @@ class Layout(BaseModel):
     def case_template(self) -> str:
         if self.case:
             return self.case
-        if "case" in self.parts or not self.parts:
-            return "{case}" if self.parts else "case"
-        return "_".join(f"{{{part}}}" for part in self.parts)
+        if not self.parts:
+            return "case"
+        return "{case}" if "case" in self.parts else "_".join(f"{{{part}}}" for part in self.parts)
 
     @property
     def subject_template(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fve_pipeline.catalog.draft import class_entry
+from fve_pipeline.catalog.kinds import split_words
 from fve_pipeline.errors import CatalogError, ReadError
 from fve_pipeline.imaging.intensity import share_below_zero
 from fve_pipeline.volume import read_header, read_image
@@ -73,7 +73,7 @@ def look_into(
 
 def _by_words(path: str) -> str:
     """Return the modality that a path names, where it names one."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path)
+    words = split_words(path)
     # In small letters "us" and "pet" are words like any other.
     told = {_MODALITY_WORDS.get(word.lower()) for word in words if word not in ("us", "pet")} - {None}
     return str(told.pop()) if len(told) == 1 else ""

@@ -105,10 +105,10 @@ def _look(
 
     names = {spec.id: spec.name for spec in catalog.classes if not spec.is_union and not spec.instance}
     look = partial(look_at_all, root=root, voxels=not quick, names=names if anatomy else None)
-    pool: Executor = ThreadPoolExecutor(workers)
-    if (
-        len(cases) > _FEW
-    ):  # small files are the interpreter's work, of which a process does one thing at a time
+    pool: Executor
+    if len(cases) <= _FEW:
+        pool = ThreadPoolExecutor(workers)
+    else:  # small files are the interpreter's work, of which a process does one thing at a time
         context = multiprocessing.get_context("forkserver")
         pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     looks: list[CaseLook] = []

@@ -137,10 +137,10 @@ def _ids(classes: str | None) -> tuple[int, ...] | None:
 
 def _print(summary: Sequence[dict[str, Any]]) -> None:
     table = Table("", "class", "score", "mean", "95 % interval", "cases", "undefined")
-    classes = [row for row in summary if row["class_id"] is not None]
-    kept = {id(row) for row in classes[:_SHOWN]}
+    classes = 0
     for row in summary:
-        if row["class_id"] is not None and id(row) not in kept:
+        classes += row["class_id"] is not None
+        if row["class_id"] is not None and classes > _SHOWN:
             continue
         low, high = row["low"], row["high"]
         table.add_row(
@@ -153,9 +153,9 @@ def _print(summary: Sequence[dict[str, Any]]) -> None:
             str(row["undefined"] or ""),
         )
     console.print(table)
-    if len(classes) > _SHOWN:
+    if classes > _SHOWN:
         console.print(
-            f"{len(classes) - _SHOWN:,} more rows of classes are in the file of means. If these ids are instances of "
+            f"{classes - _SHOWN:,} more rows of classes are in the file of means. If these ids are instances of "
             "one class, say --instances.",
             soft_wrap=True,
         )

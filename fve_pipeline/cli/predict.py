@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -14,9 +14,6 @@ from fve_pipeline.cli.options import Json, Nonfinite, ResampleTilt
 from fve_pipeline.cli.predict_asked import asked, with_options
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["predict"]
 

@@ -128,13 +128,11 @@ def find_sources(
 def _inside(
     path: Path, catalog: Catalog | None, note: Callable[[str], None], renditions: Sequence[str]
 ) -> Iterator[VolumeSource]:
-    own = (
-        [] if catalog is None else [one for one in catalog.renditions if one.name in renditions and one.image]
-    )
     if not path.is_dir():
-        if own:
-            msg = f"{path}: rendition {own[0].name!r} has files of its own ({own[0].image}): give the data set's folder"
-            raise PredictionError(msg)
+        for one in () if catalog is None else catalog.renditions:
+            if one.name in renditions and one.image:
+                msg = f"{path}: rendition {one.name!r} has files of its own ({one.image}): give the data set's folder"
+                raise PredictionError(msg)
         yield _file(path, path.parent)
         return
     if (path / "journal").is_dir() and (path / "prepared").is_dir():
@@ -143,18 +141,14 @@ def _inside(
             yield VolumeSource(case, path, ".nii.gz", facts=facts[case])
         return
     if catalog is not None:
-        if images := find_volumes(catalog, path, renditions[0] if len(renditions) == 1 else None):
-            others = (
-                []
-                if len(renditions) == 1
-                else [(one.name, find_volumes(catalog, path, one.name)) for one in own]
-            )
-            for place, image in enumerate(images):
-                of_volume = tuple((name, path / files[place]) for name, files in others)
-                found = (
-                    _files_of(path / image, path) if (path / image).is_dir() else (_file(path / image, path),)
-                )
-                yield from (replace(one, images=of_volume) for one in found)
+        if volumes := find_volumes(catalog, path):
+            for main, others in volumes:
+                if len(renditions) == 1:
+                    main, others = others.get(renditions[0], main), {}
+                image = path / main
+                images = tuple((name, path / file) for name, file in others.items() if name in renditions)
+                for source in _files_of(image, path) if image.is_dir() else (_file(image, path),):
+                    yield replace(source, images=images)
             return
         note(
             f"{path}: not laid out as catalog {catalog.name} says; every volume in it is predicted, labels too"
