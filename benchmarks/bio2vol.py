@@ -37,6 +37,7 @@ from learning_data import SIZE, Cases
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.metrics import score_classes
+from fve_pipeline.prediction.loaded import LoadedModel
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
@@ -186,7 +187,7 @@ def judge(volumes: Volumes, held: int) -> dict[str, float]:
     for volume, truth in held_out(range(900, 900 + held)):
         start = time.perf_counter()
         found = predict_volume(
-            volumes.model, volume, TARGETS, SLICES, ["axial"], Averaging(), volumes=volumes
+            LoadedModel(volumes.model, volumes), volume, TARGETS, SLICES, ["axial"], Averaging()
         ).labels
         seconds, slices = seconds + time.perf_counter() - start, slices + len(volume)
         rows += score_classes(truth, found, SPACING, class_ids=(1, 2, 3), tolerance=1.0)

@@ -17,6 +17,7 @@ import time
 import numpy as np
 import torch
 
+from fve_pipeline.prediction.loaded import LoadedModel
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
@@ -49,7 +50,7 @@ def main() -> None:
 
     start = time.perf_counter()
     found = predict_volume(
-        model, image, targets, settings, args.views.split(","), Averaging(), batch=args.batch
+        LoadedModel(model), image, targets, settings, args.views.split(","), Averaging(), batch=args.batch
     )
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,13 @@ _WHAT = "What to look for"
 _GREY = "How grey values are read"
 _MEAN = "What is averaged"
 _RUN = "How it runs"
+
+
+class PrecisionChoice(Enum):
+    """What the network computes in, as a choice on the command line."""
+
+    float32 = "float32"
+    bf16 = "bf16"
 
 
 class Instances(Enum):
@@ -127,6 +135,20 @@ def predict(
             rich_help_panel=_RUN,
         ),
     ] = None,
+    precision: Annotated[
+        PrecisionChoice | None,
+        typer.Option(
+            help="[b]bf16[/] is faster on GPUs that have it. [default: bf16 on a GPU, float32 on a CPU]",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="i/n: every n-th volume from the i-th on, so that n processes share a folder.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Segment volumes by text prompts.
@@ -145,11 +167,15 @@ def predict(
       fve predict scans/ --catalog amos22_ct --weights volumes.pt --out predictions/ --adapt bio2vol
 
       fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
+
+      CUDA_VISIBLE_DEVICES=1 fve predict scans/ --catalog amos22_ct --weights model.pt --out predictions/ --part 2/4
     """
     from fve_pipeline.catalog import load_catalog
     from fve_pipeline.catalog.schema import Modality
     from fve_pipeline.prediction.network import Averaging
-    from fve_pipeline.prediction.run import Predictor, Request, predict_all
+    from fve_pipeline.prediction.predictor import Predictor
+    from fve_pipeline.prediction.request import Request
+    from fve_pipeline.prediction.run import predict_all
     from fve_pipeline.prediction.sources import find_sources
 
     if adapt not in (None, "bio2vol", "none"):
@@ -171,6 +197,7 @@ def predict(
         instance_class or instances is Instances.split,
         instances.value if instances is not None else None,
     )
+    first, parts = _part(part)
     made = out.resolve()
     for path in inputs:
         if path.resolve().is_relative_to(made):
@@ -181,8 +208,8 @@ def predict(
     found = find_sources(
         inputs, described, told, [one.intensity.rendition for one in shown if one.intensity.rendition]
     )
-    sources = [one for one in found if not one.path.resolve().is_relative_to(made)]
-    predictor = Predictor(weights, _device(device), adapt)
+    sources = [one for one in found if not one.path.resolve().is_relative_to(made)][first::parts]
+    predictor = Predictor(weights, _device(device), adapt, precision.value if precision is not None else None)
     with Bars(as_json) as bars:
         reports, failures = predict_all(predictor, sources, request, out, bars, batch)
     if as_json:
@@ -196,7 +223,19 @@ def predict(
         _print(reports, out)
     for failure in failures:
         errors.print(f"failed: {failure.case}: {failure.reason}", style="red", markup=False, highlight=False)
-    raise typer.Exit(2 if not reports else 1 if failures else 0)
+    raise typer.Exit(0 if not failures else 1 if reports else 2)
+
+
+def _part(part: str | None) -> tuple[int, int]:
+    """The place of the first volume, counted from 0, and the step to the next."""
+    if part is None:
+        return 0, 1
+    found = re.fullmatch(r"(\d+)/(\d+)", part)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise typer.BadParameter(
+            f"{part!r}; expected i/n with i from 1 to n, such as 2/4", param_hint="--part"
+        )
+    return int(found[1]) - 1, int(found[2])
 
 
 def _axes(flips: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,10 +49,11 @@ def is_partial(name: str) -> bool:
     return name.startswith(_PARTIAL)
 
 
-def sweep_partials(folder: Path) -> None:
-    """Remove what killed writers left in a folder that nobody else writes to now."""
+def sweep_partials(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove what killed writers left in a folder: of files of these names, which nobody else writes now, or of all."""
     for leftover in folder.glob(f"{_PARTIAL}*"):
-        leftover.unlink(missing_ok=True)
+        if names is None or leftover.name.removeprefix(_PARTIAL).partition("-")[2] in names:
+            leftover.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

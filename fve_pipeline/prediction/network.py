@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fve_pipeline.bio2vol.network import PathLayout, Volumes
+from fve_pipeline.bio2vol.network import PathLayout
 from fve_pipeline.bio2vol.sliding import slide
 from fve_pipeline.imaging.encoding import context_depth, encode
+from fve_pipeline.prediction.loaded import LoadedModel
 from fve_pipeline.prediction.prompts import mirrored
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.segmenter.losses import upsample_logits
-from fve_pipeline.segmenter.model import Prediction, Segmenter
+from fve_pipeline.segmenter.model import Prediction
 from fve_pipeline.segmenter.postprocess import filter_single, merge_labels, suppress_overlaps
 from fve_pipeline.segmenter.randomness import CounterRandomness, combine_keys, prompt_key
 
@@ -60,7 +61,7 @@ class ViewMaps:
 
 
 def predict_slices(
-    model: Segmenter,
+    loaded: LoadedModel,
     slices: Sequence[NDArray[np.uint8]],
     looked_for: Sequence[Sequence[int]],
     axis: int,
@@ -72,7 +73,6 @@ def predict_slices(
     edges: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
-    volumes: Volumes | None = None,
 ) -> ViewMaps:
     """Segment all slices of the view along LPS ``axis``: ``slices`` holds (D,S,S) uint8 a rendition.
 
@@ -83,8 +83,8 @@ def predict_slices(
     on a slice the more present one stays, and each pixel goes to its likeliest prompt.
 
     ``batch`` is the number of slices decoded at a time; None finds one that fits the device. ``advance`` is
-    told of slices that are done. ``volumes`` is the adaptation of ``model`` that reads across slices: it slides
-    over the view, one sub-volume at a time, and averages the logits where sub-volumes overlap.
+    told of slices that are done. An adaptation that reads across slices slides over the view, one sub-volume at a
+    time, and averages the logits where sub-volumes overlap.
     """
     depth, size = len(slices[0]), settings.size
     columns = [place for places in looked_for for place in places]
@@ -95,24 +95,24 @@ def predict_slices(
         weight=np.zeros((depth, size, size), np.uint8) if votes else None,
         edges=np.zeros((depth, size, size), np.bool_) if edges else None,
     )
-    with torch.inference_mode():
+    with torch.inference_mode(), loaded.computing():
         passes = [
-            _Passes(model, own, axis, [prompts[place] for place in places], settings, averaging, volumes)
+            _Passes(loaded, own, axis, [prompts[place] for place in places], settings, averaging)
             for own, places in zip(slices, looked_for, strict=True)
         ]
-        if volumes is None:
-            parts = _batches(passes, depth, batch or first_batch(model, len(columns), size))
+        if loaded.volumes is None:
+            parts = _batches(passes, depth, batch or first_batch(loaded.device, len(columns), size))
         else:
-            parts = slide(lambda cut: _together(passes, cut.rows, cut.places), depth, volumes.settings)
+            parts = slide(lambda cut: _together(passes, cut.rows, cut.places), depth, loaded.volumes.settings)
         for rows, found in parts:
             _resolve(found, rows, size, columns, maps)
             advance(len(rows))
     return maps
 
 
-def first_batch(model: Segmenter, prompts: int, size: int) -> int:
+def first_batch(device: torch.device, prompts: int, size: int) -> int:
     """Slices to begin with: all that a GPU might hold, halved when it doesn't; a few on a CPU."""
-    if model.pixel_mean.device.type == "cuda":
+    if device.type == "cuda":
         return 64
     return max(1, min(16, _CPU_BATCH_BYTES // (4 * prompts * size * size)))
 
@@ -148,23 +148,19 @@ class _Passes:
 
     def __init__(
         self,
-        model: Segmenter,
+        loaded: LoadedModel,
         slices: NDArray[np.uint8],
         axis: int,
         prompts: Sequence[str],
         settings: SliceSettings,
         averaging: Averaging,
-        volumes: Volumes | None = None,
     ) -> None:
-        self._volumes = volumes
-        self._model, self._slices, self._axis = model, slices, axis
+        self._loaded, self._slices, self._axis = loaded, slices, axis
         self._settings, self._averaging = settings, averaging
         self._flips = (None, *averaging.flips)
         said = {flip: [mirrored(p) if flip == 2 else p for p in prompts] for flip in self._flips}
         self._keys = {flip: [prompt_key(p) for p in own] for flip, own in said.items()}
-        plain = model.encode_text(model.tokenize(prompts))
-        swapped = model.encode_text(model.tokenize(said[2])) if 2 in said else plain
-        self._text = {flip: swapped if flip == 2 else plain for flip in self._flips}
+        self._text = {flip: loaded.text(own) for flip, own in said.items()}
 
     def run(self, rows: Sequence[int], places: tuple[int, ...] = ()) -> Prediction:
         """Mean logits of ``rows``: masks and edges (n,P,S/4,S/4), presence (n,P).
@@ -186,16 +182,17 @@ class _Passes:
     ) -> Prediction:
         place = 0 if flip is None else flip + 1
         samples = [combine_keys(self._axis, place, z) for z in rows]
-        if self._volumes is not None:
+        volumes = self._loaded.volumes
+        if volumes is not None:
             # Turned round, a sub-volume is read from its other end.
-            layout = PathLayout.of([places[::-1] if flip == self._axis else places], self._volumes.settings)
+            layout = PathLayout.of([places[::-1] if flip == self._axis else places], volumes.settings)
             keys = layout.randomness(self._averaging.seed, samples, [self._keys[flip]], epoch=draw)
-            return self._volumes.predict(images, layout, self._text[flip], keys.to(images.device))
+            found = volumes.predict(images, layout, self._text[flip], keys.to(images.device))
+            return _float32(found)
         draws = CounterRandomness.of(
             self._averaging.seed, samples, [self._keys[flip]] * len(rows), epoch=draw
         ).to(images.device)
-        found: Prediction = self._model(images, self._text[flip].shared_by(len(rows)), draws)
-        return Prediction(found.masks.float(), found.edges.float(), found.existence.float())
+        return _float32(self._loaded.model(images, self._text[flip].shared_by(len(rows)), draws))
 
     def _images(self, rows: Sequence[int], flip: int | None) -> Tensor:
         """Encoded slices (n,3,S,S) on the model's device."""
@@ -216,13 +213,17 @@ class _Passes:
         )
         if flip == self._axis:  # the stack turned round: what came before comes after
             encoded = encoded[:, [0, 2, 1]]
-        return torch.from_numpy(encoded).to(self._model.pixel_mean.device)
+        return torch.from_numpy(encoded).to(self._loaded.device)
 
     def _plane_axis(self, flip: int | None) -> int | None:
         """The axis of (D,S,S) along which a mirror image is flipped; None if no pixel of a slice moves."""
         if flip is None or flip == self._axis:
             return None
         return 1 + [axis for axis in range(3) if axis != self._axis].index(flip)
+
+
+def _float32(found: Prediction) -> Prediction:
+    return Prediction(found.masks.float(), found.edges.float(), found.existence.float())
 
 
 def _unflip(found: Prediction, axis: int | None) -> Prediction:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.evaluation.runtimes import Runtime
 from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.imaging.views import take_view
 from fve_pipeline.prediction.prompts import Target
@@ -118,13 +117,29 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     _write_text(path, json.dumps(report, indent=1) + "\n")
 
 
-def write_runtimes(out: Path, runtimes: Mapping[str, Runtime]) -> None:
-    """Write ``runtimes.csv``, which ``fve evaluate --runtimes`` reads."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "seconds", "classes"])
-    writer.writerows([case, f"{one.seconds:.3f}", one.classes] for case, one in sorted(runtimes.items()))
-    _write_text(out / "runtimes.csv", text.getvalue())
+def write_runtimes(out: Path) -> None:
+    """Write ``runtimes.csv``, which ``fve evaluate --runtimes`` reads, from the reports below ``out``.
+
+    Others that share the folder write it, too: whoever writes last looks once more, and so has seen all reports.
+    """
+    lines: dict[Path, list[Any]] = {}
+    while fresh := [path for path in sorted(out.rglob("*.json")) if path not in lines]:
+        for path in fresh:
+            lines[path] = _runtime(path)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["case", "seconds", "classes"])
+        writer.writerows(sorted(line for line in lines.values() if line))
+        _write_text(out / "runtimes.csv", text.getvalue())
+
+
+def _runtime(path: Path) -> list[Any]:
+    """Case, seconds and number of classes of a report; nothing for another file."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return [report["case"], f"{report['seconds']:.3f}", len(report["classes"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _write_text(path: Path, text: str) -> None:

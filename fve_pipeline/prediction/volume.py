@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.imaging.views import AXES, take_view, untake_view
+from fve_pipeline.prediction.loaded import LoadedModel
 from fve_pipeline.prediction.network import Averaging, predict_slices
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.slices import WayBack, fit_slices
 from fve_pipeline.segmenter.instances import split_instances
-from fve_pipeline.segmenter.model import Segmenter
 
 __all__ = ["Segmentation", "predict_volume"]
 
@@ -35,7 +34,7 @@ class Segmentation:
 
 
 def predict_volume(
-    model: Segmenter,
+    loaded: LoadedModel,
     image: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
     targets: Sequence[Target],
     settings: SliceSettings,
@@ -46,7 +45,6 @@ def predict_volume(
     instances: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
-    volumes: Volumes | None = None,
 ) -> Segmentation:
     """Segment a volume (z,y,x) uint8 in LPS along one view, or along several that vote.
 
@@ -58,7 +56,7 @@ def predict_volume(
     the class that it finds likeliest there (so no view's probabilities of all prompts need be kept).
 
     With ``instances``, of one target: its mask without predicted edges falls into 6-connected parts, which
-    grow back over all of the mask that they touch. ``volumes``: the adaptation of ``model``, if there is one.
+    grow back over all of the mask that they touch.
 
     Raises
     ------
@@ -80,7 +78,7 @@ def predict_volume(
         fitted = [fit_slices(take_view(own, view), settings) for own in shown]
         back = fitted[0][1]
         maps = predict_slices(
-            model,
+            loaded,
             [slices for slices, _ in fitted],
             looked_for,
             AXES[view],
@@ -91,7 +89,6 @@ def predict_volume(
             edges=instances,
             batch=batch,
             advance=advance,
-            volumes=volumes,
         )
         del fitted
         presence[view] = maps.presence
@@ -103,7 +100,7 @@ def predict_volume(
             if (count := int(parts.max(initial=0))) > 65535:
                 mask = _restored(maps.labels, view, back) * np.uint16(targets[0].class_id)
                 return Segmentation(mask, presence, count)
-            labels = _restored(parts.astype(np.uint16), view, back)
+            labels = _counted(_restored(parts.astype(np.uint16), view, back))
             return Segmentation(labels, presence, int(labels.max(initial=0)))
         else:
             places = _restored(maps.labels, view, back)
@@ -129,6 +126,14 @@ def merge_views(votes: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint8]]]) -
             merged[z] = np.where(better, own[z], merged[z])
         merged[z][2 * highest <= 255 * len(votes)] = 0
     return merged
+
+
+def _counted(instances: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The same instances numbered without gaps: at native size a small one may have no voxel left."""
+    present = np.bincount(instances.ravel(), minlength=1) > 0
+    present[0] = False
+    table: NDArray[np.uint16] = (np.cumsum(present) * present).astype(np.uint16)
+    return table[instances]
 
 
 def _restored(maps: NDArray[Any], view: str, back: WayBack) -> NDArray[Any]:

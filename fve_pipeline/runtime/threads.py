@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,9 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def prefetch(read: Callable[[S], T], items: Iterable[S], threads: int = 2, ahead: int = 2) -> Iterator[T]:
+def prefetch(
+    read: Callable[[S], T], items: Iterable[S], threads: int = 2, ahead: int = 2
+) -> Generator[T, None, None]:
     """Read items in order, up to ``threads`` at once and ``ahead`` more waiting.
 
     What releases the interpreter lock (reading, inflating, decoding) runs beside the caller's own work. An error
@@ -23,7 +25,9 @@ def prefetch(read: Callable[[S], T], items: Iterable[S], threads: int = 2, ahead
     yield from in_order(pool, read, items, threads + ahead)
 
 
-def in_order(pool: Executor, read: Callable[[S], T], items: Iterable[S], waiting: int) -> Iterator[T]:
+def in_order(
+    pool: Executor, read: Callable[[S], T], items: Iterable[S], waiting: int
+) -> Generator[T, None, None]:
     """Run ``read`` on items in a pool, at most ``waiting`` of them begun and not yet handed out; ends the pool."""
     begun: deque[Future[T]] = deque()
     try:

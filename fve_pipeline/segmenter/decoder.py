@@ -18,7 +18,12 @@ from torch.nn import functional as F
 from fve_pipeline.segmenter.boltzmann import open_tokens
 from fve_pipeline.segmenter.checkpointing import Recomputing
 from fve_pipeline.segmenter.config import SegmenterConfig
-from fve_pipeline.segmenter.layers import CrossAttentionLayer, FeedForwardLayer, SelfAttentionLayer
+from fve_pipeline.segmenter.layers import (
+    CrossAttentionLayer,
+    FeedForwardLayer,
+    SelfAttentionLayer,
+    unset_embedding,
+)
 from fve_pipeline.segmenter.positions import sine_position
 from fve_pipeline.segmenter.randomness import Randomness
 
@@ -75,13 +80,13 @@ class BoltzmannDecoder(Recomputing):
         self.transformer_cross_attention_layers = _layers(depth, CrossAttentionLayer, dim, heads)
         self.transformer_self_attention_layers = _layers(depth, SelfAttentionLayer, dim, heads)
         self.transformer_ffn_layers = _layers(depth, FeedForwardLayer, dim, hidden)
-        self.query_feat_ = nn.Embedding(config.queries, dim)
-        self.query_embed_ = nn.Embedding(config.queries, dim)
-        self.level_embed = nn.Embedding(3, dim)
+        self.query_feat_ = unset_embedding(config.queries, dim)
+        self.query_embed_ = unset_embedding(config.queries, dim)
+        self.level_embed = unset_embedding(3, dim)
         self.decoder_norm = nn.LayerNorm(dim)
         self.mask_embed = MaskMlp(dim)
 
-        self.classifier_query = nn.Embedding(1, dim)
+        self.classifier_query = unset_embedding(1, dim)
         self.classifier_cross_attention_layers = _layers(depth, CrossAttentionLayer, dim, heads)
         self.classifier_ffn_layers = _layers(depth, FeedForwardLayer, dim, hidden)
         self.classifier = nn.Linear(dim, 1)

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Attention", "CrossAttentionLayer", "FeedForwardLayer", "SelfAttentionLayer"]
+__all__ = ["Attention", "CrossAttentionLayer", "FeedForwardLayer", "SelfAttentionLayer", "unset_embedding"]
+
+
+def unset_embedding(count: int, dim: int) -> nn.Embedding:
+    """Make an embedding [count,dim] whose weight is not drawn: :func:`initialise` or a checkpoint sets it.
+
+    Drawing one on the meta device imports torch's compiler, more than a second at every start.
+    """
+    return nn.Embedding(count, dim, _weight=torch.empty(count, dim))
 
 
 class Attention(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fve_pipeline.segmenter.checkpointing import Recomputing
 from fve_pipeline.segmenter.config import SegmenterConfig
-from fve_pipeline.segmenter.layers import Attention
+from fve_pipeline.segmenter.layers import Attention, unset_embedding
 from fve_pipeline.segmenter.tokens import Tokens
 
 __all__ = ["TextEncoder", "TextFeatures"]
@@ -68,7 +68,7 @@ class TextTransformer(nn.Module):
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(config.vocabulary, config.dim)
+        self.token_embedding = unset_embedding(config.vocabulary, config.dim)
         self.positional_embedding = nn.Parameter(torch.empty(config.context, config.dim))
         self.resblocks = nn.ModuleList(TextBlock(config.dim, config.heads) for _ in range(config.text_layers))
         self.ln_final = nn.LayerNorm(config.dim, eps=_EPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -44,9 +45,20 @@ _RECIPES = {
 }
 
 
-def _recorded(source: StoreImages) -> dict[str, Any]:
-    kept = source.store.settings.model_dump(include=set(_RECORDED))
-    return {**kept, "order": source.order, "boundary": source.boundary}
+def _recorded(sources: Sequence[StoreImages]) -> dict[str, Any]:
+    first = sources[0]
+    kept = first.store.settings.model_dump(include=set(_RECORDED))
+    # A catalog's say goes before the build's; where data sets differ, prediction asks the catalog.
+    over = set().union(*(_percentiles_over(source.store) for source in sources))
+    kept["percentiles_over"] = over.pop() if len(over) == 1 else kept["percentiles_over"]
+    return {**kept, "order": first.order, "boundary": first.boundary}
+
+
+def _percentiles_over(store: Store) -> set[str]:
+    """Over which voxels the percentiles of each data set were taken, as its first case records it."""
+    columns = store.cases.select(["dataset", "recipe"]).to_pydict()
+    recipes = dict(zip(reversed(columns["dataset"]), reversed(columns["recipe"]), strict=True))
+    return {json.loads(recipe)["settings"]["percentiles_over"] for recipe in recipes.values()}
 
 
 class StoreTraining:
@@ -65,7 +77,7 @@ class StoreTraining:
         )
         self.sampler = self.dataset.sampler(STRATEGIES[settings.sampling])
         self.threads = settings.threads
-        self.settings: Mapping[str, Any] = _recorded(self.dataset.sources[0])
+        self.settings: Mapping[str, Any] = _recorded(self.dataset.sources)
         self.content_id = self.dataset.content_id
         self.memory = BufferPool(torch.cuda.is_available())
 
@@ -92,7 +104,7 @@ class StoreTraining:
         parts = self.sampler.batches(state, share.rank, share.world)
         pieces = (part[i : i + share.micro] for part in parts for i in range(0, len(part), share.micro))
         loaded = prefetch(lambda numbers: self.dataset.read(numbers, self.memory), pieces, self.threads)
-        with closing(loaded):  # type: ignore[type-var]  # prefetch is a generator
+        with closing(loaded):
             yield from loaded
 
 
@@ -142,7 +154,7 @@ class StoreValidation:
         self.found: list[StoreCase] = []
         sources = [StoreImages(store, order) for store in stores]
         require_alike(sources)
-        self.settings: Mapping[str, Any] = _recorded(sources[0])
+        self.settings: Mapping[str, Any] = _recorded(sources)
         for store, source in zip(stores, sources, strict=True):
             index, table = SampleIndex.of([store.index]), PromptTable((store.class_table,))
             subjects = store.index.column("subject")

@@ -69,7 +69,7 @@ class SubVolumeTraining(StoreTraining):
         parts = self.sampler.batches(state, share.rank, share.world)
         pieces = (part[i : i + share.micro] for part in parts for i in range(0, len(part), share.micro))
         loaded = prefetch(self.read, pieces, self.threads)
-        with closing(loaded):  # type: ignore[type-var]  # prefetch is a generator
+        with closing(loaded):
             yield from loaded
 
     def read(self, numbers: Sequence[int]) -> SubVolumes:

@@ -17,8 +17,8 @@ from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import TrainError
 from fve_pipeline.loading.share import Share
 from fve_pipeline.prediction.network import Averaging
+from fve_pipeline.prediction.predictor import Predictor
 from fve_pipeline.prediction.prompts import Target
-from fve_pipeline.prediction.run import Predictor
 from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.runtime.executor import Executor, cluster
 from fve_pipeline.segmenter.checkpoint import save_weights
@@ -168,14 +168,13 @@ def test_whole_volumes_and_mirrors(tmp_path: Path) -> None:
         for flips in ((), (0,), (2,)):
             done: list[int] = []
             found[adapt, flips] = predict_volume(
-                predictor.model,
+                predictor.loaded,
                 image,
                 targets,
                 predictor.settings,
                 ["axial"],
                 Averaging(flips=flips),
                 advance=done.append,
-                volumes=predictor.volumes,
             )
             assert sum(done) == 11
             assert found[adapt, flips].labels.shape == image.shape

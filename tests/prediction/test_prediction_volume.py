@@ -18,6 +18,7 @@ from scipy import ndimage
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.imaging.views import take_view, untake_view
+from fve_pipeline.prediction.loaded import LoadedModel
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.prompts import Target, mirrored
 from fve_pipeline.prediction.settings import SliceSettings
@@ -57,7 +58,9 @@ def test_golden_label_maps_from_pixels(golden: Path, batch: int | None) -> None:
     with np.load(golden / "tiny_forward.npz") as arrays:
         existence = 1 / (1 + np.exp(-arrays["A_object_existence"]))
         expected = arrays["PP_labels_nms_raw"]
-    found = predict_volume(model.eval(), rule.volume()[0], targets, released, ["axial"], ONCE, batch=batch)
+    found = predict_volume(
+        LoadedModel(model.eval()), rule.volume()[0], targets, released, ["axial"], ONCE, batch=batch
+    )
     np.testing.assert_allclose(found.presence["axial"].T, existence, atol=1e-4)
     assert (found.labels != expected).mean() < 1e-3
     assert set(np.unique(found.labels)) == set(np.unique(expected))
@@ -65,11 +68,11 @@ def test_golden_label_maps_from_pixels(golden: Path, batch: int | None) -> None:
 
 def test_batches_and_repetition_change_nothing(model_of: Callable[..., Segmenter], image: np.ndarray) -> None:
     model = model_of()
-    first = predict_volume(model, image, TARGETS, PAPER, ["axial"], ONCE, batch=1)
-    other = predict_volume(model, image, TARGETS, PAPER, ["axial"], ONCE, batch=7)
+    first = predict_volume(LoadedModel(model), image, TARGETS, PAPER, ["axial"], ONCE, batch=1)
+    other = predict_volume(LoadedModel(model), image, TARGETS, PAPER, ["axial"], ONCE, batch=7)
     assert (first.labels != other.labels).mean() < 1e-3
     np.testing.assert_allclose(first.presence["axial"], other.presence["axial"], atol=1e-4)
-    again = predict_volume(model, image, TARGETS, PAPER, ["axial"], ONCE, batch=1)
+    again = predict_volume(LoadedModel(model), image, TARGETS, PAPER, ["axial"], ONCE, batch=1)
     np.testing.assert_array_equal(first.labels, again.labels)
     assert first.labels.any()
     assert set(np.unique(first.labels)) <= {0, 2, 7, 300}
@@ -78,7 +81,7 @@ def test_batches_and_repetition_change_nothing(model_of: Callable[..., Segmenter
 def test_seed_and_draws_matter(model_of: Callable[..., Segmenter], image: np.ndarray) -> None:
     model = model_of()
     presence = [
-        predict_volume(model, image, TARGETS, PAPER, ["axial"], averaging).presence["axial"]
+        predict_volume(LoadedModel(model), image, TARGETS, PAPER, ["axial"], averaging).presence["axial"]
         for averaging in (Averaging(), Averaging(seed=1), Averaging(draws=4), Averaging(draws=4, seed=1))
     ]
     single, several = (np.abs(presence[i] - presence[i + 1]).mean() for i in (0, 2))
@@ -95,12 +98,14 @@ def test_averaged_over_a_mirror_the_result_is_mirrored_with_the_image(
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 64), dtype=np.uint8)
     image = image.take(range(3), view)
     name = ("axial", "coronal", "sagittal")[view]
-    plain = predict_volume(model, image, TARGETS, PAPER, [name], Averaging(flips=(axis,)))
+    plain = predict_volume(LoadedModel(model), image, TARGETS, PAPER, [name], Averaging(flips=(axis,)))
     turned = [Target(t.class_id, t.name, mirrored(t.prompt)) if axis == 2 else t for t in TARGETS]
-    flipped = predict_volume(model, np.flip(image, axis), turned, PAPER, [name], Averaging(flips=(axis,)))
+    flipped = predict_volume(
+        LoadedModel(model), np.flip(image, axis), turned, PAPER, [name], Averaging(flips=(axis,))
+    )
     assert plain.labels.any()
     assert (np.flip(flipped.labels, axis) != plain.labels).mean() < 2e-3
-    alone = predict_volume(model, image, TARGETS, PAPER, [name], ONCE)
+    alone = predict_volume(LoadedModel(model), image, TARGETS, PAPER, [name], ONCE)
     assert not np.array_equal(alone.labels, plain.labels)
 
 
@@ -108,8 +113,10 @@ def test_order_two_is_mirrored_before_it_is_encoded(model_of: Callable[..., Segm
     model = model_of(boltzmann=False)
     image = np.random.default_rng(1).integers(0, 256, (6, 64, 64), dtype=np.uint8)
     rule = SliceSettings(2, "repeat", "opencv", 64)
-    plain = predict_volume(model, image, TARGETS[:1], rule, ["axial"], Averaging(flips=(2,)))
-    flipped = predict_volume(model, np.flip(image, 2), TARGETS[:1], rule, ["axial"], Averaging(flips=(2,)))
+    plain = predict_volume(LoadedModel(model), image, TARGETS[:1], rule, ["axial"], Averaging(flips=(2,)))
+    flipped = predict_volume(
+        LoadedModel(model), np.flip(image, 2), TARGETS[:1], rule, ["axial"], Averaging(flips=(2,))
+    )
     assert plain.labels.any()
     assert (np.flip(flipped.labels, 2) != plain.labels).mean() < 2e-3
 
@@ -154,7 +161,9 @@ def test_renditions_are_merged_as_separate_runs_merged_by_hand(
     model_of: Callable[..., Segmenter], image: np.ndarray, looked_for: list[tuple[int, ...]]
 ) -> None:
     model, shown = model_of(), [image, 255 - image // 2][: len(looked_for)]
-    found = predict_volume(model, shown, TARGETS, PAPER, ["axial"], ONCE, looked_for=looked_for, batch=4)
+    found = predict_volume(
+        LoadedModel(model), shown, TARGETS, PAPER, ["axial"], ONCE, looked_for=looked_for, batch=4
+    )
     # Each rendition by itself, one slice at a time; then the paper's rule for prompts over all that was found.
     expected = np.zeros((len(image), PAPER.size, PAPER.size), np.uint16)
     presence = np.zeros((len(image), len(TARGETS)), np.float32)
@@ -192,8 +201,10 @@ def test_one_rendition_of_all_targets_is_the_plain_prediction(
     model_of: Callable[..., Segmenter], image: np.ndarray
 ) -> None:
     model = model_of()
-    plain = predict_volume(model, image, TARGETS, PAPER, ["axial", "coronal"], ONCE)
-    listed = predict_volume(model, [image], TARGETS, PAPER, ["axial", "coronal"], ONCE, looked_for=[range(3)])
+    plain = predict_volume(LoadedModel(model), image, TARGETS, PAPER, ["axial", "coronal"], ONCE)
+    listed = predict_volume(
+        LoadedModel(model), [image], TARGETS, PAPER, ["axial", "coronal"], ONCE, looked_for=[range(3)]
+    )
     np.testing.assert_array_equal(plain.labels, listed.labels)
 
 
@@ -205,7 +216,7 @@ def test_half_of_the_votes_is_not_enough() -> None:
 
 
 def test_several_views(model_of: Callable[..., Segmenter], image: np.ndarray) -> None:
-    found = predict_volume(model_of(), image, TARGETS, PAPER, ["axial", "coronal"], ONCE)
+    found = predict_volume(LoadedModel(model_of()), image, TARGETS, PAPER, ["axial", "coronal"], ONCE)
     assert {view: p.shape for view, p in found.presence.items()} == {"axial": (10, 3), "coronal": (44, 3)}
     assert set(np.unique(found.labels)) <= {0, 2, 7, 300}
     assert found.labels.shape == image.shape
@@ -213,10 +224,12 @@ def test_several_views(model_of: Callable[..., Segmenter], image: np.ndarray) ->
 
 def test_instances_lie_in_the_mask(model_of: Callable[..., Segmenter], image: np.ndarray) -> None:
     model = model_of()
-    mask = predict_volume(model, image, TARGETS[:1], PAPER, ["axial"], ONCE).labels > 0
-    found = predict_volume(model, image, TARGETS[:1], PAPER, ["axial"], ONCE, instances=True).labels
+    mask = predict_volume(LoadedModel(model), image, TARGETS[:1], PAPER, ["axial"], ONCE).labels > 0
+    found = predict_volume(
+        LoadedModel(model), image, TARGETS[:1], PAPER, ["axial"], ONCE, instances=True
+    ).labels
     assert mask.any()
     assert not found[~mask].any()
     for prompts, views in ((TARGETS, ["axial"]), (TARGETS[:1], ["axial", "coronal"])):
         with pytest.raises(PredictionError, match="expected one of each"):
-            predict_volume(model, image, prompts, PAPER, views, ONCE, instances=True)
+            predict_volume(LoadedModel(model), image, prompts, PAPER, views, ONCE, instances=True)

@@ -116,6 +116,25 @@ def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(tmp_path
     ]
 
 
+@pytest.mark.parametrize("words", [("all", "all"), ("all", "positive")])
+def test_percentiles_of_the_catalogs_are_recorded_where_they_agree(
+    tmp_path: Path, words: tuple[str, str]
+) -> None:
+    for number, over in enumerate(words):
+        root = tiny.write_cohort(tmp_path / f"d{number}", 1)
+        text = tiny.CATALOG[: tiny.CATALOG.index("[[renditions]]")].replace('"CT"', '"MR"', 1)
+        head = f'name = "mr{number}"\npercentiles_over = "{over}"\n'
+        (root / "tiny.toml").write_text(text.replace('name = "tiny"\n', head))
+    executor: Executor
+    with cluster(1, None, None) as executor:
+        datasets = [one for number in (0, 1) for one in tiny.datasets(tmp_path / f"d{number}")]
+        tiny.build(datasets, tmp_path / "slices.zarr", executor, settings=tiny.settings(val_fraction=0.0))
+    store = open_store(tmp_path / "slices.zarr")
+    assert store.settings.percentiles_over == "positive"
+    recorded = SliceSettings.recorded(StoreTraining([store], PLAIN).settings, "w.pt")
+    assert recorded.percentiles_over == ("all" if words == ("all", "all") else "positive")
+
+
 def test_both_forms_of_storage_validate_alike(stores: dict[str, Store]) -> None:
     encoded, plain = (StoreValidation([stores[name]]) for name in ("encoded", "slices"))
     assert [case.name for case in encoded.found] == [case.name for case in plain.found]

@@ -1,0 +1,38 @@
+"""What is asked of every volume: targets, how it is shown to the model, and what is averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fve_pipeline.prediction.network import Averaging
+from fve_pipeline.prediction.prompts import Target
+from fve_pipeline.prediction.sources import Intensity
+
+__all__ = ["Request", "Shown"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a volume is shown to the model, and the places of the targets that are looked for there; None: all."""
+
+    intensity: Intensity
+    places: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every volume, in each of the ways in which it is ``shown``.
+
+    ``targets`` None: those of each file's own ``text_prompts`` (challenge npz), which also say whether
+    labels are instances; with ``targets``, ``instance_labels`` says it. Those are split along predicted edges or
+    written as one merged mask, as ``instances`` says; None is as the checkpoint's preset does, and the released
+    code does not split. ``views`` None: the one that the checkpoint's rule chooses.
+    """
+
+    targets: tuple[Target, ...] | None
+    shown: tuple[Shown, ...]
+    averaging: Averaging = field(default_factory=Averaging)
+    views: tuple[str, ...] | None = None
+    instance_labels: bool = False
+    instances: Literal["split", "merged"] | None = None
