@@ -93,7 +93,9 @@ def check_data(
         )
         raise TrainError(msg)
     # Bio2Vol feeds plain slices to weights that were trained on encoded ones.
-    keys = ("order", "boundary", "resize") if config.bio2vol is None else ("resize",)
+    keys: tuple[str, ...] = ("order", "boundary", "resize") if config.bio2vol is None else ("resize",)
+    if config.bio2vol is None and data.settings.get("order", 0) > 1:  # up to order 1 nothing is halved
+        keys += ("downsample",)
     differ = [
         f"{key}: store {data.settings.get(key)}, weights {expected[key]}"
         for key in keys

@@ -23,6 +23,7 @@ from fve_pipeline.errors import CheckpointError, TrainError
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.training.schedule import learning_rate
+from fve_pipeline.training.setup import check_data
 from fve_pipeline.training.trainer import TrainResult, train
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "training_cases.py"
@@ -280,6 +281,18 @@ def test_early_stops_say_what_to_change(tmp_path: Path, whole: tuple[Path, Train
         train(settings, MadeData(), elsewhere, tmp_path / "preset")
     allowed = settings.model_copy(update={"model": started.model_copy(update={"any_store": True})})
     assert train(allowed, other, MadeValidation(), tmp_path / "preset").steps == 4
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_downsampling_is_compared_with_the_weights_where_slices_are_halved(order: int) -> None:
+    data = MadeData()
+    data.settings = {**_settings(order=order), "downsample": "mean"}
+    weights = {**_settings(order=order), "downsample": "stride"}
+    if order == 1:
+        check_data(config(), data, None, weights)
+        return
+    with pytest.raises(TrainError, match="downsample: store mean, weights stride"):
+        check_data(config(), data, None, weights)
 
 
 @pytest.mark.parametrize(
