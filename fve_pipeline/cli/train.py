@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+# EX_TEMPFAIL of sysexits.h: nothing is wrong, start it again.
+_REQUEUE = 75
+
 
 def train(
     stores: Annotated[list[str], typer.Argument(help="Stores to train on: their split 'train'.")],
@@ -44,6 +47,8 @@ def train(
     (batch 320, 80 epochs). What a TOML file says comes over them; docs/training.md lists every key.
     [bold]--adapt bio2vol[/bold] trains on sub-volumes by that paper's settings; docs/bio2vol.md has its switches.
     For several GPUs or nodes run it under torchrun: the curve does not depend on how many there are.
+    Exit code 130: stopped by Ctrl-C; 75: stopped by SIGTERM, SIGUSR1 or the configuration's
+    [bold]stop_after[/bold], start it again.
 
     [bold]Examples[/bold]
 
@@ -97,7 +102,7 @@ def train(
             markup=False,
             soft_wrap=True,
         )
-        raise typer.Exit(130)
+        raise typer.Exit(130 if result.stopped == "interrupted" else _REQUEUE)
     if int(os.environ.get("RANK", "0")) > 0:
         return
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["format_bytes", "parse_bytes"]
+__all__ = ["format_bytes", "parse_bytes", "parse_duration"]
 
 _UNITS = {
     "": 1,
@@ -43,3 +43,19 @@ def format_bytes(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def parse_duration(text: str) -> float:
+    """``"7h30m"`` → 27,000 seconds. Raises ValueError for anything but numbers of d, h, m, s, in that order.
+
+    >>> parse_duration("1d2h"), parse_duration("90m"), parse_duration("0.5s")
+    (93600.0, 5400.0, 0.5)
+    """
+    number = r"(?:(\d+(?:\.\d+)?)"
+    match = re.fullmatch(rf"{number}d)?{number}h)?{number}m)?{number}s)?", text.replace(" ", ""))
+    if match is None or not any(match.groups()):
+        msg = f"{text!r} is not a duration: write days, hours, minutes, seconds, such as 23h30m or 90m"
+        raise ValueError(msg)
+    return sum(
+        float(part or 0) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True)
+    )

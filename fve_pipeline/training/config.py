@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fve_pipeline.bio2vol.settings import PAPER, Bio2VolSettings
 from fve_pipeline.errors import TrainError
+from fve_pipeline.runtime.units import parse_duration
 from fve_pipeline.segmenter.config import PRESETS, SegmenterConfig, preset
 
 __all__ = ["PROTOCOLS", "ModelSettings", "RunSettings", "TrainConfig", "load_config"]
@@ -99,7 +100,7 @@ class RunSettings(_Section):
     ``precision``: ``auto`` is bf16 on a GPU and float32 on a CPU. ``accumulate`` splits a rank's share of
     the batch. ``recompute`` trades memory for a third more compute. ``compile`` runs backbone and pixel
     decoder through torch.compile. Checkpoints are written every ``checkpoint_every`` steps and the last
-    ``keep`` stay.
+    ``keep`` stay. ``stop_after``, such as ``"23h30m"``, ends the run with a checkpoint before a queue's limit does.
     """
 
     seed: int = 0
@@ -113,6 +114,14 @@ class RunSettings(_Section):
     validate_every: Positive = 1
     validation_images: Annotated[int, Field(ge=0)] = 4
     log_every: Positive = 1
+    stop_after: str | None = None
+
+    @field_validator("stop_after")
+    @classmethod
+    def _duration(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_duration(text)
+        return text
 
 
 class TrainConfig(_Section):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.objective import SubVolumes, aligned
 from fve_pipeline.errors import TrainError
 from fve_pipeline.loading.share import Batch, Share
+from fve_pipeline.runtime.units import parse_duration
 from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
 from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
 from fve_pipeline.segmenter.model import Segmenter
@@ -34,23 +34,13 @@ from fve_pipeline.training.data import TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
 from fve_pipeline.training.means import LOSSES, loss_means, loss_sums
 from fve_pipeline.training.ranks import Ranks, join_ranks
+from fve_pipeline.training.result import TrainResult, mark_requeue, unmark_requeue
 from fve_pipeline.training.schedule import learning_rate
 from fve_pipeline.training.setup import build_model, check_batch, check_data, require_same, trainable
-from fve_pipeline.training.stopping import StopRequest, stop_on_signals
+from fve_pipeline.training.stopping import StopReason, StopRequest, stop_on_signals
 from fve_pipeline.training.validation import mean_dice, validate
 
 __all__ = ["TrainResult", "train"]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Steps done, the last loss, the last validation's scores by class, the newest checkpoint; whether it was stopped."""
-
-    steps: int
-    loss: float
-    scores: dict[str, dict[str, float | int | None]]
-    checkpoint: Path | None
-    stopped: bool = False
 
 
 def train(
@@ -63,8 +53,9 @@ def train(
 ) -> TrainResult:
     """Train by ``config`` into ``out``: checkpoints, ``best.pt``, ``log.jsonl``, TensorBoard, pictures.
 
-    Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``. Ctrl-C and
-    SIGTERM end the run after the step that runs, with a checkpoint.
+    Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``. Ctrl-C,
+    SIGTERM, SIGUSR1 and [run] stop_after end the run after the step that runs, with a checkpoint; all but Ctrl-C leave a
+    file ``requeue`` in ``out``, which the next run removes.
 
     Raises
     ------
@@ -121,18 +112,28 @@ class _Run:
         self.step, self.best, self.loss = 0, -1.0, math.nan
         self.scores: dict[str, dict[str, float | int | None]] = {}
         self.saved: Path | None = None
-        self.stopped = False
+        self.stopped: StopReason = ""
+        self.owed = False  # the validation of an epoch whose last step was the one to stop after
 
     def go(self, *, resume: bool) -> TrainResult:
         """From the start, or from the newest checkpoint, to the last step."""
         self._begin(resume)
-        with RunLog(self.out, self.steps, self.step, on=self.ranks.first) as log, stop_on_signals() as stop:
+        limit = None if self.config.run.stop_after is None else parse_duration(self.config.run.stop_after)
+        with (
+            stop_on_signals(limit) as stop,
+            RunLog(self.out, self.steps, self.step, on=self.ranks.first) as log,
+        ):
             model = self.config.model
             log.say(
                 f"{self.ranks.device}, preset {model.preset} from {model.init or 'random weights'}, {self.steps} steps"
             )
+            if self.owed:
+                self._validate(log)
+                self._save()
             while self.step < self.steps and not self.stopped:
                 self._epoch(log, stop)
+        if self.stopped == "requeue" and self.ranks.first:
+            mark_requeue(self.out, self.step)
         return TrainResult(self.step, self.loss, self.scores, self.saved, self.stopped)
 
     def _epoch(self, log: RunLog, stop: StopRequest) -> None:
@@ -150,13 +151,14 @@ class _Run:
             log.advance(
                 self.step, epoch, f"loss {self.loss:.4f}  {speed:.1f} samples/s  data wait {waited:.0%}"
             )
-            done = self.step == (epoch + 1) * self.per_epoch
-            if done and ((epoch + 1) % self.config.run.validate_every == 0 or self.step == self.steps):
+            done, last = self.step == (epoch + 1) * self.per_epoch, self.step == self.steps
+            self.owed = done and ((epoch + 1) % self.config.run.validate_every == 0 or last)
+            self.stopped = stop.agreed(
+                self.ranks
+            )  # before a validation, which may outlast a queue's patience
+            if self.owed and not self.stopped:
                 self._validate(log)
-            # All ranks stop at one step, whichever of them was asked.
-            asked = self.ranks.sum(torch.tensor(float(stop.asked), device=self.ranks.device))
-            self.stopped = bool(asked) and self.step < self.steps
-            if self.step % self.config.run.checkpoint_every == 0 or self.step == self.steps or self.stopped:
+            if self.step % self.config.run.checkpoint_every == 0 or last or self.stopped:
                 self._save()
             if self.stopped:
                 return
@@ -227,6 +229,7 @@ class _Run:
         raise TrainError(msg)
 
     def _validate(self, log: RunLog) -> None:
+        self.owed = False
         if self.validation is None:
             return
         settings = self.config.run
@@ -261,6 +264,7 @@ class _Run:
         if training:
             content["training"] = {
                 "step": self.step,
+                "owed": self.owed,
                 "best": self.best,
                 "loss": self.loss,
                 "scores": self.scores,
@@ -290,3 +294,6 @@ class _Run:
         self.optimiser.load_state_dict(past["optimiser"])
         self.step, self.best, self.saved = past["step"], past["best"], newest
         self.loss, self.scores = past.get("loss", math.nan), past.get("scores", {})
+        self.owed = past.get("owed", False)
+        if self.ranks.first:
+            unmark_requeue(self.out)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -48,8 +50,10 @@ def made_volume(number: int, depth: int = 8, size: int = 64) -> tuple[np.ndarray
 class MadeData:
     """Training data in memory, in the protocol of ``fve_pipeline.training.data``."""
 
-    def __init__(self, volumes: Sequence[int] = (0, 1), prompts: int = 2, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(
+        self, volumes: Sequence[int] = (0, 1), prompts: int = 2, seed: int = 0, pause: float = 0
+    ) -> None:
+        self.seed, self.pause = seed, pause
         parts = [made_volume(number) for number in volumes]
         self.images = np.concatenate([p[0] for p in parts])
         self.masks = np.concatenate([p[1] for p in parts])
@@ -66,6 +70,7 @@ class MadeData:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
         for step in range(start, len(self) // share.batch):
             for rows in share.pieces(order[step * share.batch : (step + 1) * share.batch]):
+                time.sleep(self.pause)
                 yield self._batch(epoch, rows)
 
     def _batch(self, epoch: int, rows: Sequence[int]) -> Batch:
@@ -149,8 +154,12 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--float64", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each batch")
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings = config({"accumulate": given.accumulate}, epochs=given.epochs)
     with in_float64() if given.float64 else nullcontext():
-        train(settings, MadeData(), MadeValidation(), given.out, resume=given.resume)
+        result = train(
+            settings, MadeData(pause=given.pause), MadeValidation(), given.out, resume=given.resume
+        )
+    sys.exit({"interrupted": 130, "requeue": 75}.get(result.stopped, 0))
