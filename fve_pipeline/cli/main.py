@@ -9,6 +9,7 @@ import typer
 from fve_pipeline import __version__
 from fve_pipeline.cli import catalogs, coreset, figure
 from fve_pipeline.cli.build import build
+from fve_pipeline.cli.compare import compare
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.doctor import doctor
 from fve_pipeline.cli.encode import encode
@@ -55,6 +56,7 @@ app.command()(report)
 app.add_typer(catalogs.app)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(explain)
 app.add_typer(coreset.app)
 app.add_typer(figure.app)

@@ -17,12 +17,17 @@ OPTION = re.compile(r"(?<![\w/-])--[a-z][a-z0-9-]*")
 
 #: Options of the programs that messages and pages tell people to run besides.
 OF_OTHERS = {
-    "torchrun": {"--nproc-per-node", "--no-python"},
+    "torchrun": {
+        *("--nproc-per-node", "--no-python", "--nnodes", "--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"),
+    },
     "hf": {"--local-dir"},
     "pip": {"--force-reinstall"},
     "gdcmconv": {"--raw"},
     "dask": {"--nthreads", "--nworkers", "--scheduler-file", "--no-dashboard"},
-    "sbatch": {"--nodes", "--ntasks-per-node", "--cpus-per-task", "--mem-per-cpu", "--time"},
+    "sbatch": {
+        *("--nodes", "--ntasks-per-node", "--cpus-per-task", "--mem-per-cpu", "--time"),
+        *("--job-name", "--gpus-per-node", "--requeue", "--open-mode", "--array", "--signal"),
+    },
     "debootstrap": {"--variant", "--include"},
     "mount": {"--bind"},
     "docker": {"--build-arg", "--gpus", "--rm"},
