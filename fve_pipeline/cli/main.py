@@ -11,6 +11,7 @@ from fve_pipeline.cli import catalogs, coreset, figure
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.compare import compare
 from fve_pipeline.cli.demo import demo
+from fve_pipeline.cli.diff import diff
 from fve_pipeline.cli.doctor import doctor
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
@@ -49,6 +50,7 @@ app.command()(prepare)
 app.command()(encode)
 app.command()(info)
 app.command()(verify)
+app.command()(diff)
 app.command()(export)
 app.command()(view)
 app.command()(scan)
