@@ -45,7 +45,7 @@ from fve_pipeline.prediction.volume import predict_volume
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.training.config import TrainConfig
-from fve_pipeline.training.estimate import activation_bytes
+from fve_pipeline.training.estimate import pass_cost
 from fve_pipeline.training.trainer import train
 
 CHANGE = {"heads": 8, "decoder_layers": 3}
@@ -121,7 +121,7 @@ def variant(args: argparse.Namespace, seed: int, base: Path, change: dict[str, A
         empty = Segmenter(settings.model.config(), seed=None).train()
     for name, parameter in empty.named_parameters():
         parameter.requires_grad_(not name.startswith("backbone."))
-    kept = activation_bytes(empty, 1, len(PROMPTS), SIZE, data.bio2vol)
+    kept = pass_cost(empty, 1, len(PROMPTS), SIZE, data.bio2vol).activations
     return {
         **scores,
         "s_a_step": seconds / result.steps,

@@ -16,7 +16,7 @@ from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
-from fve_pipeline.training.estimate import activation_bytes
+from fve_pipeline.training.estimate import pass_cost
 
 __all__ = ["cost", "cost_table"]
 
@@ -77,9 +77,7 @@ class _Side:
         depth = self.bio2vol.depth
         with torch.device("meta"):
             empty = Segmenter(self.model.config, seed=None).train()
-        kept = activation_bytes(
-            empty, depth if self.plain else 1, 3, SIZE, None if self.plain else self.bio2vol
-        )
+        kept = pass_cost(empty, depth if self.plain else 1, 3, SIZE, None if self.plain else self.bio2vol)
         return {
             "slices": depth,
             "parameters": sum(p.numel() for p in self.model.parameters()),

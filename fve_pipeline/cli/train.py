@@ -10,6 +10,7 @@ import typer
 from fve_pipeline.cli.progress import console, errors
 
 if TYPE_CHECKING:
+    from fve_pipeline.training.config import TrainConfig
     from fve_pipeline.training.estimate import Estimate
 
 __all__ = ["train"]
@@ -39,6 +40,12 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report parameters, memory and steps only.")
     ] = False,
+    tflops: Annotated[
+        str | None,
+        typer.Option(
+            help="With --dry-run: TFLOP/s that a process reaches, or [b]measure[/], by one image here; gives hours."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Train the segmenter on one store or several.
@@ -54,7 +61,7 @@ def train(
 
       fve train slices.zarr --out runs/liver --config train.toml
 
-      fve train slices.zarr --out runs/liver --config train.toml --dry-run
+      fve train slices.zarr --out runs/liver --config train.toml --dry-run --tflops 120
 
       fve train slices.zarr --out runs/liver --config train.toml --resume
 
@@ -83,11 +90,15 @@ def train(
     else:
         data = SubVolumeTraining(opened, settings.data, settings.bio2vol, settings.run.seed, chosen)
     if dry_run:
-        found = estimate(settings, len(data), data.settings["size"], int(os.environ.get("WORLD_SIZE", "1")))
+        size = data.settings["size"]
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        found = estimate(settings, len(data), size, world)
+        rate = _rate(tflops, settings, size, world)
+        hours = None if rate is None else found.steps * found.flops / rate / 3600
         if as_json:
-            typer.echo(json.dumps({**asdict(found), "memory": found.memory}))
+            typer.echo(json.dumps({**asdict(found), "memory": found.memory, "device_hours": hours}))
         else:
-            _show(found)
+            _show(found, rate, hours)
         return
     held_out = None
     if not no_validation:
@@ -123,7 +134,28 @@ def train(
             console.print(f"  {name}: {shown}", highlight=False)
 
 
-def _show(found: Estimate) -> None:
+def _rate(tflops: str | None, settings: TrainConfig, size: int, world: int) -> float | None:
+    """Operations a second of one process: as named, or measured here."""
+    if tflops is None:
+        return None
+    if tflops == "measure":
+        import torch
+
+        from fve_pipeline.training.estimate import measured_rate
+
+        cuda = torch.cuda.is_available() and settings.run.device != "cpu"
+        half = settings.run.precision == "bf16" or (settings.run.precision == "auto" and cuda)
+        return measured_rate(settings, size, world, "cuda" if cuda else "cpu", half)
+    try:
+        rate = float(tflops) * 1e12
+    except ValueError:
+        rate = 0
+    if not rate > 0:
+        raise typer.BadParameter(f"{tflops!r}; expected a number above 0, or measure", param_hint="--tflops")
+    return rate
+
+
+def _show(found: Estimate, rate: float | None, hours: float | None) -> None:
     from rich.table import Table
 
     table = Table(title="What the run would take", show_header=False, title_justify="left")
@@ -135,6 +167,12 @@ def _show(found: Estimate) -> None:
     for name in ("weights", "gradients", "optimiser", "activations", "memory"):
         label = "memory a process, about" if name == "memory" else f"  {name}"
         table.add_row(label, f"{getattr(found, name) / 2**30:.2f} GiB")
+    table.add_row("  checkpoint", f"{(found.weights + found.optimiser) / 2**30:.2f} GiB on disk")
     table.add_row("training samples", f"{found.samples:,}")
     table.add_row("steps", f"{found.steps:,} ({found.steps_per_epoch:,} an epoch)")
+    table.add_row(
+        "operations", f"{found.flops / 1e12:.3g} TFLOP a step, {found.flops * found.steps / 1e15:.3g} PFLOP"
+    )
+    if rate is not None and hours is not None:
+        table.add_row("device hours", f"{hours:.3g} at {rate / 1e12:.3g} TFLOP/s, all processes together")
     console.print(table)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from training_cases import MadeCase, MadeValidation, made_volume
 
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import CaseSlices
-from fve_pipeline.training.estimate import activation_bytes, estimate
+from fve_pipeline.training.estimate import FORMULAS, estimate, measured_rate, pass_cost
 from fve_pipeline.training.ranks import Ranks
 from fve_pipeline.training.validation import CaseTally, draw, mean_dice, score, tally_case, validate
 
@@ -141,7 +142,40 @@ def test_the_estimate_counts_what_a_step_keeps() -> None:
 def test_activations_grow_with_the_batch_and_shrink_when_recomputed() -> None:
     with torch.device("meta"):
         model = Segmenter(preset("small"), seed=None).train()
-    one, two = (activation_bytes(model, n, 2, 64) for n in (1, 2))
+    one, two = (pass_cost(model, n, 2, 64).activations for n in (1, 2))
     assert 1.7 < two / one < 2.1
     model.recompute_activations()
-    assert activation_bytes(model, 2, 2, 64) < 0.7 * two
+    assert pass_cost(model, 2, 2, 64).activations < 0.7 * two
+
+
+def test_operations_of_known_modules_and_what_is_not_trained_is_not_gone_back_through() -> None:
+    with torch.device("meta"):
+        model = Segmenter(preset("small"), seed=None).train()
+    one, two = (pass_cost(model, n, 2, 64).flops for n in (1, 2))
+    assert two == 2 * one
+    for parameter in model.backbone.parameters():
+        parameter.requires_grad_(False)
+    assert 0.3 < pass_cost(model, 1, 2, 64).flops / one < 0.9
+    model.requires_grad_(True).recompute_activations()
+    assert 1.05 < pass_cost(model, 1, 2, 64).flops / one < 1.4
+
+
+def test_going_back_through_a_grouped_convolution_costs_twice_going_forward() -> None:
+    forward, both = [], []
+    for groups in (1, 8):
+        layer = torch.nn.Conv2d(8, 8, 3, padding=1, groups=groups, device="meta")
+        image = torch.zeros(1, 8, 16, 16, device="meta", requires_grad=True)
+        with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+            found = layer(image)
+            forward.append(counter.get_total_flops())
+            found.sum().backward()
+        both.append(counter.get_total_flops())
+    assert forward == [2 * 16 * 16 * 8 * 8 * 9, 2 * 16 * 16 * 8 * 9]
+    assert both == [3 * one for one in forward]
+
+
+def test_the_measured_rate_is_of_this_machine() -> None:
+    config = TrainConfig.of(
+        {"model": {"preset": "small"}, "optimisation": {"batch": 2}, "run": {"precision": "float32"}}
+    )
+    assert 1e6 < measured_rate(config, 64, 1, "cpu", half=False) < 1e15
