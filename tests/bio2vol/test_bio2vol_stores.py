@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from command import run
 
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
-from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import TrainError
 from fve_pipeline.loading.share import Share
 from fve_pipeline.prediction.network import Averaging
@@ -130,7 +130,7 @@ def test_from_a_store_to_label_maps(
     )
     store, out = stores["encoded"].files.url, tmp_path / "run"
     assert (
-        _fve(monkeypatch, "train", store, "--out", out, "--config", config, "--adapt", "bio2vol", "--json")
+        run(monkeypatch, "train", store, "--out", out, "--config", config, "--adapt", "bio2vol", "--json")
         == 0
     )
     weights = out / "checkpoints" / "best.pt"
@@ -140,7 +140,7 @@ def test_from_a_store_to_label_maps(
         asked = ["--prompts", "2=ball", "--modality", "CT", "--window", "soft_tissue", "--device", "cpu"]
         found = tmp_path / name
         scan = root / "c00_ct.nii.gz"
-        assert _fve(monkeypatch, "predict", scan, "--weights", weights, "--out", found, *asked, *adapt) == 0
+        assert run(monkeypatch, "predict", scan, "--weights", weights, "--out", found, *asked, *adapt) == 0
         report = json.loads(next(found.glob("*.json")).read_text())
         assert ("bio2vol" in report["made_by"]) == (name != "none")
         label_maps[name] = read_image(next(found.glob("*.nii.gz"))).array
@@ -150,7 +150,7 @@ def test_from_a_store_to_label_maps(
     np.testing.assert_array_equal(label_maps["as trained"], label_maps["bio2vol"])
     assert not np.array_equal(label_maps["bio2vol presence"], label_maps["none presence"])
     assert (
-        _fve(monkeypatch, "predict", root, "--weights", weights, "--out", found, *asked, "--adapt", "x") == 2
+        run(monkeypatch, "predict", root, "--weights", weights, "--out", found, *asked, "--adapt", "x") == 2
     )
 
 
@@ -183,10 +183,3 @@ def test_whole_volumes_and_mirrors(tmp_path: Path) -> None:
     np.testing.assert_allclose(presence["none", ()], presence["none", (0,)], atol=1e-5)
     assert not np.allclose(presence[None, ()], presence[None, (0,)], atol=1e-4)
     assert not np.allclose(presence[None, ()], presence["none", ()], atol=1e-4)
-
-
-def _fve(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)

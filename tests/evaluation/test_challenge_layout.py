@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import run
 
 from fve_pipeline import evaluation as ev
-from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import EvaluationError
 
 CHALLENGE = ev.ScoreSettings("challenge", allow_pickle=True)
@@ -107,13 +107,8 @@ def test_physical_scores_without_prompts_and_says_so(
 ) -> None:
     (challenge / "3D_val_npz").rename(challenge / "elsewhere")
     args = [challenge / "segs", challenge / "3D_val_gt", "--allow-pickle", "--workers", 1, "--json"]
-    monkeypatch.setattr(
-        "sys.argv", ["fve", "evaluate", *map(str, args), "--out", str(challenge / "s.parquet")]
-    )
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
+    assert run(monkeypatch, "evaluate", *args, "--out", challenge / "s.parquet") == 0
     printed = capsys.readouterr()
-    assert stopped.value.code == 0
     assert json.loads(printed.out)["cases"] == 2
     assert "2 cases without text_prompts" in " ".join(printed.err.split())
 
@@ -126,10 +121,7 @@ def test_a_command_of_the_tutorial(
     (challenge / "segs").rename(challenge / "outputs")
     (challenge / "outputs" / "runtimes.csv").write_text("case,seconds\nCT_A_1,1\nMicroscopy_B_1,1\n")
     monkeypatch.chdir(challenge)
-    monkeypatch.setattr("sys.argv", [*line.split(), "--workers", "1"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 0, capsys.readouterr().err
+    assert run(monkeypatch, *line.split()[1:], "--workers", 1) == 0, capsys.readouterr().err
     assert json.loads((challenge / "scores.json").read_text())["cases"] == 2
 
 

@@ -11,9 +11,9 @@ import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from command import run
 
 from fve_pipeline import evaluation as ev
-from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import EvaluationError
 from fve_pipeline.runtime.executor import cluster
 
@@ -46,13 +46,6 @@ def save_nifti(
 
 def xyz(spacing: tuple[float, ...] = SPACING) -> np.ndarray:
     return np.array(spacing[::-1])
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 def test_npz_and_nifti_give_the_same_scores(tmp_path: Path, labels: tuple[np.ndarray, np.ndarray]) -> None:

@@ -10,20 +10,13 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from command import run
 
 from fve_pipeline import evaluation as ev
-from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import EvaluationError
 from fve_pipeline.evaluation.compare import compare_scores, read_scores
 
 CASES = 8
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 def score(root: Path, model: str, settings: ev.ScoreSettings | None = None) -> Path:

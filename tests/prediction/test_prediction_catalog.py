@@ -9,8 +9,8 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from command import run
 
-from fve_pipeline.cli import main as cli
 from fve_pipeline.volume import read_image
 
 CATALOG = """\
@@ -24,13 +24,6 @@ classes = [{{ id = 1, name = "liver" }}]
 images = "{images}"
 labels = "{labels}"
 """
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 def write_catalog(path: Path, images: str, labels: str, more: str = "", end: str = "") -> Path:

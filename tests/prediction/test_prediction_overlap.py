@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import run
 
-from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.predictor import Opened, Predictor, Segmented
 from fve_pipeline.prediction.prompts import Target
@@ -22,13 +22,6 @@ from fve_pipeline.prediction.sources import Intensity, VolumeSource, find_source
 from fve_pipeline.runtime.progress import Silent
 
 LIVER = Request((Target(1, "liver", "liver in abdominal CT"),), (Shown(Intensity()),))
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 def volumes(folder: Path, image: np.ndarray, count: int) -> list[VolumeSource]:

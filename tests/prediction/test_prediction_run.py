@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import tiny
+from command import run
 
 from fve_pipeline.build.cases import find_jobs
 from fve_pipeline.build.prepare.case import prepare_case
@@ -19,7 +20,6 @@ from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import PrepareSettings
 from fve_pipeline.build.prepare.journal import Journal
 from fve_pipeline.catalog import load_catalog
-from fve_pipeline.cli import main as cli
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.sources import find_sources
 from fve_pipeline.segmenter.checkpoint import open_segmenter, save_weights
@@ -41,13 +41,6 @@ def save_npz(path: Path, image: np.ndarray, **more: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, imgs=image, spacing=np.array([0.75, 0.75, 2.5]), **more)
     return path
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 def test_each_kind_of_file_gets_its_label_map(

@@ -9,18 +9,11 @@ from typing import Any
 
 import pytest
 import tiny
+from command import run
 
-from fve_pipeline.cli import main as cli
 from fve_pipeline.runtime.executor import Executor
 from fve_pipeline.store.diff import StoreDiff, diff_stores
 from fve_pipeline.store.reader import open_store
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["fve", *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 @pytest.fixture(scope="module")
