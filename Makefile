@@ -6,7 +6,7 @@ JOBS ?= 2
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test test-all lint docs clean
+.PHONY: demo check test test-all lint docs changelog clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fve_pipeline needs Python 3.11 or later; found %d.%d. Run: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -42,6 +42,10 @@ test-all: lint
 
 docs: $(VENV)/.docs
 	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html docs site
+
+# At a release: writes changes/ into CHANGELOG.md.
+changelog:
+	$(PYTHON) tools/changelog.py
 
 clean:
 	rm -rf $(VENV) demo build dist site
