@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.dicom_header import looks_like_dicom, read_file_header
+from fve_pipeline.volume.overlay import Overlay
 from fve_pipeline.volume.refusal import pick_channel, refusal
 from fve_pipeline.volume.types import Raw
 
@@ -30,7 +31,7 @@ def is_segmentation(path: Path, name: str) -> bool:
 def read_segmentation(path: Path, name: str, channel: int | None) -> Raw:
     """Read all segments, or with ``channel`` the n-th one (from 0, by number).
 
-    Where segments overlap the one of the higher number is kept, and the notes count the voxels.
+    Where segments overlap, values above all numbers stand for them (``Raw.sets``).
     """
     try:
         return _read(pydicom.dcmread(path), name, channel)
@@ -54,16 +55,12 @@ def _read(data: Any, name: str, channel: int | None) -> Raw:
         numbers = [numbers[pick_channel(name, len(numbers), channel, "its segments", strict=True)]]
     planes = _planes(data, kind, name)
     where, affine, depth = _grid(data, len(planes), name)
-    array = np.zeros((depth, *planes.shape[1:]), np.uint16)
-    taken = 0
+    shape = (depth, int(planes.shape[1]), int(planes.shape[2]))
+    overlay = Overlay(shape)
     for number in numbers:
         for plane, z in zip(*_frames_of(number, planes, where, data, kind), strict=True):
-            mask = plane != 0
-            taken += int((mask & (array[z] != 0)).sum())
-            array[z][mask] = number
-    notes = [f"{taken} voxels belong to several segments; the highest number was kept"] if taken else []
-    shape = (depth, int(planes.shape[1]), int(planes.shape[2]))
-    return Raw(shape, array.dtype, affine, array=array, modality="SEG", notes=notes)
+            overlay.add_slice(z, plane, number)
+    return Raw(shape, overlay.array.dtype, affine, array=overlay.array, modality="SEG", sets=overlay.sets)
 
 
 def _planes(data: Any, kind: str, name: str) -> NDArray[Any]:

@@ -13,9 +13,10 @@ class LabelFile:
 
     ``path`` is relative to the dataset's root, with forward slashes. ``value`` is None for a label map with
     ids of its own, or the id that the file's non-zero voxels get (one file a class, as TotalSegmentator
-    ships). ``member`` names an array inside an npz or HDF5 file. ``channel`` selects one layer of a file of several (4D
-    label maps with a structure a layer). ``slices_of`` is the DICOM folder whose slices the pictures in the
-    folder ``path`` are, one PNG each (CHAOS).
+    ships). ``values`` gives the ids of a file's values, where it holds some of the classes under numbers of its
+    own: (value in the file, id). ``member`` names an array inside an npz or HDF5 file. ``channel`` selects one
+    layer of a file of several (4D label maps with a structure a layer). ``slices_of`` is the DICOM folder whose
+    slices the pictures in the folder ``path`` are, one PNG each (CHAOS).
     """
 
     path: str
@@ -23,3 +24,4 @@ class LabelFile:
     member: str | None = None
     channel: int | None = None
     slices_of: str | None = None
+    values: tuple[tuple[int, int], ...] | None = None

@@ -15,6 +15,7 @@ from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_ne
 from fve_pipeline.volume.kinds import kind_of
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.overlay import Overlay, Sets, flattened
 from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw, read_header
 from fve_pipeline.volume.refusal import refusal
@@ -27,14 +28,17 @@ _MAX = np.iinfo(np.uint16).max
 _PLACELESS = ("npz", "hdf5", "tiff")  # kinds of file that do not say where they lie
 
 
-def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Header) -> Labels:
+def read_labels(
+    files: Sequence[LabelFile], root: str | Path, like: Volume | Header, *, overlaps: bool = False
+) -> Labels:
     """Read a case's label files onto its image's grid, which ``like`` (its volume or header) tells.
 
     A file whose grid differs from the image's (direction, origin, spacing or size) is resampled, nearest, in
-    world space. Files are laid over each other in their order: where a later one is not zero it wins, and the
-    notes count the voxels that it took. ``LabelFile.value`` is the id that a file's non-zero voxels get;
-    ``LabelFile.channel`` picks one layer of several, or one segment of a DICOM SEG file, whose ids are its
-    segments' numbers.
+    world space. With ``overlaps`` no label hides another: a voxel of several has a value of its own, and
+    ``Labels.sets`` says of which. Otherwise files are laid over each other in their order: where a later one is not
+    zero it wins, of overlapping segments of one file that of the higher number does, and the notes count the voxels
+    that were taken. ``LabelFile.value`` is the id that a file's non-zero voxels get; ``LabelFile.channel`` picks one
+    layer of several, or one segment of a DICOM SEG file, whose ids are its segments' numbers.
 
     Returns
     -------
@@ -50,17 +54,28 @@ def read_labels(files: Sequence[LabelFile], root: str | Path, like: Volume | Hea
         A file's box doesn't touch the image's, none of its labelled voxels falls inside the image, or one of
         the two has no position while their sizes differ.
     """
-    out = np.zeros(like.shape, np.uint16)
     notes: list[str] = []
     resampled = False
+    overlay = Overlay(like.shape)
     for file in files:
-        array, moved = _on_grid(file, Path(root), like, notes)
+        array, sets, moved = _on_grid(file, Path(root), like, notes)
         resampled |= moved
         if file.value is not None:
             _note_values(array, file, notes)
-        if count := _lay(out, array, file.value):
+        if file.values is not None:
+            array, sets = _renumbered(array, sets, dict(file.values), file.path)
+        if overlaps:
+            overlay.add(array, file.value, sets)
+            continue
+        if file.value is None:
+            array, several = flattened(array, sets)
+            if several:
+                notes.append(
+                    f"{file.path}: {several} voxels belong to several segments; the highest number was kept"
+                )
+        if count := _lay(overlay.array, array, file.value):
             notes.append(f"{file.path}: {count} voxels that an earlier file had labelled were relabelled")
-    return Labels(out, resampled, tuple(notes))
+    return Labels(overlay.array, resampled, tuple(notes), overlay.sets)
 
 
 def _lay(out: NDArray[np.uint16], array: NDArray[Any], value: int | None) -> int:
@@ -78,17 +93,40 @@ def _lay(out: NDArray[np.uint16], array: NDArray[Any], value: int | None) -> int
     return taken
 
 
+def _renumbered(
+    array: NDArray[Any], sets: Sets, ids: dict[int, int], name: str
+) -> tuple[NDArray[np.uint16], Sets]:
+    """Return the map, and what its values stand for, with the catalog's ids in place of the file's values."""
+    counts = np.bincount(array.reshape(-1))
+    found = {
+        label for value in np.flatnonzero(counts).tolist() if value for label in sets.get(value, (value,))
+    }
+    if strange := sorted(found - ids.keys()):
+        raise refusal(
+            name,
+            f"it holds the value {strange[0]}"
+            + (f" and {len(strange) - 1} more" if len(strange) > 1 else ""),
+            f"those that the catalog gives it, {', '.join(map(str, sorted(ids)))}",
+            "Add the class with its file and value, or correct the file",
+        )
+    overlay = Overlay((1, 1, len(counts)))
+    for value in np.flatnonzero(counts).tolist():
+        for label in sets.get(value, (value,) if value else ()):
+            overlay.add_slice(0, np.arange(len(counts))[None] == value, ids[label])
+    return overlay.array[0, 0][array], overlay.sets
+
+
 def _on_grid(
     file: LabelFile, root: Path, like: Volume | Header, notes: list[str]
-) -> tuple[NDArray[Any], bool]:
-    """(ids on the image's grid, whether that took resampling)."""
+) -> tuple[NDArray[Any], Sets, bool]:
+    """(ids on the image's grid, what values stand for several, whether that took resampling)."""
     name = file.path
     raw = _load(file, root, name)
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
     if not (raw.located and like.located):
-        return _by_index(array, raw.located, like, name), False
+        return _by_index(array, raw.located, like, name), raw.sets, False
     notes.extend(f"{name}: {note}" for note in raw.notes)
     turn = plan_turn(raw.affine)
     affine = turn_affine(raw.affine, raw.shape, turn)
@@ -100,7 +138,7 @@ def _on_grid(
             notes.append(
                 f"{name}: its grid lies {offset:.2f} voxels off the image's; the nearest voxels are the same"
             )
-        return array, False
+        return array, raw.sets, False
     if not boxes_overlap(like.affine, target, affine, shape):
         found = (
             f"the label map lies at {_span(affine, shape)}, outside the image at {_span(like.affine, target)}"
@@ -116,7 +154,7 @@ def _on_grid(
         raise refusal(name, found, "some (LPS x, y, z in mm)", advice, GeometryError)
     change = f", {after / before:.0%} of the labelled volume is left" if before else ""
     notes.append(f"{name}: on another grid than the image ({_sizes(shape)}); resampled, nearest{change}")
-    return array, True
+    return array, raw.sets, True
 
 
 def _load(file: LabelFile, root: Path, name: str) -> Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,18 @@ class Volume:
 class Labels:
     """A label map on its image's grid: ``array`` is (z,y,x) uint16, 0 is background.
 
-    ``resampled`` is True when any of its files lay on another grid and was resampled (nearest).
+    ``resampled`` is True when any of its files lay on another grid and was resampled (nearest). Where overlapping
+    labels were asked for, ``sets`` says which values stand for several labels: value → their ids.
     """
 
     array: NDArray[np.uint16]
     resampled: bool = False
     notes: tuple[str, ...] = ()
+    sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def where(self, label: int) -> NDArray[np.bool_]:
+        """Return the label's voxels, bool (z,y,x), those that it shares with others included."""
+        return np.isin(self.array, [label, *(value for value, ids in self.sets.items() if label in ids)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +119,8 @@ class Raw:
 
     ``array`` has three axes in any order, slowest first; ``affine`` maps its indices to LPS mm. The format
     module gives the buffer away: it may be changed in place. For headers ``array`` is None and ``shape`` and
-    ``dtype`` speak for it.
+    ``dtype`` speak for it. A label map whose labels overlap says in ``sets`` which values of ``array`` stand for
+    several ids (:class:`fve_pipeline.volume.overlay.Overlay` makes both).
     """
 
     shape: tuple[int, int, int]
@@ -125,3 +133,4 @@ class Raw:
     modality: str | None = None
     located: bool = True
     notes: list[str] = field(default_factory=list)
+    sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)

@@ -67,6 +67,10 @@ def test_overlapping_segments(series: Path, tmp_path: Path) -> None:
     assert labels.notes == (
         f"seg.dcm: {count} voxels belong to several segments; the highest number was kept",
     )
+    kept = read_labels([LabelFile("seg.dcm")], tmp_path, read_image(series), overlaps=True)
+    assert not kept.notes
+    np.testing.assert_array_equal(kept.where(1), one != 0)
+    np.testing.assert_array_equal(kept.where(2), two != 0)
 
 
 def test_label_map_type(series: Path, tmp_path: Path) -> None:

@@ -103,6 +103,9 @@ def _described(job: PrepareJob) -> dict[str, Any]:
     described = asdict(job)
     if job.case.member is None:
         del described["case"]["member"]
+    for label in described["case"]["labels"]:
+        if label["values"] is None:
+            del label["values"]
     if job.salt is None:
         del described["salt"]
     return described
