@@ -26,7 +26,7 @@ from fve_pipeline.store.documents import store_documents
 from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import ShardEntry, TableName
-from fve_pipeline.store.tables import SCHEMAS, table_bytes
+from fve_pipeline.store.tables import schema_of, table_bytes
 
 __all__ = ["mend_documents", "mend_tables"]
 
@@ -76,7 +76,8 @@ def mend_tables(
     for name in (name for name in _ORDER if name in damaged):
         entry = store.manifest.tables[name]
         try:
-            data = table_bytes(_table(store, name, left, roots, work, resources), SCHEMAS[name])
+            made = _table(store, name, left, roots, work, resources)
+            data = table_bytes(made, schema_of(name, store.manifest.format_version))
             if hashlib.sha256(data).hexdigest() != entry.file.sha256:
                 msg = f"made again from {work} it is not what was committed: that is of another build"
                 raise BuildError(msg)

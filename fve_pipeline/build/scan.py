@@ -171,6 +171,7 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
         "labels": [label.path for label in case.labels],
         "shape": list(header.shape),
         "spacing": [float(value) for value in header.spacing],
+        "affine": header.affine.tolist(),
         "orientation": header.orientation,
         "renditions": [rendition.name for rendition in case.renditions],
         "class_ids": [found.class_id for found in classes],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,7 @@ from fve_pipeline.cli.running import print_json
 
 __all__ = ["export"]
 
-_FORMATS = ("reference-png", "challenge-npz", "nnunet", "croissant")
+_FORMATS = ("reference-png", "challenge-npz", "nifti", "nnunet", "croissant")
 
 
 def export(
@@ -31,13 +33,22 @@ def export(
     split: Annotated[
         list[str] | None, typer.Option(help="Only this split; repeatable. Default: all.")
     ] = None,
+    straight: Annotated[
+        bool,
+        typer.Option(
+            "--straight",
+            help="Volumes along the world's axes, not where their sources lie (nifti, nnunet, challenge-npz).",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a store's samples for another program, or what is in it for a catalogue of datasets.
 
     reference-png: train/, train_mask/ and train.json a dataset, as BiomedParse's fine-tuning reads them.
-    challenge-npz: imgs, gts and spacing a case, and class_prompts.json. nnunet: Dataset501_NAME and so on.
-    croissant: metadata with licences and checksums, as JSON-LD.
+    challenge-npz: imgs, gts and spacing a case, and class_prompts.json. nifti: a folder a case.
+    nnunet: Dataset501_NAME and so on. croissant: metadata with licences and checksums, as JSON-LD.
+
+    Volumes lie where their sources lie, an oblique scan obliquely, unless --straight.
 
     What a format cannot hold, such as classes that are unions of labels, is left out and said.
 
@@ -51,11 +62,14 @@ def export(
     """
     from fve_pipeline.export.challenge import export_challenge
     from fve_pipeline.export.croissant import export_croissant
+    from fve_pipeline.export.nifti import export_nifti
     from fve_pipeline.export.nnunet import export_nnunet
     from fve_pipeline.export.reference_png import export_reference_png
     from fve_pipeline.store.reader import open_store
 
     choice("to", to, _FORMATS)
+    if straight and to in ("reference-png", "croissant"):
+        raise typer.BadParameter(f"{to} holds no volumes that lie anywhere", param_hint="--straight")
     if to == "croissant" and out is None and "://" in store:
         raise typer.BadParameter("give a local file; the store is not one", param_hint="--out")
     opened = open_store(store)
@@ -66,10 +80,11 @@ def export(
     elif out is None:
         raise typer.BadParameter("give an empty folder", param_hint="--out")
     else:
-        writers = {
+        writers: dict[str, Callable[..., list[str]]] = {
             "reference-png": export_reference_png,
-            "challenge-npz": export_challenge,
-            "nnunet": export_nnunet,
+            "challenge-npz": partial(export_challenge, straight=straight),
+            "nifti": partial(export_nifti, straight=straight),
+            "nnunet": partial(export_nnunet, straight=straight),
         }
         with Bars(as_json) as bars:
             notes = writers[to](opened, out, bars, datasets=dataset or (), splits=split or ())

@@ -11,9 +11,10 @@ import numpy as np
 
 from fve_pipeline.errors import ExportError
 from fve_pipeline.export.reference_png import class_prompts
-from fve_pipeline.export.volumes import empty_folder, primary, stored_runs
+from fve_pipeline.export.volumes import empty_folder, primary, stored_runs, unplaced
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.reader import Store
+from fve_pipeline.volume.geometry import itk_place
 
 __all__ = ["export_challenge"]
 
@@ -25,21 +26,24 @@ def export_challenge(
     *,
     datasets: Collection[str] = (),
     splits: Collection[str] = (),
+    straight: bool = False,
 ) -> list[str]:
     """Write ``out/SPLIT/DATASET/case.npz`` for every case and rendition, and ``out/class_prompts.json``.
 
-    ``imgs`` and ``gts`` are (z, y, x) uint8 in the volume's own geometry, ``spacing`` is (x, y, z) in mm.
+    ``imgs`` and ``gts`` are (z, y, x) uint8 in the volume's own geometry, ``spacing`` is (x, y, z) in mm. Two members
+    more, which the challenge's readers pass over, say where it lies, unless ``straight``: ``origin`` (x, y, z) in LPS
+    mm and ``direction`` (3×3, a column an axis x, y, z), as SimpleITK takes them.
     Returns what could not be kept. Raises ExportError for a case of more than 255 instances, which uint8 would
     number wrongly.
     """
     empty_folder(out)
-    runs = primary(list(stored_runs(store, datasets, splits)))
+    runs = primary(list(stored_runs(store, datasets, splits, straight=straight)))
     progress.stage("write npz", len(runs), "volumes")
     renditions: dict[str, set[str]] = {}
     for run in runs:
         renditions.setdefault(run.dataset, set()).add(run.rendition)
     prompts: dict[str, dict[str, Any]] = {}
-    notes = []
+    notes = [] if straight else unplaced(store, runs)
     for dataset in renditions:
         prompts[dataset], dropped = class_prompts(store.class_table.of_dataset(dataset))
         notes += [f"{dataset}: no label of its own for {name}: left out" for name in dropped]
@@ -55,7 +59,10 @@ def export_challenge(
         several = len(renditions[run.dataset]) > 1
         path = folder / (f"{run.name}_{run.rendition}.npz" if several else f"{run.name}.npz")
         spacing = np.array(run.spacing[::-1], float)
-        np.savez_compressed(path, imgs=run.image(), gts=labels.astype(np.uint8), spacing=spacing)
+        place: dict[str, Any] = (
+            {} if straight else dict(zip(("origin", "direction"), itk_place(run.affine), strict=True))
+        )
+        np.savez_compressed(path, imgs=run.image(), gts=labels.astype(np.uint8), spacing=spacing, **place)
         progress.advance()
     (out / "class_prompts.json").write_text(json.dumps(prompts, indent=1))
     return notes

@@ -15,6 +15,7 @@ from fve_pipeline.export.volumes import (
     empty_folder,
     primary,
     stored_runs,
+    unplaced,
 )
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.class_table import ClassEntry
@@ -31,18 +32,20 @@ def export_nnunet(
     *,
     datasets: Collection[str] = (),
     splits: Collection[str] = (),
+    straight: bool = False,
     first_number: int = 501,
 ) -> list[str]:
     """Write ``out/Dataset501_NAME/`` and so on: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json, splits.
 
-    Volumes are in their own geometry, as uint8 after windowing; a case's renditions are its channels. Labels are
+    Volumes are uint8 after windowing and lie on their sources, or along the world's axes (``straight``); a case's
+    renditions are its channels. Labels are
     numbered 1, 2, …; instances become one class. Cases of the split "test" go to imagesTs, the split "val" is
     the one fold of splits_final.json. Returns what could not be kept.
     """
     empty_folder(out)
-    runs = primary(list(stored_runs(store, datasets, splits)))
+    runs = primary(list(stored_runs(store, datasets, splits, straight=straight)))
     progress.stage("write NIfTI", len(runs), "volumes")
-    notes = []
+    notes = [] if straight else unplaced(store, runs)
     for number, dataset in enumerate(dict.fromkeys(run.dataset for run in runs), start=first_number):
         classes = store.class_table.of_dataset(dataset)
         notes += [

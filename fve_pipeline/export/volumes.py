@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ from fve_pipeline.imaging.views import AXES, untake_view
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.store.reader import Store
 
-__all__ = ["StoredRun", "empty_folder", "primary", "stored_runs"]
+__all__ = ["StoredRun", "empty_folder", "primary", "stored_runs", "unplaced"]
 
 
 @dataclass(frozen=True)
 class StoredRun:
     """All slices of one case in one rendition and view: ``rows`` of the store.
 
-    ``spacing`` is (z, y, x) in mm, ``first`` the LPS position in mm of the first slice along the view's axis,
-    ``shape`` the (H, W) of a slice before it was padded and resized.
+    ``spacing`` is (z, y, x) in mm, ``affine`` maps the volume's index (z, y, x, 1) to LPS mm, and ``shape`` is the
+    (H, W) of a slice before it was padded and resized.
     """
 
     store: Store
@@ -36,7 +36,7 @@ class StoredRun:
     rows: range
     spacing: tuple[float, float, float]
     shape: tuple[int, int]
-    first: float
+    affine: NDArray[np.float64]
 
     @property
     def name(self) -> str:
@@ -48,16 +48,6 @@ class StoredRun:
         """How its slices were resized."""
         settings = self.store.settings
         return Fit(self.shape, settings.size, settings.resize)
-
-    @property
-    def affine(self) -> NDArray[np.float64]:
-        """Index (z, y, x, 1) to LPS mm. The store keeps the position along the view's axis only; 0 elsewhere."""
-        affine = np.zeros((4, 4))
-        for axis in range(3):
-            affine[2 - axis, axis] = self.spacing[axis]
-        affine[2 - AXES[self.view], 3] = self.first
-        affine[3, 3] = 1
-        return affine
 
     def image(self) -> NDArray[np.uint8]:
         """The volume (z, y, x) in its own geometry. Resizing loses a little; see ``Fit.restore_images``."""
@@ -71,10 +61,19 @@ class StoredRun:
 
 
 def stored_runs(
-    store: Store, datasets: Collection[str] = (), splits: Collection[str] = ()
+    store: Store,
+    datasets: Collection[str] = (),
+    splits: Collection[str] = (),
+    *,
+    straight: bool = False,
 ) -> Iterator[StoredRun]:
-    """The store's runs in order, of the chosen datasets and splits; an empty choice takes all."""
+    """The store's runs in order, of the chosen datasets and splits; an empty choice takes all.
+
+    Each lies where its source lies; with ``straight``, and in rows of a store that did not keep it, along the axes
+    of the world, its first slice in place and the other two coordinates of its first voxel 0.
+    """
     index = SampleIndex.of([store.index])
+    placed = {} if straight else _affines(store)
     wanted = set(index.where(dataset=datasets, split=splits)[:].tolist())
     for run in index.runs:
         if run.start not in wanted:
@@ -90,8 +89,34 @@ def stored_runs(
             run,
             tuple(row["spacing"]),
             tuple(row["shape"]),
-            row["z_mm"],
+            _straight(row) if (affine := placed.get(row["case"])) is None else np.array(affine, np.float64),
         )
+
+
+def unplaced(store: Store, runs: Sequence[StoredRun]) -> list[str]:
+    """Return a line on the cases of which the store did not keep where they lie, if there are any."""
+    placed = _affines(store)
+    lost = [case for case in dict.fromkeys(run.case for run in runs) if placed.get(case) is None]
+    if not lost:
+        return []
+    return [
+        f"{len(lost)} cases, such as {lost[0]}, are written straight: the store was built before stores kept where a "
+        "case lies; build it anew to have them lie on their sources"
+    ]
+
+
+def _affines(store: Store) -> dict[str, list[list[float]] | None]:
+    cases = store.cases
+    return dict(zip(cases["case"].to_pylist(), cases["affine"].to_pylist(), strict=True))
+
+
+def _straight(row: Mapping[str, Any]) -> NDArray[np.float64]:
+    affine = np.zeros((4, 4))
+    for axis in range(3):
+        affine[2 - axis, axis] = row["spacing"][axis]
+    affine[2 - AXES[row["view"]], 3] = row["z_mm"]
+    affine[3, 3] = 1
+    return affine
 
 
 def primary(runs: Sequence[StoredRun]) -> list[StoredRun]:

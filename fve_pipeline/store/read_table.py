@@ -16,7 +16,7 @@ from fve_pipeline.files.base import Buffer, Files
 from fve_pipeline.store.layout import aside_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.schema import Manifest, TableEntry, TableName
-from fve_pipeline.store.tables import SCHEMAS, table_bytes
+from fve_pipeline.store.tables import schema_of, table_bytes
 
 __all__ = ["read_table"]
 
@@ -45,14 +45,15 @@ def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
             raise StoreFormatError(msg)
         for data, found in places:
             if found == entry.file.sha256:
-                return _parse(data, name, entry, where)
+                return _whole(_parse(data, name, entry, where, manifest.format_version), name)
         # In this order: what was committed after the file was read shows as a later generation.
         now = _committed(files)
         if now is not None and now.generation > manifest.generation:
             grown = now.tables[name]
             for data, found in [*places, *_places(files, now.generation, entry.file.key)]:
                 if found == grown.file.sha256:
-                    return _first_rows(_parse(data, name, grown, where), name, entry, where)
+                    parsed = _parse(data, name, grown, where, now.format_version)
+                    return _first_rows(parsed, name, entry, where, manifest.format_version)
         last, newest = newest, max(newest, now.generation if now else 0)
         if newest <= last:
             msg = (
@@ -94,8 +95,8 @@ def _contents(files: Files, key: str) -> tuple[Buffer, str]:
     return mapped, found
 
 
-def _parse(data: Buffer, name: TableName, entry: TableEntry, where: str) -> pa.Table:
-    schema = SCHEMAS[name]
+def _parse(data: Buffer, name: TableName, entry: TableEntry, where: str, version: int) -> pa.Table:
+    schema = schema_of(name, version)
     source = pa.py_buffer(data)
     try:
         metadata = pq.read_metadata(pa.BufferReader(source))
@@ -132,13 +133,26 @@ def _committed(files: Files) -> Manifest | None:
         return None
 
 
-def _first_rows(table: pa.Table, name: TableName, entry: TableEntry, where: str) -> pa.Table:
+def _whole(table: pa.Table, name: TableName) -> pa.Table:
+    """Return a table of any version with the columns of the present one, null where it had none."""
+    schema = schema_of(name)
+    if table.schema.equals(schema):
+        return table
+    known = table.column_names
+    columns = [
+        table.column(field.name) if field.name in known else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _first_rows(table: pa.Table, name: TableName, entry: TableEntry, where: str, version: int) -> pa.Table:
     """Return the rows that ``entry`` knows, of a later commit's table; equal rows are written as equal bytes."""
-    data = table_bytes(table.slice(0, entry.n_rows), SCHEMAS[name])
+    data = table_bytes(table.slice(0, entry.n_rows), schema_of(name, version))
     if hashlib.sha256(data).hexdigest() != entry.file.sha256:
         msg = (
             f"{where} was replaced by a later build, and no longer begins with the {entry.n_rows} rows that were "
             "committed when this store was opened: open the store again"
         )
         raise StoreError(msg)
-    return pq.read_table(pa.BufferReader(data))
+    return _whole(pq.read_table(pa.BufferReader(data)), name)

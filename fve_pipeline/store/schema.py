@@ -27,7 +27,8 @@ __all__ = [
     "Versions",
 ]
 
-FORMAT_VERSION = 1
+# 2: cases.parquet has the affine.
+FORMAT_VERSION = 2
 
 # A rule, or the views themselves.
 VIEWS_PATTERN = r"^(paper|released|(axial|coronal|sagittal)(,(axial|coronal|sagittal)){0,2})$"
@@ -159,10 +160,10 @@ class Manifest(_Model):
 
     ``n_samples`` is N, whatever length the arrays and tables have at the moment. ``content_id`` is the chain
     of row digests (``fve_pipeline.store.content``). ``generation`` counts the commits since the folder was
-    new.
+    new. ``format_version`` is the one that the store was written in.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     generation: Annotated[int, Field(ge=1)]
     n_samples: Count
     n_cases: Count

@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["CASES_SCHEMA", "CLASSES_SCHEMA", "INDEX_SCHEMA", "SCHEMAS", "TableName", "table_bytes"]
+__all__ = ["CASES_SCHEMA", "CLASSES_SCHEMA", "INDEX_SCHEMA", "TableName", "schema_of", "table_bytes"]
 
 TableName = Literal["index", "cases", "classes"]
 
@@ -51,6 +51,10 @@ CASES_SCHEMA = pa.schema(
         ("labels_sha256", pa.list_(pa.string())),
         ("shape", pa.list_(pa.int32(), 3)),  # (z, y, x)
         ("spacing", pa.list_(pa.float32(), 3)),  # (z, y, x) in mm
+        (
+            "affine",
+            pa.list_(pa.list_(pa.float64(), 4), 4),
+        ),  # rows; voxel (z, y, x, 1) to LPS (x, y, z, 1) in mm
         ("orientation", pa.string()),  # axis codes of the source, such as RAS
         ("renditions", pa.list_(pa.string())),
         ("views", pa.list_(pa.string())),
@@ -82,11 +86,22 @@ CLASSES_SCHEMA = pa.schema(
     ]
 )
 
-SCHEMAS: Mapping[TableName, pa.Schema] = {
+_SCHEMAS: Mapping[TableName, pa.Schema] = {
     "index": INDEX_SCHEMA,
     "cases": CASES_SCHEMA,
     "classes": CLASSES_SCHEMA,
 }
+
+# Columns that came with a later version of the format than the first.
+_SINCE: Mapping[TableName, Mapping[str, int]] = {"cases": {"affine": 2}}
+
+
+def schema_of(name: TableName, version: int | None = None) -> pa.Schema:
+    """Return a table's columns in a version of the format, the present one by default."""
+    since = _SINCE.get(name, {})
+    return pa.schema(
+        [field for field in _SCHEMAS[name] if version is None or since.get(field.name, 1) <= version]
+    )
 
 
 def table_bytes(table: pa.Table, schema: pa.Schema) -> bytes:

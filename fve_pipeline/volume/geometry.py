@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["boxes_overlap", "grid_offset", "resample_nearest"]
+__all__ = ["boxes_overlap", "grid_offset", "itk_place", "resample_nearest"]
 
 Shape = tuple[int, int, int]
 Affine = NDArray[np.float64]
@@ -88,3 +88,9 @@ def _corners(shape: Shape, margin: float = 0.0) -> NDArray[np.float64]:
     """(4, 8): the corner voxels' centres, or with ``margin`` 0.5 the box's corners."""
     ends = [(-margin, n - 1 + margin) for n in shape]
     return np.array([[*corner, 1.0] for corner in product(*ends)]).T
+
+
+def itk_place(affine: Affine) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return origin (x,y,z) in mm and direction (3×3, a column an axis x, y, z) of a grid, as ITK has them."""
+    xyz = affine[:3, [2, 1, 0]]
+    return affine[:3, 3].copy(), xyz / np.sqrt((xyz**2).sum(axis=0))

@@ -62,7 +62,7 @@ def test_an_older_format_goes_through_its_migrations(tmp_path: Path, monkeypatch
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(StoreFormatError):
         migrations.read_manifest(LocalFiles(tmp_path))
-    monkeypatch.setitem(migrations.MIGRATIONS, 0, lambda old: {**old, "format_version": 1, "failures": []})
+    monkeypatch.setitem(migrations.MIGRATIONS, 0, lambda old: {**old, "format_version": 2, "failures": []})
     assert migrations.read_manifest(LocalFiles(tmp_path)) == manifest
 
 
