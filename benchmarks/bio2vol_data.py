@@ -16,6 +16,7 @@ from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
+from fve_pipeline.segmenter.trained_on import TrainedOn
 
 __all__ = ["PROMPTS", "SPACING", "RodSubVolumes", "held_out", "towers"]
 
@@ -69,6 +70,7 @@ class RodSubVolumes:
             "bio2vol": bio2vol.model_dump(),
         }
         self.content_id = f"towers {list(numbers)}"
+        self.trained_on = TrainedOn()
         self.positives: Mapping[str, int] = {
             f"made/{p}": int(self.masks[:, i].any((1, 2)).sum()) for i, p in enumerate(PROMPTS)
         }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fve_pipeline.imaging.encoding import encode
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
+from fve_pipeline.segmenter.trained_on import TrainedOn
 from fve_pipeline.training.data import CaseSlices
 
 __all__ = ["Cases", "Held", "Maker", "rods", "sparse_discs"]
@@ -132,6 +133,7 @@ class Cases:
             "size": SIZE,
         }
         self.content_id = f"{make.__name__} {list(numbers)} {order}"
+        self.trained_on = TrainedOn()
         self.positives: Mapping[str, int] = {
             f"made/{p}": int(self.masks[:, i].any((1, 2)).sum()) for i, p in enumerate(prompts)
         }

@@ -75,7 +75,7 @@ def main() -> None:
     )
     data = StoreTraining([open_store(args.store)], settings.data)
     size = data.settings["size"]
-    model, _ = build_model(settings.model, 0)
+    model, *_ = build_model(settings.model, 0)
     ranks = Ranks(0, 1, torch.device(args.device))
     run = _Run(settings, data, None, Path("unused"), ranks, model, per_epoch=10**6)
     share = Share(args.batch, 0, 1, 1)

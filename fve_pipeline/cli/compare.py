@@ -33,6 +33,9 @@ def compare(
         Path | None, typer.Option(help="Folder for the table (CSV, Markdown) and the figures (PNG).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Compare though a model was trained on some of the cases.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say which of several models is better: their scores paired by case and class.
@@ -40,7 +43,8 @@ def compare(
     For every two models the mean difference with its 95 % bootstrap interval over cases, Wilcoxon's signed-rank test,
     adjusted by Holm for all comparisons of a score (overall and by class apart), the rank-biserial correlation and
     Cohen's d of the differences. Overall, a case counts once, by its mean over classes. Files that are not of the same
-    cases and classes, or were scored by other rules, are refused.
+    cases and classes, or were scored by other rules, are refused, and so are cases that one of the models was trained on,
+    as the reports of fve predict say.
 
     [b]Examples[/]
 
@@ -50,7 +54,8 @@ def compare(
     """
     from fve_pipeline.evaluation.compare import compare_scores, read_scores
 
-    read = read_scores(scores, [name.strip() for name in names.split(",")] if names else ())
+    chosen = [name.strip() for name in names.split(",")] if names else ()
+    read = read_scores(scores, chosen, allow_seen=allow_seen)
     found = compare_scores(read, seed=seed)
     if out is not None:
         _write(read, found, out)

@@ -32,7 +32,7 @@ weights in FILE whose names hold "backbone." are taken, and must be of a FocalNe
 
 @weights_app.callback()
 def weights(context: typer.Context) -> None:
-    """Say how to get the released weights; [bold]check[/bold] says what a weights file holds.
+    """Say how to get the released weights; [bold]check[/bold] says what a file holds, [bold]export[/bold] shares a model.
 
     [bold]Examples[/bold]
 
@@ -70,3 +70,22 @@ def check(
     else:
         typer.echo(report.text())
     raise typer.Exit(0 if report.usable else 1)
+
+
+@weights_app.command()
+def export(
+    weights: Path = typer.Argument(..., help="A checkpoint, or a run's folder (its best)."),
+    out: Path = typer.Option(..., help="A new folder, in the layout of model hubs."),
+) -> None:
+    """Write a model as hubs lay models out: model.safetensors, config.json, and a model card with the data's licences.
+
+    The folder is read back wherever weights are: [bold]fve predict --weights[/bold], [bold][model] init[/bold].
+    Of the training cases only the hashes of their images go along, by which fve predict tells that it has seen one.
+
+    [bold]Examples[/bold]
+
+      fve weights export runs/liver --out liver-segmenter
+    """
+    from fve_pipeline.segmenter.hub import save_pretrained
+
+    typer.echo(f"{save_pretrained(weights, out)}: model.safetensors, config.json, README.md (the model card)")

@@ -21,6 +21,7 @@ from fve_pipeline.metrics.paired import Paired, compare_paired, holm
 __all__ = ["Contest", "Key", "Scores", "compare_scores", "read_scores"]
 
 _LOWER_IS_BETTER = ("hd95",)
+_SEEN = "seen_in_training"  # files of before this was noted lack it
 _COLUMNS = ("case", "dataset", "class_id", *METRICS, "truth_voxels", "pred_voxels")
 
 Key = tuple[str, str, int | None]
@@ -65,13 +66,16 @@ class Contest:
         }
 
 
-def read_scores(paths: Sequence[Path], names: Sequence[str] = ()) -> list[Scores]:
+def read_scores(
+    paths: Sequence[Path], names: Sequence[str] = (), *, allow_seen: bool = False
+) -> list[Scores]:
     """Read score files of ``fve evaluate``, each under a name of its own: those given, or what tells the paths apart.
 
     Raises
     ------
     EvaluationError
-        For a file that holds no scores, equal names, scores taken by other rules, or other cases and classes.
+        For a file that holds no scores, equal names, scores taken by other rules, or other cases and classes; and,
+        without ``allow_seen``, for a case that one of the models was trained on.
     """
     if len(paths) < 2:
         msg = f"{len(paths)} score file; expected two or more of fve evaluate, of the same cases"
@@ -83,6 +87,8 @@ def read_scores(paths: Sequence[Path], names: Sequence[str] = ()) -> list[Scores
     found = [_read(path, name) for path, name in zip(paths, own, strict=True)]
     for other in found[1:]:
         _require_paired(found[0], other)
+    for one in () if allow_seen else found:
+        _require_unseen(one)
     return found
 
 
@@ -152,9 +158,10 @@ def _read(path: Path, name: str) -> Scores:
     if lacking := [column for column in _COLUMNS if column not in table.column_names]:
         msg = f"{path}: lacks the columns {', '.join(lacking)}; expected the Parquet file that fve evaluate --out wrote"
         raise EvaluationError(msg)
+    columns = [name for name in (*_COLUMNS, _SEEN) if name in table.column_names]
     rows = {
         (row["case"], row["dataset"] or "", row["class_id"]): row
-        for row in _scored(table.select(_COLUMNS).to_pylist())
+        for row in _scored(table.select(columns).to_pylist())
     }
     return Scores(name, path, rows, _settings(path))
 
@@ -172,6 +179,16 @@ def _settings(path: Path) -> dict[str, Any]:
         return dict(found["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _require_unseen(scores: Scores) -> None:
+    seen = sorted({case for (case, _, _), row in scores.rows.items() if row.get(_SEEN)})
+    if seen:
+        msg = (
+            f"{scores.path}: the model {scores.name} was trained on {len(seen)} of these cases, such as {seen[0]}. A "
+            "comparison is of cases that no model has learnt from: predict and score held-out ones, or say --allow-seen"
+        )
+        raise EvaluationError(msg)
 
 
 def _require_paired(first: Scores, other: Scores) -> None:

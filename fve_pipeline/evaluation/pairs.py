@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from fve_pipeline.errors import EvaluationError
 
-__all__ = ["Missing", "Pair", "images_beside", "match_folders", "read_case_table"]
+__all__ = ["Missing", "Pair", "images_beside", "match_folders", "read_case_table", "stem"]
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz")
 _MODALITIES = ("CT", "MR", "US", "PET", "Microscopy")
@@ -74,11 +74,11 @@ def match_folders(
         If a folder does not exist or holds two label maps of one name, or no name is in both.
     """
     if pred.is_file() and truth.is_file():
-        case = _stem(truth)
+        case = stem(truth)
         image = images if images is not None and images.is_file() else None
         if image is None:
             image = _images(images, truth.parent).get(case)
-        return [Pair(case, *_origin(case, table), truth, pred, _stem(pred), image)], []
+        return [Pair(case, *_origin(case, table), truth, pred, stem(pred), image)], []
     preds, truths = _label_maps(pred, pred_pattern), _label_maps(truth, truth_pattern)
     both = sorted(preds.keys() & truths.keys())
     if not both:
@@ -177,10 +177,11 @@ def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
 
 def _below(path: Path, folder: Path) -> str:
     """A file's path below the folder, without the ending."""
-    return (path.parent.relative_to(folder) / _stem(path)).as_posix()
+    return (path.parent.relative_to(folder) / stem(path)).as_posix()
 
 
-def _stem(path: Path) -> str:
+def stem(path: Path) -> str:
+    """Return a label map's name without its ending."""
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), path.suffix)
     return path.name[: len(path.name) - len(suffix)]
 

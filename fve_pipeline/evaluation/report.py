@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from fve_pipeline.evaluation.cases import CaseScores, ScoreSettings, peak_bytes, score_case
 from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
+from fve_pipeline.evaluation.seen import seen_in_training
 from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.metrics import Interval, bootstrap_mean, mean_score
 from fve_pipeline.runtime.executor import Executor, Task
@@ -26,6 +27,7 @@ METRICS = ("dsc", "nsd", "hd95", "f1", "dsc_tp")
 
 #: A row a class of a case, and a row a case, whose ``class_id`` is null. Scores are null where they do not
 #: apply (F1 of a semantic case) and NaN where they do but have no value (HD95 to an empty mask).
+#: ``seen_in_training`` is null where no report of ``fve predict`` lies beside the prediction.
 SCHEMA = pa.schema(
     [
         ("case", pa.string()),
@@ -40,6 +42,7 @@ SCHEMA = pa.schema(
         ("pred_instances", pa.int64()),
         ("seconds_a_class", pa.float64()),
         ("over_time", pa.bool_()),
+        ("seen_in_training", pa.bool_()),
     ]
 )
 
@@ -144,6 +147,7 @@ def _case_rows(result: CaseScores, settings: ScoreSettings, runtime: Runtime | N
         "case": pair.case,
         "dataset": pair.dataset,
         "modality": pair.modality,
+        "seen_in_training": seen_in_training(pair),
     }
     if runtime is not None:
         seconds = runtime.a_class(len(result.classes))

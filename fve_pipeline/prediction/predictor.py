@@ -89,6 +89,7 @@ class Predictor:
         if adapt == "bio2vol" or (adapt is None and recorded is not None):
             volumes = Volumes(model, Bio2VolSettings.model_validate(recorded or {})).eval()
         usual: Precision = "bf16" if model.pixel_mean.device.type == "cuda" else "float32"
+        self.trained_on = checkpoint.trained_on
         self.loaded = LoadedModel(model, volumes, precision or usual)
         with checkpoint.path.open("rb") as file:
             self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -171,6 +172,11 @@ class Predictor:
         opened, found, source = done.opened, done.found, done.opened.source
         report_path(source, out).unlink(missing_ok=True)  # a report never speaks for another label map
         notes = list(opened.picture.notes)
+        image = source.facts.source_sha256 if source.facts else opened.described["source_sha256"]
+        seen = image in self.trained_on.hashes
+        if seen:
+            notes.append("the weights were trained on this image: its scores say nothing of others")
+            progress.note(f"{source.name}: {notes[-1]}")
         written = found.labels
         if opened.instances:
             written, merged = merged_where_too_many(source, found, opened.targets[0].class_id)
@@ -192,6 +198,7 @@ class Predictor:
             "seconds_a_class": round(seconds / len(opened.targets), 3),
             "within_time": seconds / len(opened.targets) <= SECONDS_A_CLASS,
             "classes": classes,
+            "seen_in_training": seen,
             "made_by": opened.described,
             "fingerprint": opened.fingerprint,
         }

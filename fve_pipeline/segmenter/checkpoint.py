@@ -20,6 +20,7 @@ from fve_pipeline.segmenter.load_report import LoadReport
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.names import own_names
 from fve_pipeline.segmenter.run_folder import run_weights
+from fve_pipeline.segmenter.trained_on import TrainedOn
 
 __all__ = [
     "RELEASED_SETTINGS",
@@ -43,7 +44,7 @@ class Checkpoint:
     """A file's weights and what it says about them.
 
     ``settings`` are the data settings (order, boundary, resize, size) it was trained with, empty when the
-    file does not say; ``config`` is None then, too. ``content`` is the whole file of our own layout.
+    file does not say; ``config`` is None then, too. ``content`` is all that a file of our own says.
     """
 
     path: Path
@@ -53,6 +54,11 @@ class Checkpoint:
     settings: dict[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     content: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """What it has learnt from; empty when the file does not say."""
+        return TrainedOn.recorded(self.content)
 
 
 def _read_torch(path: Path) -> Any:
@@ -151,7 +157,8 @@ def _read_safetensors(path: Path) -> Checkpoint:
     state, dropped = own_names(raw, path)
     if not meta:
         return _known(Checkpoint(path, "safetensors", state, dropped=dropped))
-    return Checkpoint(path, "safetensors", state, _config(meta["config"], path), meta["settings"], dropped)
+    config = _config(meta["config"], path)
+    return Checkpoint(path, "safetensors", state, config, meta["settings"], dropped, meta)
 
 
 def compare(model: Segmenter, found: Checkpoint) -> LoadReport:
@@ -256,21 +263,21 @@ def open_segmenter(path: Path | str) -> tuple[Segmenter, Checkpoint]:
     return model.eval(), found
 
 
-def save_weights(path: Path | str, model: Segmenter, settings: Mapping[str, Any]) -> None:
-    """Weights with configuration and data settings: safetensors by its suffix, else our torch layout."""
+def save_weights(
+    path: Path | str, model: Segmenter, settings: Mapping[str, Any], trained_on: TrainedOn | None = None
+) -> None:
+    """Weights with all that is known of them: safetensors by its suffix, else our torch layout."""
     path = Path(path)
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     config = model.config.model_dump(mode="json")
+    said = {
+        "config": config,
+        "settings": dict(settings),
+        "trained_on": (trained_on or TrainedOn()).as_content(),
+    }
     if path.suffix == ".safetensors":
         from safetensors.torch import save_file
 
-        save_file(state, path, {"fve": json.dumps({"config": config, "settings": dict(settings)})})
+        save_file(state, path, {"fve": json.dumps(said)})
     else:
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "config": config,
-            "settings": dict(settings),
-            "model": state,
-        }
-        torch.save(content, path)
+        torch.save({"format": FORMAT, "version": VERSION, **said, "model": state}, path)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from fve_pipeline.loading.share import Batch, Share
+from fve_pipeline.segmenter.trained_on import TrainedOn
 
 __all__ = ["CaseSlices", "TrainingData", "ValidationCase", "ValidationData"]
 
@@ -29,6 +30,11 @@ class TrainingData(Protocol):
     @property
     def positives(self) -> Mapping[str, int]:
         """Samples that hold each class, by "dataset/class"."""
+        ...
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The cases that samples are drawn from, and their data sets."""
         ...
 
     def __len__(self) -> int: ...

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from fve_pipeline.errors import TrainError
 from fve_pipeline.segmenter.checkpoint import load_backbone, load_checkpoint, read_checkpoint
 from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.trained_on import TrainedOn
 from fve_pipeline.training.config import ModelSettings, TrainConfig
 from fve_pipeline.training.data import TrainingData, ValidationData
 
-__all__ = ["build_model", "check_batch", "check_data", "part_of", "require_same", "trainable"]
+__all__ = ["Start", "build_model", "check_batch", "check_data", "part_of", "require_same", "trainable"]
 
 # What slices of two stores must have in common.
 _ENCODING = ("order", "boundary", "downsample", "resize", "size")
@@ -39,25 +40,35 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def build_model(settings: ModelSettings, seed: int) -> tuple[Segmenter, dict[str, Any]]:
-    """The model with its starting weights and frozen parts, and the data settings those weights expect.
+class Start(NamedTuple):
+    """A model with its starting weights, the data settings that those expect, and the cases that they have seen.
 
-    The expected settings are empty for weights that say nothing of them, and for random ones.
+    Both are empty for weights that say nothing of them, and for random ones.
     """
+
+    model: Segmenter
+    expected: dict[str, Any]
+    trained_on: TrainedOn
+
+
+def build_model(settings: ModelSettings, seed: int) -> Start:
+    """The model with its starting weights and frozen parts."""
     expected: dict[str, Any] = {}
+    seen = TrainedOn()
     model = Segmenter(settings.config(), seed=seed if settings.init is None else None)
     if settings.init is not None:
         found = read_checkpoint(settings.init)
         load_checkpoint(model, found)
-        expected = found.settings
+        expected, seen = found.settings, found.trained_on
     if settings.backbone is not None:
         load_backbone(model, settings.backbone)
+        seen |= read_checkpoint(settings.backbone).trained_on
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in _IDLE and part_of(name) not in settings.frozen)
     if not trainable(model):
         msg = f"[model] frozen = {list(settings.frozen)}: nothing is left to train; leave a part out"
         raise TrainError(msg)
-    return model, expected
+    return Start(model, expected, seen)
 
 
 def check_batch(config: TrainConfig, samples: int, world: int) -> int:

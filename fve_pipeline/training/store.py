@@ -21,6 +21,7 @@ from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.loading.strategies import Strategy
+from fve_pipeline.segmenter.trained_on import TrainedCase, TrainedDataset, TrainedOn
 from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
 from fve_pipeline.training.config import DataSettings
@@ -97,6 +98,26 @@ class StoreTraining:
                 held = held[chosen[held] & shown[index.rendition[held]]]
                 counts[f"{entry.dataset}/{entry.name}"] = len(held)
         return counts
+
+    @cached_property
+    def trained_on(self) -> TrainedOn:
+        """The cases of the chosen samples, and their data sets with their terms."""
+        index, cases, datasets = self.dataset.index, list[TrainedCase](), list[TrainedDataset]()
+        chosen = np.zeros(len(index), bool)
+        chosen[self.dataset.chosen] = True
+        for number, source in enumerate(self.dataset.sources):
+            own = slice(index.offsets[number], index.offsets[number + 1])
+            names = {index.names["case"][code] for code in np.unique(index.case[own][chosen[own]])}
+            rows = source.store.cases.select(["dataset", *TrainedCase._fields]).to_pylist()
+            rows = [row for row in rows if row["case"] in names]
+            cases += [TrainedCase(row["case"], row["subject"], row["source_sha256"]) for row in rows]
+            held = {row["dataset"] for row in rows}
+            datasets += [
+                TrainedDataset(one.dataset, one.licence, one.citation, one.url)
+                for one in source.store.manifest.sources
+                if one.dataset in held
+            ]
+        return TrainedOn.of(cases, datasets)
 
     def batches(self, epoch: int, share: Share, start: int) -> Iterator[Batch]:
         """See :class:`fve_pipeline.training.data.TrainingData`."""

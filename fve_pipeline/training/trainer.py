@@ -26,7 +26,6 @@ from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.runtime.units import parse_duration
 from fve_pipeline.segmenter.checkpoint import FORMAT, VERSION, read_checkpoint
 from fve_pipeline.segmenter.losses import Losses, LossWeights, segmentation_losses
-from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
 from fve_pipeline.training.checkpoint import CheckpointFolder, save_checkpoint
 from fve_pipeline.training.config import TrainConfig
@@ -36,7 +35,7 @@ from fve_pipeline.training.means import LOSSES, loss_means, loss_sums
 from fve_pipeline.training.ranks import Ranks, join_ranks
 from fve_pipeline.training.result import TrainResult, mark_requeue, unmark_requeue
 from fve_pipeline.training.schedule import learning_rate
-from fve_pipeline.training.setup import build_model, check_batch, check_data, require_same, trainable
+from fve_pipeline.training.setup import Start, build_model, check_batch, check_data, require_same, trainable
 from fve_pipeline.training.stopping import StopReason, StopRequest, stop_on_signals
 from fve_pipeline.training.validation import mean_dice, validate
 
@@ -64,9 +63,9 @@ def train(
     """
     with join_ranks(config.run.device) as ranks:
         per_epoch = check_batch(config, len(data), ranks.world)
-        model, expected = build_model(config.model, config.run.seed)
-        check_data(config, data, validation, expected)
-        return _Run(config, data, validation, out, ranks, model, per_epoch).go(resume=resume)
+        start = build_model(config.model, config.run.seed)
+        check_data(config, data, validation, start.expected)
+        return _Run(config, data, validation, out, ranks, start, per_epoch).go(resume=resume)
 
 
 class _Run:
@@ -79,11 +78,12 @@ class _Run:
         validation: ValidationData | None,
         out: Path,
         ranks: Ranks,
-        model: Segmenter,
+        start: Start,
         per_epoch: int,
     ) -> None:
         self.config, self.data, self.validation, self.out, self.ranks = config, data, validation, out, ranks
         self.per_epoch = per_epoch
+        self.seen = start.trained_on | data.trained_on
         self.steps = per_epoch * config.optimisation.epochs
         self.share = Share(config.optimisation.batch, ranks.rank, ranks.world, config.run.accumulate)
         self.folder = CheckpointFolder(out / "checkpoints", config.run.keep)
@@ -92,10 +92,10 @@ class _Run:
             config.run.precision == "auto" and ranks.device.type == "cuda"
         )
 
-        self.model = model.to(ranks.device).train()
+        self.model = start.model.to(ranks.device).train()
         self.model.recompute_activations(on=config.run.recompute)
         self.optimiser = torch.optim.AdamW(
-            trainable(model),
+            trainable(self.model),
             lr=config.optimisation.lr,
             weight_decay=config.optimisation.weight_decay,
             fused=True,
@@ -260,6 +260,7 @@ class _Run:
             "config": self.model.config.model_dump(mode="json"),
             "settings": dict(self.data.settings),
             "model": self.model.state_dict(),
+            "trained_on": self.seen.as_content(),
         }
         if training:
             content["training"] = {

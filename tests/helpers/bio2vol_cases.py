@@ -17,6 +17,7 @@ from fve_pipeline.bio2vol.sampling import sub_volume
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
+from fve_pipeline.segmenter.trained_on import TrainedOn
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import CaseSlices
 from fve_pipeline.training.trainer import train
@@ -53,6 +54,7 @@ class MadeSubVolumes:
         }
         self.settings = {**self.settings, "bio2vol": settings.model_dump()}
         self.content_id = f"made-{list(numbers)}"
+        self.trained_on = TrainedOn()
         self.positives = {"made/thick": 10, "made/thin": 6}
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from float64 import in_float64
 
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.segmenter.randomness import combine_keys
+from fve_pipeline.segmenter.trained_on import TrainedOn
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import CaseSlices
 from fve_pipeline.training.trainer import train
@@ -60,6 +61,7 @@ class MadeData:
         self.prompts = prompts
         self.settings: Mapping[str, Any] = SETTINGS
         self.content_id = f"made-{list(volumes)}"
+        self.trained_on = TrainedOn()
         self.positives = {c: int(self.masks[:, i].any((1, 2)).sum()) for i, c in enumerate(CLASSES)}
         self.spoilt: int | None = None
 

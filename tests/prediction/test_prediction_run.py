@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import SimpleITK as sitk
 import tiny
@@ -23,7 +25,10 @@ from fve_pipeline.catalog import load_catalog
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.sources import find_sources
 from fve_pipeline.segmenter.checkpoint import open_segmenter, save_weights
+from fve_pipeline.segmenter.model import Segmenter
+from fve_pipeline.segmenter.trained_on import TrainedCase, TrainedOn
 from fve_pipeline.volume import read_image
+from fve_pipeline.volume.sources import hash_files
 
 ASK = ("--prompts", "liver in abdominal CT", "--prompts", "9=spleen")
 CT = ("--modality", "CT", "--window", "soft_tissue")
@@ -112,6 +117,45 @@ def test_a_prepared_store_gives_what_its_files_give(
     capsys.readouterr()
     assert run(monkeypatch, "predict", work, "--out", tmp_path / "c", "--weights", weights, *ASK) == 2
     assert "prepared as soft_tissue, lung" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_case_that_was_trained_on_is_told_scored_and_not_compared(
+    tmp_path: Path,
+    image: np.ndarray,
+    model_of: Callable[..., Segmenter],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("seen", "new"):
+        (tmp_path / name).mkdir()
+        picture = image if name == "seen" else image[::-1]
+        np.savez_compressed(tmp_path / name / f"{name}.npz", imgs=picture, spacing=np.ones(3))
+        np.savez_compressed(
+            tmp_path / f"gts_{name}.npz", gts=(picture > 150).astype(np.uint8), spacing=np.ones(3)
+        )
+    seen = hash_files([tmp_path / "seen" / "seen.npz"])
+    learnt = TrainedOn.of([TrainedCase("made/seen", "anna", seen)], [])
+    save_weights(
+        tmp_path / "w.pt",
+        model_of(),
+        {"order": 1, "boundary": "repeat", "resize": "opencv", "size": 64},
+        learnt,
+    )
+    ask = ("--weights", tmp_path / "w.pt", "--prompts", "1=liver", "--modality", "CT")
+    for name in ("seen", "new"):
+        assert run(monkeypatch, "predict", tmp_path / name, "--out", tmp_path / f"out_{name}", *ask) == 0
+        assert ("trained on this image" in " ".join(capsys.readouterr().err.split())) == (name == "seen")
+        pair = (tmp_path / f"out_{name}" / f"{name}.npz", tmp_path / f"gts_{name}.npz")
+        for model in "ab":
+            assert run(monkeypatch, "evaluate", *pair, "--out", tmp_path / f"{name}_{model}.parquet") == 0
+        assert set(pq.read_table(tmp_path / f"{name}_a.parquet").column("seen_in_training").to_pylist()) == {
+            name == "seen"
+        }
+    assert run(monkeypatch, "compare", *(tmp_path / f"new_{model}.parquet" for model in "ab")) == 0
+    both = [tmp_path / f"seen_{model}.parquet" for model in "ab"]
+    assert run(monkeypatch, "compare", *both) == 2
+    assert "was trained on 1 of these cases, such as gts_seen" in " ".join(capsys.readouterr().err.split())
+    assert run(monkeypatch, "compare", *both, "--allow-seen") == 0
 
 
 def test_again_does_what_is_missing_and_bad_inputs_are_named(

@@ -74,6 +74,20 @@ def test_a_coresets_cases_alone(stores: dict[str, Store]) -> None:
     assert data.settings == {key: kept[key] for key in SliceSettings.__dataclass_fields__}
 
 
+def test_it_says_which_cases_and_data_sets_it_draws_from(stores: dict[str, Store]) -> None:
+    store = stores["encoded"]
+    train = {row["case"]: row for row in store.cases.to_pylist() if row["split"] == "train"}
+    found = StoreTraining([store, stores["slices"]], PLAIN).trained_on
+    assert {case.case for case in found.cases} == set(train)
+    assert all(
+        tuple(case)[1:] == (train[case.case]["subject"], train[case.case]["source_sha256"])
+        for case in found.cases
+    )
+    assert [one.dataset for one in found.datasets] == ["tiny"]
+    first = next(iter(train))
+    assert [case.case for case in StoreTraining([store], PLAIN, cases=[first]).trained_on.cases] == [first]
+
+
 @pytest.mark.parametrize("sampling", ["tempered", "class_balanced"])
 def test_sampling_by_name(stores: dict[str, Store], sampling: Any) -> None:
     data = StoreTraining([stores["encoded"]], DataSettings(prompts=2, sampling=sampling))

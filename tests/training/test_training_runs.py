@@ -206,8 +206,8 @@ def test_the_backbone_alone_can_be_given(tmp_path: Path) -> None:
     other = Segmenter(config().model.config(), seed=5)
     file = tmp_path / "seem.pt"
     torch.save({f"model.backbone.{k}": v for k, v in other.backbone.state_dict().items()}, file)
-    model, expected = build_model(config().model.model_copy(update={"backbone": str(file)}), 0)
-    fresh, _ = build_model(config().model, 0)
+    model, expected, _ = build_model(config().model.model_copy(update={"backbone": str(file)}), 0)
+    fresh, *_ = build_model(config().model, 0)
     assert expected == {}
     assert torch.equal(model.backbone.norm2.weight, other.backbone.norm2.weight)
     assert torch.equal(model.backbone.patch_embed.proj.weight, other.backbone.patch_embed.proj.weight)
