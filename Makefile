@@ -15,11 +15,11 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.core
-	$(PIP) -e ".[train,report,test,docs]"
+	$(PIP) -e ".[train,report,s3,coreset,dashboard,test,docs]"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core
-	$(PIP) -e ".[train,report,docs]"
+	$(PIP) -e ".[train,report,s3,docs]"
 	touch $@
 
 demo: $(VENV)/.core

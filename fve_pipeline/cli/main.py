@@ -27,11 +27,9 @@ from fve_pipeline.cli.verify import verify
 from fve_pipeline.cli.view import view
 from fve_pipeline.cli.weights import weights_app
 from fve_pipeline.errors import FveError
+from fve_pipeline.runtime.extras import missing_package
 from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
 from fve_pipeline.runtime.text import printable
-
-# What commands import when they run, and the extra that brings it.
-_EXTRAS = {"safetensors": "train", "tensorboard": "train", "torch": "train"}
 
 app = typer.Typer(
     name="fve",
@@ -90,14 +88,10 @@ def main() -> None:
             typer.echo("\n".join(map(printable, line.split("\n"))), err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+        advice = missing_package(error)
+        if advice is None:
             raise
-        typer.echo(
-            f"fve: this command needs the package {error.name}, which is not installed: "
-            f"pip install 'fve-pipeline[{extra}]'",
-            err=True,
-        )
+        typer.echo(f"fve: {advice}", err=True)
         sys.exit(2)
     except (OSError, MemoryError) as error:
         if not is_environment_fault(error):

@@ -35,7 +35,10 @@ def running(
     try:
         with cluster(workers, memory, scheduler, gpus) as executor:
             if not quiet:
-                errors.print(f"{executor.workers} workers, dashboard {executor.dashboard}", style="dim")
+                board = executor.dashboard
+                errors.print(
+                    f"{executor.workers} workers{f', dashboard {board}' if board else ''}", style="dim"
+                )
             with Bars(quiet) as bars, remembered_interrupt(bars):
                 yield executor, bars
     except KeyboardInterrupt:

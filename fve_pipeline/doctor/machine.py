@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-import resource
 import shutil
 from pathlib import Path
 
 from fve_pipeline.doctor.check import Check
 from fve_pipeline.runtime.executor import memory_budget
+from fve_pipeline.runtime.limits import open_file_limit
 from fve_pipeline.runtime.units import format_bytes
 
 __all__ = ["machine_checks"]
@@ -39,13 +39,13 @@ def machine_checks(folder: Path) -> list[Check]:
             "fve build --dry-run says what a store will take" if free < _LITTLE_DISK else "",
         )
     )
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = files != resource.RLIM_INFINITY and files < _FEW_FILES
+    files = open_file_limit()
+    few = files < _FEW_FILES
     found.append(
         Check(
             "machine",
             "open files",
-            "unlimited" if files == resource.RLIM_INFINITY else f"{files:,}",
+            "unlimited" if files >= 1 << 62 else f"{files:,}",
             "note" if few else "ok",
             f"raise it: ulimit -n {4 * _FEW_FILES}" if few else "",
         )

@@ -1,72 +1,65 @@
-"""Versions of what is installed, and what is missing without harm."""
+"""Versions of what is installed beside the oldest allowed, and what is missing without harm."""
 
 from __future__ import annotations
 
 import platform
 from importlib import metadata
 
+from packaging.requirements import Requirement
+
 from fve_pipeline import __version__
 from fve_pipeline.doctor.check import Check
+from fve_pipeline.runtime.extras import OPTIONAL
 
 __all__ = ["package_checks"]
 
-# The packages that a store's bytes and speed depend on.
-_NEEDED = (
-    "numpy",
-    "numba",
-    "zarr",
-    "numcodecs",
-    "crc32c",
-    "zstandard",
-    "dask",
-    "distributed",
-    "SimpleITK",
-    "pydicom",
-    "isal",
-    "opencv-python-headless",
-    "pyarrow",
-    "pydantic",
-    "obstore",
-)
-# Package: the extra that brings it, and what doesn't work without it.
-_OPTIONAL = {
-    "torch": ("train", "training, prediction, torch datasets"),
-    "ftfy": ("train", "prompts to tokens"),
-    "regex": ("train", "prompts to tokens"),
-    "safetensors": ("train", "weights in .safetensors files"),
-    "tensorboard": ("train", "curves of a training run"),
-    "numba-cuda": ("cuda", "kernels on a GPU"),
-    "tensorstore": ("fast", "another reader of stores"),
-    "matplotlib": ("report", "figures"),
-}
-
 
 def package_checks() -> list[Check]:
-    """Python, this package, what it needs, and the optional packages with what they are for."""
+    """Python, this package, what it needs and from which version on, and the optional packages with their use."""
     found = [
         Check("versions", "fve_pipeline", __version__),
         Check("versions", "Python", f"{platform.python_version()} ({platform.python_implementation()})"),
     ]
-    for name in _NEEDED:
-        version = _version(name)
-        found.append(
-            Check("versions", name, version)
-            if version
-            else Check("versions", name, "missing", "problem", f"pip install {name}")
-        )
-    for name, (extra, purpose) in _OPTIONAL.items():
-        version = _version(name)
-        if name == "torch" and version:
-            found.append(_torch(version, purpose))
-            continue
-        found.append(
-            Check("optional", name, f"{version}: {purpose}")
-            if version
-            else Check(
-                "optional", name, "missing", "note", f"for {purpose}: pip install 'fve-pipeline[{extra}]'"
-            )
-        )
+    needed, extras = _requirements()
+    found += [_needed(one) for one in needed]
+    for one in OPTIONAL:
+        version = _version(one.package)
+        if version is None:
+            advice = f"for {one.purpose}: pip install 'fve-pipeline[{one.extra}]'"
+            found.append(Check("optional", one.package, "missing", "note", advice))
+        elif one.package in extras and not extras[one.package].specifier.contains(version, prereleases=True):
+            found.append(_too_old("optional", version, extras[one.package]))
+        elif one.package == "torch":
+            found.append(_torch(version, one.purpose))
+        else:
+            found.append(Check("optional", one.package, f"{version}: {one.purpose}"))
     return found
+
+
+def _requirements() -> tuple[list[Requirement], dict[str, Requirement]]:
+    """Return what the installed package asks for: always, and by its extras."""
+    needed, extras = [], {}
+    for text in metadata.requires("fve-pipeline") or ():
+        one = Requirement(text)
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            needed.append(one)
+        elif "extra" in str(one.marker):
+            extras[one.name] = one
+    return needed, extras
+
+
+def _needed(one: Requirement) -> Check:
+    version = _version(one.name)
+    if version is None:
+        return Check("versions", one.name, "missing", "problem", f"pip install '{one.name}{one.specifier}'")
+    if not one.specifier.contains(version, prereleases=True):
+        return _too_old("versions", version, one)
+    return Check("versions", one.name, version)
+
+
+def _too_old(section: str, version: str, one: Requirement) -> Check:
+    advice = f"pip install '{one.name}{one.specifier}'"
+    return Check(section, one.name, f"{version}, expected {one.specifier}", "problem", advice)
 
 
 def _torch(version: str, purpose: str) -> Check:

@@ -13,6 +13,7 @@ from fve_pipeline.runtime.faults import naming
 __all__ = ["is_partial", "make_folder", "replaced_whole", "sweep_partials", "sync_folder", "write_whole"]
 
 _PARTIAL = ".partial-"
+_WINDOWS = os.name == "nt"
 
 
 @contextlib.contextmanager
@@ -68,13 +69,14 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    _sync(path)
+    """Make the names in a folder durable. Windows does so by itself, and lets nobody open a folder."""
+    if not _WINDOWS:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
     with naming(path):
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fve_pipeline.files.atomic import is_partial, make_folder, replaced_whole, sync_folder, write_whole
 from fve_pipeline.files.base import Buffer
 from fve_pipeline.files.mapped import KeptFile, keep_mapped
+from fve_pipeline.runtime.faults import naming
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
@@ -38,14 +39,9 @@ class LocalFiles:
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         path = self._text_path(key)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            return os.pread(handle, length, start)
-        except OSError as error:
-            error.filename = path
-            raise
-        finally:
-            os.close(handle)
+        with naming(path), open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(length)
 
     def size(self, key: str) -> int:
         return self.local_path(key).stat().st_size

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from io import FileIO
 from types import TracebackType
 from typing import Protocol
 
+from filelock import lock_descriptor
+
 from fve_pipeline.errors import StoreLockedError
 from fve_pipeline.files.base import Files
 from fve_pipeline.files.local import LocalFiles
-from fve_pipeline.files.object_lock import ObjectLock
 from fve_pipeline.files.owner import LOCK, describe, signature
-from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.runtime.faults import naming
 
 __all__ = ["BuildLock", "break_lock"]
@@ -36,10 +35,7 @@ class BuildLock:
     """
 
     def __init__(self, files: Files) -> None:
-        if not isinstance(files, LocalFiles | RemoteFiles):
-            msg = f"there is no lock for {files!r}"
-            raise TypeError(msg)
-        self._held: _Held = FileLock(files) if isinstance(files, LocalFiles) else ObjectLock(files)
+        self._held = _lock(files)
 
     def __enter__(self) -> BuildLock:
         self._held.take()
@@ -56,6 +52,18 @@ class BuildLock:
     def check(self) -> None:
         """To be called before committing. Raises StoreLockedError when the lock was broken meanwhile."""
         self._held.check()
+
+
+def _lock(files: Files) -> _Held:
+    if isinstance(files, LocalFiles):
+        return FileLock(files)
+    from fve_pipeline.files.object_lock import ObjectLock
+    from fve_pipeline.files.remote import RemoteFiles
+
+    if not isinstance(files, RemoteFiles):
+        msg = f"there is no lock for {files!r}"
+        raise TypeError(msg)
+    return ObjectLock(files)
 
 
 def break_lock(files: Files) -> None:
@@ -76,12 +84,10 @@ class FileLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as given_up, naming(path):
             file = given_up.enter_context(FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not lock_descriptor(file.fileno(), blocking=False):
                 owner = describe(file.read())
                 msg = f"{self._files.url} is being built by {owner}: wait for it to end, or stop it"
-                raise StoreLockedError(msg) from error
+                raise StoreLockedError(msg)
             file.truncate(0)
             file.write(signature())
             given_up.pop_all()

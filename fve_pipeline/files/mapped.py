@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
-import resource
+
+from fve_pipeline.runtime.limits import open_file_limit
 
 __all__ = ["KeptFile", "keep_mapped"]
 
@@ -19,7 +20,7 @@ class KeptFile:
     """A file mapped for reading until nobody holds this. Any number of threads may read at once."""
 
     def __init__(self, file: int) -> None:
-        self._map = mmap.mmap(file, 0, prot=mmap.PROT_READ)
+        self._map = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
         self._bytes = memoryview(self._map)
         self.size = len(self._bytes)
         _kept.add(id(self))
@@ -35,7 +36,7 @@ class KeptFile:
 
 def keep_mapped(path: str | os.PathLike[str]) -> KeptFile | None:
     """The file, mapped; None when it is empty, or the process keeps as many open as it should. Raises OSError."""
-    if len(_kept) >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE:
+    if len(_kept) >= open_file_limit() // _SHARE:
         return None
     with open(path, "rb") as file:
         return KeptFile(file.fileno()) if os.fstat(file.fileno()).st_size else None

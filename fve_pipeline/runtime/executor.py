@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, NoReturn, TypeVar
 
 from fve_pipeline.errors import BuildError, MachineError
@@ -87,8 +88,8 @@ class Executor:
 
     @property
     def dashboard(self) -> str:
-        """Address of Dask's dashboard."""
-        return str(self._client.dashboard_link)
+        """Address of Dask's dashboard; empty where bokeh, which draws it, is not installed."""
+        return str(self._client.dashboard_link) if find_spec("bokeh") else ""
 
     @property
     def workers(self) -> int:

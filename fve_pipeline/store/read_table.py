@@ -85,7 +85,7 @@ def _contents(files: Files, key: str) -> tuple[Buffer, str]:
         status = os.fstat(file.fileno())
         mapped: Buffer = b""
         if status.st_size:
-            mapped = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
     before, found = _known.get(str(path), (None, ""))
     if stamp != before:

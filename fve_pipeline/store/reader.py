@@ -11,8 +11,8 @@ import numpy as np
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files, ReadableFiles
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.open import open_files
-from fve_pipeline.files.remote import RemoteFiles
 from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.committed import CommittedFiles
@@ -160,7 +160,7 @@ class Store:
     @cached_property
     def shard_files(self) -> ReadableFiles:
         """Where the shards are read: whole copies in the cache when the store is remote."""
-        if not isinstance(self.files, RemoteFiles):
+        if isinstance(self.files, LocalFiles):
             return self.committed
         sums = {total.key: total for entry in self.manifest.shards for total in (entry.images, entry.masks)}
         return CachedShards(self.files, self.committed, sums, self._cache or ShardCache())

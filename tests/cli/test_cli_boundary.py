@@ -45,7 +45,7 @@ def test_without_torch_the_extra_is_named(words: list[str], tmp_path: Path) -> N
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "needs the package torch" in done.stderr
+    assert "the package torch (training, prediction, torch datasets) is not installed" in done.stderr
     assert "pip install 'fve-pipeline[train]'" in done.stderr
 
 

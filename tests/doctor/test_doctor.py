@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 import fve_kernels
 from fve_pipeline.cli.main import app
 from fve_pipeline.doctor import package_checks, self_test
+from fve_pipeline.runtime.extras import OPTIONAL
 
 SECTIONS = ["versions", "optional", "machine", "kernels", "codecs"]
 
@@ -86,3 +89,28 @@ def test_a_missing_optional_package_is_a_note() -> None:
     )
     assert done.stdout.startswith("note for training, prediction")
     assert "pip install 'fve-pipeline[train]'" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["numpy", "matplotlib"])
+def test_a_package_older_than_the_oldest_allowed_is_a_problem(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda asked: "1.0" if asked == name else found(asked))
+    [check] = [check for check in package_checks() if check.name == name]
+    assert check.status == "problem"
+    assert check.value.startswith("1.0, expected >=")
+    assert check.advice.startswith(f"pip install '{name}>=")
+
+
+def test_all_that_the_package_needs_is_looked_at() -> None:
+    needed = [text for text in metadata.requires("fve-pipeline") or () if "extra" not in text]
+    looked_at = {check.name for check in package_checks() if check.section == "versions"}
+    assert looked_at == {"fve_pipeline", "Python", *(re.split(r"[^\w-]", text)[0] for text in needed)}
+
+
+def test_every_optional_package_is_one_of_an_extra() -> None:
+    extras = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    for one in OPTIONAL:
+        [line] = [line for line in extras.splitlines() if line.startswith(f"{one.extra} = ")]
+        assert f'"{one.package}' in line
