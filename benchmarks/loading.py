@@ -31,18 +31,18 @@ PACKAGES = "litdata mosaicml-streaming webdataset braceexpand xxhash zstd Brotli
 
 # Line of the table: way, store (None: the way's own folder), order to encode with, what is measured.
 LINES: dict[str, tuple[str, str | None, int | None, str]] = {
-    "PNG + OpenCV": ("png", None, None, "random threads workers"),
-    "npy memmap": ("npy", None, None, "random threads workers"),
+    "PNG + OpenCV": ("png", None, None, "random threads workers recipe"),
+    "npy memmap": ("npy", None, None, "random threads workers recipe"),
     "webdataset": ("webdataset", None, None, "workers"),
     "litdata": ("litdata", None, None, "random workers"),
     "mosaicml-streaming": ("streaming", None, None, "random workers"),
     "zarr-python, lz4": ("zarr", "encoded-lz4", None, "random workers"),
     "tensorstore, lz4": ("tensorstore", "encoded-lz4", None, "random workers"),
-    "ours, encoded, lz4": ("ours", "encoded-lz4", None, "random threads workers"),
+    "ours, encoded, lz4": ("ours", "encoded-lz4", None, "random threads workers prompts recipe"),
     "ours, encoded, zstd": ("ours", "encoded-zstd", None, "random threads workers"),
     "ours, encoded k=3, lz4": ("ours", "encoded3-lz4", None, "random threads workers"),
-    "ours, lazy k=1, lz4": ("ours", "slices-lz4", 1, "random threads workers"),
-    "ours, lazy k=3, lz4": ("ours", "slices-lz4", 3, "random threads workers"),
+    "ours, lazy k=1, lz4": ("ours", "slices-lz4", 1, "random threads workers prompts recipe"),
+    "ours, lazy k=3, lz4": ("ours", "slices-lz4", 3, "random threads workers prompts recipe"),
     "ours, lazy k=1, zstd": ("ours", "slices-zstd", 1, "random threads workers"),
 }
 GOALS = (
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2016)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--only", nargs="*", default=(), help="of random, threads, workers, prompts, recipe")
     given = parser.parse_args()
     if given.make_peers:
         make_peers(given.peers)
@@ -140,7 +141,8 @@ def main() -> None:
     for _ in range(given.rounds):
         for line, (way, store, order, kinds) in LINES.items():
             place = stores[store] if store else own[way]
-            for what in kinds.split() if place.exists() else ():
+            wanted = [kind for kind in kinds.split() if not given.only or kind in given.only]
+            for what in wanted if place.exists() else ():
                 value = runner.measure(what, way, place, order)
                 if value is not None:
                     found[line, what] = max(value, found.get((line, what), 0.0))
@@ -166,8 +168,22 @@ def report(found: dict[tuple[str, str], float], places: dict[str, Path], samples
         theirs = found.get((peer, what)) or found.get((peer, "workers"))
         if theirs and (ours, what) in found:
             print(f"{what}: {ours} over {peer}: {found[ours, what] / theirs:.1f}× (goal {goal}×)")
+    recipes(found)
     for line, goal in (("ours, encoded, zstd", 1.2), ("ours, lazy k=1, zstd", 0.45)):
         print(f"bytes: {line} over PNG: {size_of(places[line]) / png:.2f} (goal at most {goal})")
+
+
+def recipes(found: dict[tuple[str, str], float]) -> None:
+    """Four prompts, without and with the whole recipe of augmentations, and how that stands beside OpenCV's."""
+    print("| four prompts, samples/s | prompts alone | whole recipe | recipe, over PNG + OpenCV |")
+    print("|---|---|---|---|")
+    peer = found.get(("PNG + OpenCV", "recipe"))
+    for line in LINES:
+        if (line, "recipe") in found:
+            alone = f"{found[line, 'prompts']:,.0f}" if (line, "prompts") in found else "–"
+            ratio = f"{found[line, 'recipe'] / peer:.1f}×" if peer else "–"
+            print(f"| {line} | {alone} | {found[line, 'recipe']:,.0f} | {ratio} |")
+    print("(goal: ours, order 1, whole recipe, two threads: 2,000)\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures one way of reading in a process of its own; prints samples/s as JSON. Used by benchmarks/loading.py.
 
-``python loading_measure.py write|random|threads|workers WAY PLACE [DATA or ORDER] --samples N --seconds S``
+``python loading_measure.py write|random|threads|workers|prompts|recipe WAY PLACE [DATA or ORDER] --samples N --seconds S``
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ def by_threads(get: ways.Get, n: int) -> Iterator[int]:
                 yield BATCH
 
 
-def ours_by_threads(place: Path, order: int | None) -> Iterator[int]:
+def ours_by_threads(place: Path, order: int | None, **options: Any) -> Iterator[int]:
     from fve_pipeline.loading import Loader, SliceDataset
 
-    loader = Loader(SliceDataset(place, split=(), order=order), batch=BATCH, threads=2)
+    loader = Loader(SliceDataset(place, split=(), order=order, **options), batch=BATCH, threads=2)
     while True:
         for batch in loader:
             yield len(batch)
@@ -136,9 +137,25 @@ def by_workers(way: str, place: Path, n: int, order: int | None) -> Iterator[int
             yield BATCH
 
 
+def with_recipe(way: str, place: Path, n: int, order: int | None) -> Iterator[int]:
+    """Batches with four prompts and the whole recipe: ours by threads, others by a DataLoader's two workers."""
+    if way == "ours":
+        from fve_pipeline.loading import Recipe
+
+        yield from ours_by_threads(place, order, prompts=4, augment=Recipe())
+    from loading_recipe import Augmented
+    from torch.utils.data import DataLoader
+
+    samples = Augmented(partial(opened, way, place, None), n)
+    loader = DataLoader(samples, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    while True:
+        for _ in loader:
+            yield BATCH
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["write", "random", "threads", "workers"])
+    parser.add_argument("what", choices=["write", "random", "threads", "workers", "recipe", "prompts"])
     parser.add_argument("way")
     parser.add_argument("place", type=Path)
     parser.add_argument("--data", type=Path)
@@ -158,6 +175,10 @@ def main() -> None:
         steps = one_at_a_time(opened(given.way, given.place, given.order), given.samples)
     elif given.what == "workers":
         steps = by_workers(given.way, given.place, given.samples, given.order)
+    elif given.what == "recipe":
+        steps = with_recipe(given.way, given.place, given.samples, given.order)
+    elif given.what == "prompts":
+        steps = ours_by_threads(given.place, given.order, prompts=4)
     elif given.way == "ours":
         steps = ours_by_threads(given.place, given.order)
     else:

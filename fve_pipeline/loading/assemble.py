@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fve_kernels.cpu_rows import swap_context
 from fve_pipeline.loading.augment import Change, Recipe, draw_change
 from fve_pipeline.loading.batch import LoadedBatch
 from fve_pipeline.loading.buffers import Allocate, BufferPool
@@ -140,7 +140,7 @@ class Assembler:
         self._read_plain(places[start:], rows[start:], out[start:])
         for change, image in zip(changes, out, strict=True):
             if change.swap:
-                cv2.mixChannels([image.copy()], [image], [0, 0, 1, 2, 2, 1])
+                swap_context(image)
 
     def _read_plain(self, places: Sequence[int], rows: Sequence[Row], out: NDArray[np.uint8]) -> None:
         """Write samples as they are: each stretch of one store in one piece."""

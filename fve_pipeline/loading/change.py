@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fve_pipeline.loading.augment import Change
-from fve_pipeline.loading.hashing import Stream, generator
+from fve_kernels.cpu_disturb import disturb
+from fve_kernels.cpu_rows import interpolate_rows
+from fve_pipeline.loading.augment import Change, Crop
+from fve_pipeline.loading.hashing import Stream, mix
 
 __all__ = ["change_mask", "change_slices"]
 
@@ -19,38 +21,54 @@ def change_slices(slices: NDArray[np.uint8], change: Change) -> NDArray[np.uint8
 
     Gaussian noise differs from slice to slice, salt and pepper fall on the same pixels of all.
     """
-    moved = np.stack([_move(plane, change, cv2.INTER_LINEAR) for plane in slices])
-    if not (change.brightness or change.noise or change.pepper):
-        return moved
-    values = moved.astype(np.float32)
-    values += change.brightness
-    random = generator(Stream.NOISE, *change.key)
-    if change.noise:
-        values += change.noise * random.standard_normal(values.shape, dtype=np.float32)
-    if change.pepper:
-        where = random.random(values.shape[1:], dtype=np.float32)
-        values[:, where < change.pepper / 2] = 0
-        values[:, where > 1 - change.pepper / 2] = 255
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    moved = np.empty(slices.shape, np.uint8)
+    for plane, target in zip(slices, moved, strict=True):
+        turned = _turn(plane, change)
+        if change.crop is None:
+            np.copyto(target, turned)
+        else:
+            _crop(turned, change.crop, target)
+    if change.brightness or change.noise or change.pepper:
+        keys = mix(Stream.NOISE, *change.key, np.arange(1 + len(moved)))
+        disturb(moved, change.brightness, change.noise, change.pepper, keys)
+    return moved
 
 
 def change_mask(mask: NDArray[Any], change: Change) -> NDArray[Any]:
     """Return a mask (S, S), moved as the slices are; ids are picked, never mixed."""
-    return _move(mask, change, cv2.INTER_NEAREST)
-
-
-def _move(plane: NDArray[Any], change: Change, interpolation: int) -> NDArray[Any]:
-    plane = np.ascontiguousarray(np.rot90(plane, change.turns))
-    if change.flip is not None:
-        plane = cv2.flip(plane, change.flip)
+    turned = _turn(mask, change)
     if change.crop is None:
-        return plane
-    side, crop = len(plane), change.crop
-    # From pixel centres of the result to those of the plane.
-    start = (1 - crop.scale) * (side - 1) / 2
-    matrix = np.array(
-        [[crop.scale, 0, start + crop.right * side], [0, crop.scale, start + crop.down * side]], np.float64
-    )
-    flags = interpolation | cv2.WARP_INVERSE_MAP
-    moved: NDArray[Any] = cv2.warpAffine(plane, matrix, (side, side), flags=flags, borderValue=0)
+        return turned
+    rows, columns = (np.floor(found + 0.5).astype(np.intp) for found in _sources(change.crop, len(turned)))
+    moved: NDArray[Any] = cv2.transpose(_picked(cv2.transpose(_picked(turned, rows)), columns))
     return moved
+
+
+def _turn(plane: NDArray[Any], change: Change) -> NDArray[Any]:
+    plane = np.ascontiguousarray(plane)
+    if change.turns:
+        plane = cv2.rotate(plane, _TURNS[change.turns])
+    return plane if change.flip is None else cv2.flip(plane, change.flip)
+
+
+_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+
+
+def _sources(crop: Crop, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the rows and the columns of a crop lie in the plane, from pixel centre to pixel centre."""
+    places = (1 - crop.scale) * (side - 1) / 2 + crop.scale * np.arange(side, dtype=np.float64)
+    return places + crop.down * side, places + crop.right * side
+
+
+def _crop(plane: NDArray[np.uint8], crop: Crop, out: NDArray[np.uint8]) -> None:
+    """Interpolate linearly, 0 outside the plane. Columns are rows of the transposed plane: whole rows are fast."""
+    rows, columns = _sources(crop, len(plane))
+    between = cv2.transpose(interpolate_rows(plane, rows))
+    cv2.transpose(interpolate_rows(between, columns), out)
+
+
+def _picked(plane: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Return these rows of a plane, 0 for those that it does not have."""
+    found: NDArray[Any] = np.take(plane, rows, axis=0, mode="clip")
+    found[(rows < 0) | (rows >= len(plane))] = 0
+    return found

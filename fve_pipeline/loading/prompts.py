@@ -94,7 +94,8 @@ def class_mask(mask: NDArray[Any], entry: ClassEntry, out: NDArray[Any]) -> None
     if entry.instance:
         np.copyto(out, mask, casting="unsafe")
         return
-    np.equal(mask, entry.ids[0], out=out, casting="unsafe")
+    # A byte takes a truth as it is; other types want it turned.
+    np.equal(mask, entry.ids[0], out=out.view(bool) if out.itemsize == 1 else out, casting="unsafe")
     for label in entry.ids[1:]:
         out |= mask == label
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_kernels.cpu_rows import split_channels
 from fve_pipeline.errors import LoadingError
 from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.store.reader import Store
@@ -83,21 +84,23 @@ class StoreImages:
         encode(slab, self.order, self.boundary, downsample, focal=focal, out=out)
 
     def slab(self, row: int, run: range) -> tuple[Pixels, int]:
-        """Return a row's slice with the context that encoding it needs, a copy, and its place among them.
+        """Return a row's slice with the context that encoding it needs, and its place among them.
+
+        Overwritten by the thread's next slab.
 
         From an encoded store of order 1 or 0 the slices are the image's channels; of a higher order they are
         not to be had.
         """
         if self.lazy:
             slab, first = self._slab(row, row, run)
-            return slab.copy(), row - first
+            return slab, row - first
         image = self.store.pixel_rows.take([row])[0]
         if self.order == 0:
             return np.ascontiguousarray(image[None, ..., 0]), 0
         # Past an end of the run the channel repeats a slice that is there already.
         first, last = row == run.start, row == run.stop - 1
-        channels = ([] if first else [1]) + [0] + ([] if last else [2])
-        return np.ascontiguousarray(np.moveaxis(image[..., channels], 2, 0)), 0 if first else 1
+        planes = split_channels(image)[[*(() if first else (1,)), 0, *(() if last else (2,))]]
+        return planes, 0 if first else 1
 
     def _slab(self, first: int, last: int, run: range) -> tuple[Pixels, int]:
         depth = context_depth(self.order)
