@@ -144,8 +144,7 @@ def _rate(tflops: str | None, settings: TrainConfig, size: int, world: int) -> f
         from fve_pipeline.training.estimate import measured_rate
 
         cuda = torch.cuda.is_available() and settings.run.device != "cpu"
-        half = settings.run.precision == "bf16" or (settings.run.precision == "auto" and cuda)
-        return measured_rate(settings, size, world, "cuda" if cuda else "cpu", half)
+        return measured_rate(settings, size, world, "cuda" if cuda else "cpu")
     try:
         rate = float(tflops) * 1e12
     except ValueError:

@@ -97,17 +97,20 @@ class DataSettings(_Section):
 class RunSettings(_Section):
     """How the run is carried out; none of this changes what is learnt, precision apart.
 
-    ``precision``: ``auto`` is bf16 on a GPU and float32 on a CPU. ``accumulate`` splits a rank's share of
-    the batch. ``recompute`` trades memory for a third more compute. ``compile`` runs backbone and pixel
-    decoder through torch.compile. Checkpoints are written every ``checkpoint_every`` steps and the last
-    ``keep`` stay. ``stop_after``, such as ``"23h30m"``, ends the run with a checkpoint before a queue's limit does.
+    ``precision``: ``auto`` is bf16 on a GPU and float32 on a CPU; ``tf32`` is float32 whose products and convolutions a GPU
+    takes with ten bits of mantissa. ``accumulate`` splits a rank's share of the batch. ``recompute`` trades memory for a
+    third more compute. ``compile`` runs backbone and pixel decoder through torch.compile, ``fused`` lets one kernel update
+    all parameters. Checkpoints are written every ``checkpoint_every`` steps and the last ``keep`` stay. ``trackers`` get the
+    run's numbers and pictures: ``tensorboard``, ``mlflow``, or what an entry point brings. ``stop_after``, such as
+    ``"23h30m"``, ends the run with a checkpoint before a queue's limit does.
     """
 
     seed: int = 0
-    precision: Literal["auto", "bf16", "float32"] = "auto"
+    precision: Literal["auto", "bf16", "tf32", "float32"] = "auto"
     accumulate: Positive = 1
     recompute: bool = False
     compile: bool = False
+    fused: bool = True
     device: str = "auto"
     checkpoint_every: Positive = 500
     keep: Positive = 2
@@ -115,6 +118,7 @@ class RunSettings(_Section):
     validation_images: Annotated[int, Field(ge=0)] = 4
     log_every: Positive = 1
     stop_after: str | None = None
+    trackers: tuple[str, ...] = ("tensorboard",)
 
     @field_validator("stop_after")
     @classmethod

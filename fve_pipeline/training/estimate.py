@@ -22,6 +22,7 @@ from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
 from fve_pipeline.segmenter.tokens import Tokens
 from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.precision import Precision
 from fve_pipeline.training.setup import check_batch, part_of
 
 __all__ = ["FORMULAS", "Cost", "Estimate", "estimate", "measured_rate", "pass_cost", "training_pass"]
@@ -151,10 +152,8 @@ def estimate(config: TrainConfig, samples: int, size: int, world: int = 1) -> Es
     every, trained = (sum(counts[i] for counts in parts.values()) for i in (0, 1))
     micro = config.optimisation.batch // (world * config.run.accumulate)
     # Under bf16 autocast most of what is kept is half as wide; losses, norms and masks are not.
-    auto = (
-        config.run.precision == "auto" and config.run.device in ("auto", "cuda") and torch.cuda.is_available()
-    )
-    width = 0.6 if auto or config.run.precision == "bf16" else 1.0
+    cuda = config.run.device in ("auto", "cuda") and torch.cuda.is_available()
+    width = 0.6 if Precision.of(config.run.precision, "cuda" if cuda else "cpu").half else 1.0
     cost = pass_cost(model, micro, config.data.prompts, size, config.bio2vol)
     return Estimate(
         parts=parts,
@@ -173,7 +172,7 @@ def estimate(config: TrainConfig, samples: int, size: int, world: int = 1) -> Es
 _SECONDS = 2.0
 
 
-def measured_rate(config: TrainConfig, size: int, world: int, device: str, half: bool) -> float:
+def measured_rate(config: TrainConfig, size: int, world: int, device: str) -> float:
     """Operations a second that this device reaches in training: by the pieces of a batch that a step takes.
 
     The optimiser's step is in it, data are not. Where a single image takes seconds already, that is measured alone.
@@ -181,12 +180,13 @@ def measured_rate(config: TrainConfig, size: int, world: int, device: str, half:
     with torch.device("meta"):
         counted = Segmenter(config.model.config(), seed=None).train()
     model = Segmenter(config.model.config()).train().to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), fused=True)
+    optimiser = torch.optim.AdamW(model.parameters(), fused=config.run.fused)
+    precision = Precision.of(config.run.precision, device)
     micro = config.optimisation.batch // (world * config.run.accumulate)
     took: list[float] = []
     for images in (1, *[micro] * 5):  # the first pays for what is set up once
         started = time.perf_counter()
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+        with precision.products(), precision.autocast(device):
             losses = training_pass(model, images, config.data.prompts, size, config.bio2vol)
         losses.total.sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

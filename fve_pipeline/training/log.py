@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar on stderr, ``log.jsonl``, and TensorBoard."""
+"""What a run tells: a progress bar on stderr, ``log.jsonl``, and its trackers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fve_pipeline.training.config import TrainConfig
+from fve_pipeline.training.trackers import Tracker, open_trackers
 
 __all__ = ["RunLog", "Stopwatch"]
 
@@ -57,20 +60,21 @@ class RunLog:
     a run that never stopped.
     """
 
-    def __init__(self, folder: Path, steps: int, step: int, *, on: bool = True) -> None:
-        self.folder, self.steps, self.step, self.on = folder, steps, step, on
+    def __init__(self, folder: Path, steps: int, step: int, config: TrainConfig, *, on: bool = True) -> None:
+        self.folder, self.steps, self.step, self.config, self.on = folder, steps, step, config, on
+        self.trackers: list[Tracker] = []
 
     def __enter__(self) -> Self:
         if not self.on:
             return self
-        from torch.utils.tensorboard import SummaryWriter
-
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.trackers = open_trackers(
+            self.config.run.trackers, self.folder, self.config.model_dump(mode="json"), self.step
+        )
         path = self.folder / "log.jsonl"
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= self.step] if self.step else []
         path.write_text("".join(f"{line}\n" for line in kept))
         self.file = path.open("a", buffering=1)
-        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step or None)
         columns = (
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -89,17 +93,20 @@ class RunLog:
     ) -> None:
         if self.on:
             self.progress.stop()
-            self.board.close()
+            for tracker in self.trackers:
+                tracker.close()
             self.file.close()
 
     def write(self, what: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line of ``log.jsonl``, and its numbers as TensorBoard scalars under ``what``."""
+        """One line of ``log.jsonl``, and its numbers to the trackers under ``what``."""
         if not self.on:
             return
         self.file.write(json.dumps({"what": what, "step": step, **values}) + "\n")
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self.board.add_scalar(f"{what}/{name}", value, step)
+        numbers = [
+            (f"{what}/{name}", value) for name, value in values.items() if isinstance(value, int | float)
+        ]
+        for tracker in self.trackers:
+            tracker.numbers(numbers, step)
 
     def advance(self, step: int, epoch: int, note: str) -> None:
         """Move the bar; tell after a few steps how long the run will be, and without a terminal how it goes, each minute."""
@@ -122,7 +129,7 @@ class RunLog:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def image(self, name: str, step: int, picture: NDArray[np.uint8]) -> None:
-        """Keep ``picture`` (H,W,3) RGB as a PNG and in TensorBoard."""
+        """Keep ``picture`` (H,W,3) RGB as a PNG, and give it to the trackers."""
         if not self.on:
             return
         import cv2
@@ -130,7 +137,8 @@ class RunLog:
         folder = self.folder / "images"
         folder.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / f"step-{step:08d}-{name}.png"), picture[..., ::-1])
-        self.board.add_image(name, picture, step, dataformats="HWC")
+        for tracker in self.trackers:
+            tracker.image(name, picture, step)
 
 
 def _lines(path: Path) -> list[str]:

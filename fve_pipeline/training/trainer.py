@@ -32,6 +32,7 @@ from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
 from fve_pipeline.training.means import LOSSES, loss_means, loss_sums
+from fve_pipeline.training.precision import Precision
 from fve_pipeline.training.ranks import Ranks, join_ranks
 from fve_pipeline.training.result import TrainResult, mark_requeue, unmark_requeue
 from fve_pipeline.training.schedule import learning_rate
@@ -50,7 +51,7 @@ def train(
     *,
     resume: bool = False,
 ) -> TrainResult:
-    """Train by ``config`` into ``out``: checkpoints, ``best.pt``, ``log.jsonl``, TensorBoard, pictures.
+    """Train by ``config`` into ``out``: checkpoints, ``best.pt``, ``log.jsonl``, pictures, and what trackers keep.
 
     Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``. Ctrl-C,
     SIGTERM, SIGUSR1 and [run] stop_after end the run after the step that runs, with a checkpoint; all but Ctrl-C leave a
@@ -88,9 +89,7 @@ class _Run:
         self.share = Share(config.optimisation.batch, ranks.rank, ranks.world, config.run.accumulate)
         self.folder = CheckpointFolder(out / "checkpoints", config.run.keep)
         self.weights = LossWeights(**config.losses.model_dump())
-        self.half = config.run.precision == "bf16" or (
-            config.run.precision == "auto" and ranks.device.type == "cuda"
-        )
+        self.precision = Precision.of(config.run.precision, ranks.device.type)
 
         self.model = start.model.to(ranks.device).train()
         self.model.recompute_activations(on=config.run.recompute)
@@ -98,7 +97,7 @@ class _Run:
             trainable(self.model),
             lr=config.optimisation.lr,
             weight_decay=config.optimisation.weight_decay,
-            fused=True,
+            fused=config.run.fused,
         )
         if config.run.compile:
             self.model.backbone.compile()
@@ -120,8 +119,9 @@ class _Run:
         self._begin(resume)
         limit = None if self.config.run.stop_after is None else parse_duration(self.config.run.stop_after)
         with (
+            self.precision.products(),
             stop_on_signals(limit) as stop,
-            RunLog(self.out, self.steps, self.step, on=self.ranks.first) as log,
+            RunLog(self.out, self.steps, self.step, self.config, on=self.ranks.first) as log,
         ):
             model = self.config.model
             log.say(
@@ -214,7 +214,7 @@ class _Run:
         return segmentation_losses(prediction, masks, self.weights)
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.ranks.device.type, dtype=torch.bfloat16, enabled=self.half)
+        return self.precision.autocast(self.ranks.device.type)
 
     def _require_finite(self, totals: Tensor, norm: Tensor, epoch: int) -> None:
         if bool(totals.isfinite().all()) and (bool(norm.isfinite()) or not bool(totals[0])):

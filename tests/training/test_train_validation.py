@@ -178,4 +178,4 @@ def test_the_measured_rate_is_of_this_machine() -> None:
     config = TrainConfig.of(
         {"model": {"preset": "small"}, "optimisation": {"batch": 2}, "run": {"precision": "float32"}}
     )
-    assert 1e6 < measured_rate(config, 64, 1, "cpu", half=False) < 1e15
+    assert 1e6 < measured_rate(config, 64, 1, "cpu") < 1e15
