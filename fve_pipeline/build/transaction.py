@@ -24,12 +24,12 @@ from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.commit import StoreContent, commit, next_generation, restore_shards
 from fve_pipeline.store.layout import MANIFEST
 from fve_pipeline.store.pending import discard, recover
-from fve_pipeline.store.reader import Store, open_store
+from fve_pipeline.store.reader import Store, open_store, split_generation
 from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings
 from fve_pipeline.store.stage import ShardTarget
 
-__all__ = ["ShardWork", "Transaction", "transaction", "working_in"]
+__all__ = ["ShardWork", "Transaction", "holding", "transaction", "working_in"]
 
 # Shards that are built again are staged apart from those of a build that waits to be gone on with.
 _REPAIR = "repair"
@@ -144,6 +144,19 @@ def _recover(files: Files, *, overwrite: bool) -> str | None:
 
 
 @contextlib.contextmanager
+def holding(out: str) -> Iterator[Files]:
+    """Take the lock of the store at ``out``, without making or committing anything; finish what a killed commit left.
+
+    Raises as :func:`transaction` does.
+    """
+    with machine_faults():
+        files = _open_target(out)
+        with BuildLock(files):
+            recover(files)
+            yield files
+
+
+@contextlib.contextmanager
 def working_in(work: Path) -> Iterator[None]:
     """Keep the folder of prepared cases for this process. Raises StoreLockedError when another one works in it."""
     with machine_faults(), BuildLock(open_files(work)):
@@ -152,6 +165,10 @@ def working_in(work: Path) -> Iterator[None]:
 
 def _open_target(out: str) -> Files:
     """Files of the store to be. Raises BuildError for a folder that holds something else."""
+    place, generation = split_generation(out)
+    if generation is not None:
+        msg = f"{out} is an older generation, which is not written to: name the store, {place}"
+        raise BuildError(msg)
     folder = Path(out)
     if "://" not in out and folder.is_dir():
         names = {path.name for path in folder.iterdir()}

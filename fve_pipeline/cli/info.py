@@ -16,20 +16,36 @@ __all__ = ["info"]
 
 def info(
     store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="What was changed, commit by commit, and what can still be opened."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what a store holds: settings, datasets, splits, views, classes, sizes, failures.
+
+    An older generation is named with the store: slices.zarr@3.
 
     [bold]Examples[/bold]
 
       fve info slices.zarr
 
       fve info slices.zarr --json | jq .classes
+
+      fve info slices.zarr --history
     """
     from fve_pipeline.store.reader import open_store
-    from fve_pipeline.store.summary import summarise
+    from fve_pipeline.store.summary import describe_history, summarise
 
-    described = summarise(open_store(store))
+    opened = open_store(store)
+    if history:
+        told = describe_history(opened)
+        if as_json:
+            print_json(told)
+        else:
+            _history(told)
+        return
+    described = summarise(opened)
     if as_json:
         print_json(described)
         return
@@ -82,3 +98,24 @@ def _classes(rows: list[dict[str, Any]]) -> None:
             str(row["prompts"]),
         )
     console.print(table)
+
+
+_SHOWN = 8  # cases of a reason that are printed
+
+
+def _history(told: dict[str, Any]) -> None:
+    kept = ", ".join(map(str, told["kept"])) or "none"
+    _line(f"generation {told['generation']}; older ones that can be opened: {kept}")
+    for change in told["history"]:
+        _line(f"{change['generation']}: {change['kind']}, {change['n_samples']:,} samples since")
+        if change["withdrawn"]:
+            _line(f"   {change['withdrawn']:,} cases withdrawn")
+        for reason, cases in change["cases"].items():
+            more = f" and {len(cases) - _SHOWN:,} more (--json)" if len(cases) > _SHOWN else ""
+            _line(f"   {reason}: {', '.join(cases[:_SHOWN])}{more}")
+    if not told["history"]:
+        _line("built, and at most appended to: nothing was changed")
+
+
+def _line(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from fve_pipeline.cli.export import export
 from fve_pipeline.cli.info import info
 from fve_pipeline.cli.predict import predict
 from fve_pipeline.cli.prepare import prepare
+from fve_pipeline.cli.prune import prune
 from fve_pipeline.cli.report import report
 from fve_pipeline.cli.scan import scan
 from fve_pipeline.cli.train import train
@@ -49,6 +50,7 @@ app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.command()(diff)
+app.command()(prune)
 app.command()(export)
 app.command()(view)
 app.command()(scan)

@@ -10,28 +10,33 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
-from fve_pipeline.store.content import EMPTY_CONTENT, chain
+from fve_pipeline.store.content import EMPTY_CONTENT, chain, unpacked
 from fve_pipeline.store.documents import store_documents
+from fve_pipeline.store.generations import kept_generations
 from fve_pipeline.store.layout import (
     CASES,
     CLASSES,
+    GENERATIONS,
     INDEX,
     JOURNAL,
     MANIFEST,
     MASKS,
     STAGING,
     aside_key,
+    kept_key,
     staged_table,
 )
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.pending import PendingCommit, finish
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import (
+    ChangeEntry,
     FailureEntry,
     Manifest,
     ShardEntry,
@@ -43,7 +48,23 @@ from fve_pipeline.store.schema import (
 from fve_pipeline.store.shard import write_file
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, table_bytes
 
-__all__ = ["StoreContent", "commit", "next_generation", "restore_shards"]
+__all__ = ["Rewrite", "StoreContent", "commit", "next_generation", "restore_shards"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A commit that changes rows of the store it follows: ``shards`` are those that stay, by number.
+
+    ``digests`` are 32 bytes a row of each of these. ``kind``, ``cases`` by reason and ``withdrawn`` are what the
+    history says of the change; ``history`` is what it said before.
+    """
+
+    shards: Mapping[int, ShardEntry]
+    digests: Mapping[int, bytes]
+    kind: Literal["update", "withdraw"]
+    cases: Mapping[str, Sequence[str]]
+    withdrawn: int
+    history: Sequence[ChangeEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +72,7 @@ class StoreContent:
     """All that a commit publishes but what its shards tell.
 
     ``cases`` and ``classes`` are whole tables, committed rows first. ``previous`` is the manifest of the store that
-    grows; with None the store is new, or replaces the one that is there.
+    grows, or whose rows ``rewrite`` changes; with None the store is new, or replaces the one that is there.
     """
 
     settings: StoreSettings
@@ -61,6 +82,7 @@ class StoreContent:
     cases: pa.Table
     classes: pa.Table
     previous: Manifest | None = None
+    rewrite: Rewrite | None = None
 
     def goal(self, plan_hashes: Mapping[int, str]) -> str:
         """Return a name of the store that shards of these plans and this content make."""
@@ -98,16 +120,20 @@ def commit(
     """Publish what the receipts of ``generation`` staged; to be called by the lock's holder.
 
     When the store grows, ``receipts`` hold the shards that are new or grow, and ``index`` the committed rows
-    followed by the new ones. Returns the new manifest. Raises StoreError when receipts and index do not cover the
-    same rows, or a staged file is not there.
+    followed by the new ones. When rows are rewritten, they hold all shards that do not stay. Then, and when older
+    generations are kept already, what is replaced is kept. Returns the new manifest. Raises StoreError when receipts
+    and index do not cover the same rows, or a staged file is not there.
     """
     settings, previous = content.settings, content.previous
-    old = previous.shards if previous else ()
-    content_id = previous.content_id if previous else EMPTY_CONTENT
-    committed = previous.n_samples if previous else 0
-    shards = _merge(old, receipts, committed, settings, index.num_rows)
-    for _, receipt in sorted(receipts.items()):
-        content_id = chain(content_id, receipt.row_digests)
+    if content.rewrite is not None:
+        shards, content_id = _rewritten(content.rewrite, receipts, settings, index.num_rows)
+    else:
+        old = previous.shards if previous else ()
+        content_id = previous.content_id if previous else EMPTY_CONTENT
+        committed = previous.n_samples if previous else 0
+        shards = _merge(old, receipts, committed, settings, index.num_rows)
+        for _, receipt in sorted(receipts.items()):
+            content_id = chain(content_id, receipt.row_digests)
     tables = {
         "index": _stage_table(files, generation, INDEX, index, INDEX_SCHEMA),
         "cases": _stage_table(files, generation, CASES, content.cases, CASES_SCHEMA),
@@ -115,7 +141,7 @@ def commit(
     }
     manifest = Manifest.model_validate(
         {
-            "generation": next_generation(files),
+            "generation": (number := next_generation(files)),
             "n_samples": index.num_rows,
             "n_cases": content.cases.num_rows,
             "content_id": content_id,
@@ -125,6 +151,7 @@ def commit(
             "sources": tuple(content.sources),
             "failures": tuple(content.failures),
             "shards": shards,
+            "history": _history(content, number, content_id, index.num_rows),
         }
     )
     documents = store_documents(manifest)
@@ -141,10 +168,17 @@ def commit(
                 raise StoreError(msg)
             moves.append((staged.key, final.key))
     moves += [(staged_table(generation, key), key) for key in (INDEX, CASES, CLASSES, *documents)]
-    removes = [] if previous else _obsolete(files, (target for _, target in moves))
+    if previous is None:
+        removes = _obsolete(files, (target for _, target in moves))
+        if files.list_keys(GENERATIONS):
+            removes.append(GENERATIONS)
+    else:
+        beyond = previous.shards[len(shards) :]
+        removes = [_tree(total.key) for entry in beyond for total in (entry.images, entry.masks)]
+    keep = previous is not None and (content.rewrite is not None or bool(kept_generations(files)))
     pending = PendingCommit(
         goal=goal,
-        set_aside=tuple(_replaced(files, moves, removes)),
+        set_aside=tuple(_replaced(files, moves, removes, keep=keep)),
         moves=tuple(moves),
         removes=tuple(removes),
         manifest=staged_table(generation, MANIFEST),
@@ -152,6 +186,22 @@ def commit(
     files.write_atomic(JOURNAL, [pending.model_dump_json().encode()])
     finish(files, pending)
     return manifest
+
+
+def _history(content: StoreContent, number: int, content_id: str, n_rows: int) -> Sequence[ChangeEntry]:
+    """Return what the manifest says of changes: nothing before the first that is more than an append."""
+    previous, rewrite = content.previous, content.rewrite
+    common = {"generation": number, "content_id": content_id, "n_samples": n_rows}
+    if rewrite is not None:
+        change = {"kind": rewrite.kind, "cases": rewrite.cases, "withdrawn": rewrite.withdrawn}
+        return [*rewrite.history, ChangeEntry.model_validate(common | change)]
+    if previous is None or not previous.history:
+        return ()
+    added = content.cases.column("case")[previous.n_cases :].to_pylist()
+    return [
+        *previous.history,
+        ChangeEntry.model_validate(common | {"kind": "append", "cases": {"new": added}}),
+    ]
 
 
 def restore_shards(files: Files, generation: str, pairs: Sequence[tuple[ShardEntry, Receipt]]) -> None:
@@ -210,17 +260,39 @@ def _merge(
     return [*old[:first_new], *(receipts[shard].entry(settings.member) for shard in expected)]
 
 
+def _rewritten(
+    rewrite: Rewrite, receipts: Mapping[int, Receipt], settings: StoreSettings, n_rows: int
+) -> tuple[list[ShardEntry], str]:
+    """All shards of the store to be, and its content id. Raises StoreError when they do not hold its rows."""
+    shards, content_id = [], EMPTY_CONTENT
+    for number in range(-(-n_rows // settings.shard_samples)):
+        expected = min(settings.shard_samples, n_rows - number * settings.shard_samples)
+        if number in rewrite.shards:
+            entry, digests = rewrite.shards[number], unpacked(rewrite.digests[number])
+        elif number in receipts:
+            entry, digests = receipts[number].entry(settings.member), list(receipts[number].row_digests)
+        else:
+            msg = f"shard {number} was neither made nor is it to stay"
+            raise StoreError(msg)
+        if not expected == entry.n_rows == len(digests):
+            msg = f"shard {number} is to hold {expected} rows, and holds {entry.n_rows}, with {len(digests)} digests"
+            raise StoreError(msg)
+        shards.append(entry)
+        content_id = chain(content_id, digests)
+    return shards, content_id
+
+
 def _stage_table(files: Files, generation: str, key: str, table: pa.Table, schema: pa.Schema) -> TableEntry:
     total = write_file(files, staged_table(generation, key), [table_bytes(table, schema)])
     return TableEntry(file=total.model_copy(update={"key": key}), n_rows=table.num_rows)
 
 
 def _replaced(
-    files: Files, moves: Iterable[tuple[str, str]], removes: Iterable[str]
+    files: Files, moves: Iterable[tuple[str, str]], removes: Iterable[str], *, keep: bool
 ) -> list[tuple[str, str]]:
-    """Return the files that the commit replaces or removes, each with the place where it is set aside.
+    """Return the files that the commit replaces or removes, each with the place where it is set aside, or kept.
 
-    They are those that the manifest of the store that is there lists.
+    They are those that the manifest of the store that is there lists, and, to be kept, the manifest itself.
     """
     try:
         manifest = read_manifest(files)
@@ -232,19 +304,26 @@ def _replaced(
     tables = (entry.file.key for entry in manifest.tables.values())
     listed = [*shards, *tables, *store_documents(manifest)]
     replaced = (key for key in listed if key in targets or key.startswith(trees))
+    if keep:
+        return [(key, kept_key(manifest.generation, key)) for key in (*replaced, MANIFEST)]
     return [(key, aside_key(manifest.generation, key)) for key in replaced]
 
 
 def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
     """Folders of shards, or of whole arrays, that a replaced store leaves behind."""
-    kept_trees = {"/".join(key.split("/")[:3]) for key in kept}
+    kept_trees = {_tree(key) for key in kept}
     kept_members = {tree.split("/")[0] for tree in kept_trees}
     trees: set[str] = set()
     for member in ("images", "slices", MASKS):
         for key in files.list_keys(member):
-            tree = "/".join(key.split("/")[:3])
+            tree = _tree(key)
             if member not in kept_members:
                 trees.add(member)
             elif tree not in kept_trees:
                 trees.add(tree)
     return sorted(trees)
+
+
+def _tree(key: str) -> str:
+    """Return the folder of a shard's file that no other shard has, or the file where it lies in none."""
+    return "/".join(key.split("/")[:3])

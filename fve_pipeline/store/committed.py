@@ -15,12 +15,13 @@ from typing import TypeVar
 from fve_pipeline.errors import StoreError
 from fve_pipeline.files.base import Files, ReadableFiles
 from fve_pipeline.files.mapped import KeptFile
-from fve_pipeline.store.layout import JOURNAL, MANIFEST, aside_key
+from fve_pipeline.store.generations import GenerationFiles
+from fve_pipeline.store.layout import JOURNAL, MANIFEST, aside_key, kept_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.schema import Manifest
 from fve_pipeline.store.shard import FileSum, first_rows
 
-__all__ = ["CommittedFiles", "has_grown_from"]
+__all__ = ["CommittedFiles", "has_grown_from", "kept_since"]
 
 T = TypeVar("T")
 
@@ -28,8 +29,8 @@ T = TypeVar("T")
 class CommittedFiles:
     """The shards and documents that ``manifest`` lists, for reading; see :class:`ReadableFiles`.
 
-    ``stamp`` is that of the manifest's file when it was read, None when that is not known. Every look raises
-    StoreError once the store has been replaced.
+    ``stamp`` is that of the manifest's file when it was read, None when that is not known. Once the store has been
+    changed, looks go to the generation that was kept; without one every look raises StoreError.
     """
 
     def __init__(self, files: Files, manifest: Manifest, stamp: str | None = None) -> None:
@@ -37,6 +38,7 @@ class CommittedFiles:
         self._manifest = manifest
         # Generations by their manifest's stamp: ours, and those that have grown from it.
         self._ours = {} if stamp is None else {stamp: manifest.generation}
+        self._older: GenerationFiles | None = None
 
     @property
     def url(self) -> str:
@@ -66,22 +68,31 @@ class CommittedFiles:
         """
         while True:
             generation = self._generation()
+            if self._older is not None:
+                return look(self._older, key)
             found = _attempt(look, self._files, key)
             # In this order: a commit that is no longer pending has published its manifest before that.
             if self._files.exists(JOURNAL):
                 # Everything is set aside before anything is replaced: what does not lie there is still ours.
-                found = _attempt(look, self._files, aside_key(generation, key)) or found
-            if self._generation() == generation:
+                for place in (aside_key(generation, key), kept_key(generation, key)):
+                    found = _attempt(look, self._files, place) or found
+            if self._generation() == generation and self._older is None:
                 if found is None:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self.url}/{key}")
                 return found()
             # A commit was finished meanwhile, by which the store has only grown: look again.
 
     def _generation(self) -> int:
-        """Return the generation of the store that is there. Raises StoreError unless it is ours or has grown from it."""
-        while (stamp := self._stamp()) not in self._ours:
+        """Return the generation of the store that is there, ours where it is kept.
+
+        Raises StoreError unless it is ours or has grown from it.
+        """
+        while self._older is None and (stamp := self._stamp()) not in self._ours:
             now = read_manifest(self._files)
             if now != self._manifest and not has_grown_from(self._files, self._manifest, now):
+                self._older = kept_since(self._files, self._manifest, now.generation)
+                if self._older is not None:
+                    break
                 msg = (
                     f"{self.url} was replaced by another store since it was opened (generation "
                     f"{self._manifest.generation} then, {now.generation} now): open it again"
@@ -89,7 +100,7 @@ class CommittedFiles:
                 raise StoreError(msg)
             if stamp == self._stamp():
                 self._ours[stamp] = now.generation
-        return self._ours[stamp]
+        return self._manifest.generation if self._older is not None else self._ours[stamp]
 
     def _stamp(self) -> str:
         try:
@@ -97,6 +108,16 @@ class CommittedFiles:
         except FileNotFoundError as error:
             msg = f"{self.url} is gone: it had a {MANIFEST} when it was opened"
             raise StoreError(msg) from error
+
+
+def kept_since(files: Files, old: Manifest, newest: int) -> GenerationFiles | None:
+    """Return the files of a kept generation that is an older manifest's, or has grown from it; None without one."""
+    for generation in range(old.generation, newest):
+        if files.exists(kept_key(generation, MANIFEST)):
+            kept = GenerationFiles(files, generation)
+            manifest = read_manifest(kept)
+            return kept if manifest == old or has_grown_from(kept, old, manifest) else None
+    return None
 
 
 def has_grown_from(files: Files, old: Manifest, now: Manifest) -> bool:

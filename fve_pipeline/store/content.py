@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["EMPTY_CONTENT", "chain", "row_digest"]
+__all__ = ["EMPTY_CONTENT", "chain", "packed", "row_digest", "unpacked"]
 
 EMPTY_CONTENT = hashlib.sha256(b"fve content, version 1").hexdigest()
 
@@ -42,3 +42,14 @@ def chain(previous: str, row_digests: Iterable[str]) -> str:
     for digest in row_digests:
         state = hashlib.sha256(state + bytes.fromhex(digest)).digest()
     return state.hex()
+
+
+def packed(row_digests: Iterable[str]) -> bytes:
+    """Return digests as 32 bytes each."""
+    return bytes.fromhex("".join(row_digests))
+
+
+def unpacked(digests: bytes) -> list[str]:
+    """Return what :func:`packed` was given."""
+    text = digests.hex()
+    return [text[start : start + 64] for start in range(0, len(text), 64)]

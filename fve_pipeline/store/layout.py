@@ -10,6 +10,7 @@ __all__ = [
     "ASIDE",
     "CASES",
     "CLASSES",
+    "GENERATIONS",
     "INDEX",
     "JOURNAL",
     "JOURNAL_FOLDER",
@@ -19,6 +20,7 @@ __all__ = [
     "Key",
     "Member",
     "aside_key",
+    "kept_key",
     "member_of",
     "receipt_key",
     "shard_key",
@@ -51,6 +53,8 @@ JOURNAL_FOLDER = ".fve/journal"
 JOURNAL = f"{JOURNAL_FOLDER}/commit.json"
 # Files of the committed store while a commit puts others in their places.
 ASIDE = ".fve/aside"
+# Files of older generations that later ones replaced, until they are pruned.
+GENERATIONS = ".fve/generations"
 
 
 def member_of(storage: Literal["encoded", "slices"]) -> Member:
@@ -66,6 +70,11 @@ def shard_key(member: Member, shard: int) -> str:
 def aside_key(generation: int, key: str) -> str:
     """Where a committed file of this generation lies while a commit replaces it."""
     return f"{ASIDE}/{generation}/{key.replace('/', '.')}"
+
+
+def kept_key(generation: int, key: str) -> str:
+    """Where a file of this generation lies once the commit that followed has replaced it, when it is kept."""
+    return f"{GENERATIONS}/{generation}/{key}"
 
 
 def staged_shard(generation: str, member: Member, shard: int, plan_hash: str) -> str:

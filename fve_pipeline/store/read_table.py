@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from fve_pipeline.errors import FveError, StoreError, StoreFormatError
 from fve_pipeline.files.base import Buffer, Files
-from fve_pipeline.store.layout import aside_key
+from fve_pipeline.store.committed import kept_since
+from fve_pipeline.store.layout import aside_key, kept_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.schema import Manifest, TableEntry, TableName
 from fve_pipeline.store.tables import schema_of, table_bytes
@@ -29,8 +30,8 @@ _TICK_NS = 2 * 10**9
 def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
     """Return a table as it was when ``manifest`` was the store's, whatever was appended since.
 
-    The file is the manifest's, by its sha256, set aside by a commit that is under way or not; or it begins with the
-    same rows and is that of a later commit.
+    The file is the manifest's, by its sha256, set aside by a commit that is under way, kept, or neither; or it begins
+    with the same rows and is that of a later commit.
 
     Raises StoreFormatError, naming the file, when it is missing, damaged, or not of the
     format; StoreError when the store was replaced since.
@@ -49,6 +50,9 @@ def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
         # In this order: what was committed after the file was read shows as a later generation.
         now = _committed(files)
         if now is not None and now.generation > manifest.generation:
+            kept = kept_since(files, manifest, now.generation)
+            if kept is not None:
+                return read_table(kept, manifest, name)
             grown = now.tables[name]
             for data, found in [*places, *_places(files, now.generation, entry.file.key)]:
                 if found == grown.file.sha256:
@@ -67,9 +71,9 @@ _MEND = "fve verify says what else is wrong, fve encode --repair mends what it c
 
 
 def _places(files: Files, generation: int, key: str) -> list[tuple[Buffer, str]]:
-    """Contents of a table's file, and of the one that a commit on top of this generation has set aside."""
+    """Contents of a table's file, and of those that a commit on top of this generation has set aside or kept."""
     found = []
-    for place in (key, aside_key(generation, key)):
+    for place in (key, aside_key(generation, key), kept_key(generation, key)):
         with contextlib.suppress(FileNotFoundError):
             found.append(_contents(files, place))
     return found

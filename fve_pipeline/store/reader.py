@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.committed import CommittedFiles
 from fve_pipeline.store.documents import mask_codec, pixel_codec
-from fve_pipeline.store.layout import MANIFEST, MASKS, Member
+from fve_pipeline.store.generations import GenerationFiles, kept_generations
+from fve_pipeline.store.layout import MANIFEST, MASKS, Member, kept_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.read_table import read_table
 from fve_pipeline.store.rows import Rows
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import zarr
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "open_store", "split_generation"]
 
 
 class Store:
@@ -35,8 +37,9 @@ class Store:
 
     ``len(store)`` is N. Tables and arrays are opened when they are first used. Picklable (the copy opens its
     own files), and safe across threads and, when it is local, forks. Shards of a store in an object store are
-    kept in ``cache`` once they are read. Once the store is replaced by another, what was not read yet is refused
-    with a StoreError. ``stamp`` is that of the manifest's file, where it is known.
+    kept in ``cache`` once they are read. Once the store is changed, this stays the generation that it was, where that
+    is kept; once it is replaced by another, what was not read yet is refused with a StoreError. ``stamp`` is that of
+    the manifest's file, where it is known.
     """
 
     def __init__(
@@ -160,7 +163,8 @@ class Store:
     @cached_property
     def shard_files(self) -> ReadableFiles:
         """Where the shards are read: whole copies in the cache when the store is remote."""
-        if isinstance(self.files, LocalFiles):
+        whole = self.files.whole if isinstance(self.files, GenerationFiles) else self.files
+        if isinstance(whole, LocalFiles):
             return self.committed
         sums = {total.key: total for entry in self.manifest.shards for total in (entry.images, entry.masks)}
         return CachedShards(self.files, self.committed, sums, self._cache or ShardCache())
@@ -176,22 +180,56 @@ class Store:
         return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
 
 
-def open_store(location: str | Path, *, cache: ShardCache | None = None) -> Store:
+# A store and one of its generations, in one word.
+_GENERATION = re.compile(r"(.+)@([1-9]\d*)")
+
+
+def open_store(
+    location: str | Path, *, generation: int | None = None, cache: ShardCache | None = None
+) -> Store:
     """Open the store at ``location``, a folder or a URL such as s3://bucket/slices.zarr.
 
-    ``cache`` is where whole shards of a remote store are kept: by default up to 20 GiB of them below
-    ~/.cache/fve_pipeline.
+    With ``generation`` it is opened as it was then, for as long as that generation is kept; ``slices.zarr@3`` as a
+    location says the same in one word, wherever no folder is called so. ``cache`` is where whole
+    shards of a remote store are kept: by default up to 20 GiB of them below ~/.cache/fve_pipeline.
 
     Raises StoreError when there is none or it is not committed, and says what to do; StoreFormatError when
     its manifest is damaged, or newer than this package.
     """
+    if generation is None:
+        location, generation = split_generation(location)
     files = open_files(location)
+    if generation is not None:
+        files = _older(files, generation)
     stamp = files.stamp(MANIFEST) if files.exists(MANIFEST) else None
     manifest = read_manifest(files)
     unchanged = stamp is not None and stamp == files.stamp(MANIFEST)
     store = Store(files, manifest, cache, stamp if unchanged else None)
     _refuse_false_sizes(store)
     return store
+
+
+def split_generation(location: str | Path) -> tuple[str | Path, int | None]:
+    """Return a location without the generation that it may name, and that."""
+    found = _GENERATION.fullmatch(str(location))
+    if found is None or Path(location).exists():
+        return location, None
+    return found[1], int(found[2])
+
+
+def _older(files: Files, generation: int) -> Files:
+    """Return the files of a generation. Raises StoreError when it is not kept."""
+    if files.exists(kept_key(generation, MANIFEST)):
+        return GenerationFiles(files, generation)
+    now = read_manifest(files).generation
+    if generation == now:
+        return files
+    others = ", ".join(map(str, (*kept_generations(files), now)))
+    msg = (
+        f"{files.url} has no generation {generation}: those that can be opened are {others}. What fve update and "
+        "fve withdraw replace is kept until fve prune; what fve build adds to is not"
+    )
+    raise StoreError(msg)
 
 
 # Samples up to this many bytes are harmless, whoever made the manifest.

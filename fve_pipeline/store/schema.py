@@ -17,6 +17,7 @@ __all__ = [
     "CLASSES_SCHEMA",
     "FORMAT_VERSION",
     "INDEX_SCHEMA",
+    "ChangeEntry",
     "FailureEntry",
     "Manifest",
     "ShardEntry",
@@ -155,12 +156,24 @@ class TableEntry(_Model):
     n_rows: Count
 
 
+class ChangeEntry(_Model):
+    """What one commit changed: ``cases`` by the reason why they were; those that were withdrawn are only counted."""
+
+    generation: Annotated[int, Field(ge=1)]
+    kind: Literal["append", "update", "withdraw"]
+    content_id: Sha256
+    n_samples: Count
+    cases: dict[str, tuple[str, ...]] = {}
+    withdrawn: Count = 0
+
+
 class Manifest(_Model):
     """``manifest.json``, written last: a store without one is not committed.
 
     ``n_samples`` is N, whatever length the arrays and tables have at the moment. ``content_id`` is the chain
     of row digests (``fve_pipeline.store.content``). ``generation`` counts the commits since the folder was
-    new. ``format_version`` is the one that the store was written in.
+    new. ``format_version`` is the one that the store was written in. ``history`` tells what was changed, from the
+    first commit on that did more than append; none before.
     """
 
     format_version: Literal[1, 2] = 2
@@ -174,6 +187,7 @@ class Manifest(_Model):
     sources: tuple[SourceEntry, ...]
     failures: tuple[FailureEntry, ...]
     shards: tuple[ShardEntry, ...]
+    history: tuple[ChangeEntry, ...] = ()
 
     @model_validator(mode="after")
     def _rows_add_up(self) -> Manifest:
@@ -226,4 +240,4 @@ class Manifest(_Model):
 
     def to_bytes(self) -> bytes:
         """Return the manifest as its file holds it."""
-        return self.model_dump_json(indent=1).encode()
+        return self.model_dump_json(indent=1, exclude=None if self.history else {"history"}).encode()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fve_pipeline.store.generations import GenerationFiles, kept_generations
+
 if TYPE_CHECKING:
     from fve_pipeline.store.reader import Store
 
-__all__ = ["summarise"]
+__all__ = ["describe_history", "summarise"]
 
 
 def summarise(store: Store) -> dict[str, Any]:
@@ -46,6 +48,16 @@ def summarise(store: Store) -> dict[str, Any]:
         ],
         "classes": _classes(store),
         "failures": [failure.model_dump() for failure in manifest.failures],
+    }
+
+
+def describe_history(store: Store) -> dict[str, Any]:
+    """Return the store's generation, the older ones that can still be opened, and what each change was."""
+    files = store.files.whole if isinstance(store.files, GenerationFiles) else store.files
+    return {
+        "generation": store.manifest.generation,
+        "kept": list(kept_generations(files)),
+        "history": [change.model_dump(mode="json") for change in store.manifest.history],
     }
 
 

@@ -1,6 +1,6 @@
 """Run as a script: kills a process with SIGKILL at each point of a commit, goes on, compares every byte.
 
-``kill_commit.py SCENARIO FOLDER``: SCENARIO is new, append or overwrite.
+``kill_commit.py SCENARIO FOLDER``: SCENARIO is new, append, overwrite or update.
 """
 
 from __future__ import annotations
@@ -24,8 +24,15 @@ from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.verify import verify
 
 SETTINGS = maker.settings()
-FIRST = maker.plan({"a": 3, "b": 2})
-TARGET = {"new": FIRST, "append": maker.plan({"a": 3, "b": 2, "c": 4}), "overwrite": maker.plan({"d": 2})}
+# By scenario: what is there before, and after. An update leaves the first shard as it is, and drops the last.
+START = dict.fromkeys(("new", "append", "overwrite"), maker.plan({"a": 3, "b": 2}))
+START["update"] = maker.plan({"a": 4, "b": 5, "c": 3})
+TARGET = {
+    "new": START["new"],
+    "append": maker.plan({"a": 3, "b": 2, "c": 4}),
+    "overwrite": maker.plan({"d": 2}),
+    "update": maker.plan({"a": 4, "c": 3}),
+}
 
 
 class DyingFiles(LocalFiles):
@@ -78,7 +85,7 @@ class DyingFiles(LocalFiles):
 
 def start(scenario: str, files: LocalFiles) -> None:
     if scenario != "new":
-        maker.build(files, FIRST, SETTINGS)
+        maker.build(files, START[scenario], SETTINGS)
 
 
 def go_on(scenario: str, files: LocalFiles) -> None:
@@ -90,6 +97,10 @@ def go_on(scenario: str, files: LocalFiles) -> None:
         except StoreError:
             previous = None
         if finished or (previous and previous.n_samples == len(TARGET[scenario])):
+            return
+        if scenario == "update":
+            assert previous is not None
+            maker.rewrite(files, TARGET[scenario], SETTINGS, previous, {0})
             return
         maker.build(files, TARGET[scenario], SETTINGS, None if scenario == "overwrite" else previous)
 
@@ -110,7 +121,7 @@ def check_what_a_reader_sees(scenario: str, root: Path) -> Store | None:
             raise
         return None
     assert store.index.num_rows == len(store)
-    rows = TARGET[scenario] if len(store) == len(TARGET[scenario]) else FIRST
+    rows = TARGET[scenario] if len(store) == len(TARGET[scenario]) else START[scenario]
     assert store.index["case"].to_pylist() == [f"made/{case}" for case, _ in rows]
     array = store.images[...]
     for i, row in enumerate(rows):
@@ -120,13 +131,20 @@ def check_what_a_reader_sees(scenario: str, root: Path) -> Store | None:
     return store
 
 
-def check_an_open_reader(store: Store) -> None:
-    """One that was opened before the commit reads its own samples, or is told that the store was replaced."""
+def check_an_open_reader(scenario: str, store: Store) -> None:
+    """One that was opened before the commit reads its own samples, or is told that the store was replaced.
+
+    An update replaces nothing that an open reader has: its generation is kept.
+    """
+    assert scenario == "overwrite" or store.index["case"].to_pylist() == [
+        f"made/{case}" for case, _ in START[scenario]
+    ]
     for read in (lambda i: store.sample(i)[0], lambda i: store.images[i]):
-        for i, row in enumerate(FIRST):
+        for i, row in enumerate(START[scenario]):
             try:
                 assert (read(i) == maker.pixels(row, 16)).all()
             except StoreError as error:
+                assert scenario != "update"
                 assert "was replaced by another store" in str(error)  # noqa: PT017
                 assert read_manifest(store.files).generation > 1
 
@@ -159,9 +177,11 @@ def main(scenario: str, folder: Path) -> None:
         check_what_a_reader_sees(scenario, root)
         between = [fresh, used, open_store(root) if base.exists() else None]
         for store in filter(None, between[:2]):
-            check_an_open_reader(store)
+            check_an_open_reader(scenario, store)
         go_on(scenario, LocalFiles(root))
         assert tree(root) == expected, f"killed at step {kills}"
+        for store in filter(None, between if scenario == "update" else ()):
+            check_an_open_reader(scenario, store if len(store) == 12 else open_store(root, generation=1))
         kills += 1
     assert verify(open_store(root), deep=True) == []
     print(f"{kills} kills")

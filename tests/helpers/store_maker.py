@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from fve_pipeline.build.encode.shard import ENCODE_VERSION
 from fve_pipeline.files.base import Files
-from fve_pipeline.store.commit import StoreContent, commit, next_generation
-from fve_pipeline.store.content import row_digest
+from fve_pipeline.store.commit import Rewrite, StoreContent, commit, next_generation
+from fve_pipeline.store.content import packed, row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, shard_key, staged_shard
 from fve_pipeline.store.receipt import Receipt, read_receipts, write_receipt
@@ -164,6 +164,7 @@ def publish(
     receipts: dict[int, Receipt],
     previous: Manifest | None = None,
     index: pa.Table | None = None,
+    rewrite: Rewrite | None = None,
 ) -> Manifest:
     content = StoreContent(
         settings=s,
@@ -175,6 +176,7 @@ def publish(
         cases=cases_table(rows),
         classes=classes_table(),
         previous=previous,
+        rewrite=rewrite,
     )
     goal = content.goal({shard: receipt.plan_hash for shard, receipt in receipts.items()})
     table = index or index_table(rows, s)
@@ -184,3 +186,19 @@ def publish(
 def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:
     """Stage and commit ``rows``, all of the store's: those of ``previous`` first."""
     return publish(files, rows, s, stage(files, rows, s, previous), previous)
+
+
+def rewrite(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest, stay: set[int]) -> Manifest:
+    """Stage and commit ``rows`` in place of those of ``previous``, whose shards ``stay`` hold the same ones."""
+    generation, m = str(next_generation(files)), s.shard_samples
+    numbers = [n for n in range(-(-len(rows) // m)) if n not in stay]
+    receipts = {n: build_shard(files, generation, rows, n, s, None) for n in numbers}
+    digests = {n: packed(digest_of(row, s) for row in rows[n * m : (n + 1) * m]) for n in stay}
+    shards = {n: previous.shards[n] for n in stay}
+    change = Rewrite(shards, digests, "update", {"vanished": ["made/b"]}, 0, previous.history)
+    return publish(files, rows, s, receipts, previous, rewrite=change)
+
+
+def digest_of(row: Row, s: StoreSettings) -> str:
+    mask = mask_of(row, s.size, s.mask_dtype)
+    return row_digest((f"made/{row[0]}", "r", "axial", row[1]), pixels(row, s.size)[..., 0], mask)

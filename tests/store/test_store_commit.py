@@ -152,7 +152,7 @@ def test_recover_without_a_commit_keeps_what_is_staged(tmp_path: Path) -> None:
     assert files.exists(staged_shard("1", "images", 0, receipt.plan_hash))
 
 
-@pytest.mark.parametrize("scenario", ["new", "append", "overwrite"])
+@pytest.mark.parametrize("scenario", ["new", "append", "overwrite", "update"])
 def test_killed_at_every_step(tmp_path: Path, scenario: str) -> None:
     """kill -9 before, in and after each file operation of a commit; see kill_commit.py."""
     script = Path(__file__).parents[1] / "helpers" / "kill_commit.py"
