@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segmenter": {"files"},
     "bio2vol": {"loading", "segmenter", "store"},
     "training": {"bio2vol", "files", "loading", "segmenter", "store"},
+    "ablation": {"files", "training"},
     "evaluation": {"files", "volume"},
     "prediction": {
         *("bio2vol", "build", "catalog", "evaluation", "files", "imaging"),

@@ -8,6 +8,7 @@ import typer
 
 from fve_pipeline import __version__
 from fve_pipeline.cli import catalogs, coreset, figure
+from fve_pipeline.cli.ablate import ablate
 from fve_pipeline.cli.build import build
 from fve_pipeline.cli.compare import compare
 from fve_pipeline.cli.demo import demo
@@ -63,6 +64,7 @@ app.command()(explain)
 app.add_typer(coreset.app)
 app.add_typer(figure.app)
 app.command()(train)
+app.command()(ablate)
 app.add_typer(weights_app, name="weights")
 
 

@@ -13,7 +13,7 @@ from fve_pipeline.errors import TrainError
 from fve_pipeline.runtime.units import parse_duration
 from fve_pipeline.segmenter.config import PRESETS, SegmenterConfig, preset
 
-__all__ = ["PROTOCOLS", "ModelSettings", "RunSettings", "TrainConfig", "load_config"]
+__all__ = ["PROTOCOLS", "ModelSettings", "RunSettings", "TrainConfig", "first_problem", "load_config"]
 
 Positive = Annotated[int, Field(ge=1)]
 Part = Literal["backbone", "pixel_decoder", "text", "decoder", "classifier"]
@@ -47,7 +47,7 @@ class ModelSettings(_Section):
         try:
             return SegmenterConfig.model_validate({**preset(self.preset).model_dump(), **self.change})
         except ValidationError as error:
-            msg = f"[model.change]: {_first(error)}"
+            msg = f"[model.change]: {first_problem(error)}"
             raise TrainError(msg) from error
 
 
@@ -166,7 +166,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """Return where the first thing wrong is, what is wrong there, and what was found."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     return f"{where}: {problem['msg']} (found {problem.get('input')!r})"
@@ -200,5 +201,5 @@ def load_config(path: Path | None, adapt: str | None = None, **overrides: Any) -
     try:
         return TrainConfig.of({**raw, **overrides})
     except ValidationError as error:
-        msg = f"{path or 'configuration'}: {_first(error)}; docs/training.md lists every key"
+        msg = f"{path or 'configuration'}: {first_problem(error)}; docs/training.md lists every key"
         raise TrainError(msg) from error

@@ -67,9 +67,12 @@ class _MLflow:
 
         from mlflow.tracking import MlflowClient
 
-        self.client = MlflowClient(
-            os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlflow").absolute().as_uri()
-        )
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if not uri:
+            uri = (folder / "mlflow").absolute().as_uri()
+            # Later versions ask to be told that files are meant.
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        self.client = MlflowClient(uri)
         kept = folder / "mlflow-run"
         if step and kept.exists():
             self.run = kept.read_text()
