@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fve_pipeline.errors import TrainError
 from fve_pipeline.training.config import TrainConfig, first_problem
 
-__all__ = ["Plan", "PlannedRun", "load_plan", "planned_runs", "toml_of"]
+__all__ = ["Plan", "Trial", "load_plan", "toml_of", "trials_of"]
 
 Settings = dict[str, Any]
 
@@ -46,7 +46,7 @@ class Plan(_Model):
 
 
 @dataclass(frozen=True)
-class PlannedRun:
+class Trial:
     """A run's variant, seed and whole configuration, as tables of TOML."""
 
     variant: str
@@ -80,7 +80,7 @@ def load_plan(path: Path) -> Plan:
         raise TrainError(f"{path}: {first_problem(error)}; docs/how-to/ablate.md shows a plan") from error
     below = {name: tuple(_below(path, place) for place in getattr(plan, name)) for name in ("stores", "val")}
     plan = plan.model_copy(update=below)
-    for run in planned_runs(plan):
+    for run in trials_of(plan):
         try:
             TrainConfig.of(run.settings).model.config()
         except (ValidationError, TrainError) as error:
@@ -90,7 +90,7 @@ def load_plan(path: Path) -> Plan:
     return plan
 
 
-def planned_runs(plan: Plan) -> list[PlannedRun]:
+def trials_of(plan: Plan) -> list[Trial]:
     """Return all runs, variants in order, each with all of its seeds.
 
     Raises
@@ -115,7 +115,7 @@ def toml_of(settings: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in _flat(settings, ""))
 
 
-def _runs(plan: Plan) -> Iterator[PlannedRun]:
+def _runs(plan: Plan) -> Iterator[Trial]:
     for variant in plan.variants or (Variant(name=""),):
         for values in product(*plan.grid.values()):
             chosen = dict(zip(plan.grid, values, strict=True))
@@ -125,7 +125,7 @@ def _runs(plan: Plan) -> Iterator[PlannedRun]:
                 settings = json.loads(json.dumps(plan.base))
                 for key, value in {**variant.set, **chosen, "run.seed": seed}.items():
                     _put(settings, key, value)
-                yield PlannedRun(name, seed, settings)
+                yield Trial(name, seed, settings)
 
 
 def _put(settings: Settings, key: str, value: Any) -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 
 from fve_pipeline.files.atomic import write_whole
 
-__all__ = ["Job", "run_jobs", "run_once"]
+__all__ = ["TrialJob", "run_jobs", "run_once"]
 
 # Of fve train: a queue, or a limit of its own, stopped it; the same command goes on.
 _REQUEUE = 75
@@ -22,7 +22,7 @@ _PATIENCE = 600.0  # seconds for a run that is asked to stop to end its step
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """A command in its ``folder``; it is done when ``result.json`` is there, which is what it printed."""
 
     name: str
@@ -35,7 +35,9 @@ class Job:
         return self.folder / "result.json"
 
 
-def run_jobs(jobs: Sequence[Job], slots: int, ended: Callable[[Job, str | None], None]) -> dict[str, str]:
+def run_jobs(
+    jobs: Sequence[TrialJob], slots: int, ended: Callable[[TrialJob, str | None], None]
+) -> dict[str, str]:
     """Run what is not done, ``slots`` at a time, and return why some failed, by name.
 
     ``ended`` is told each job that ended, and why if it failed. What each says on the way is in ``output.txt`` of its
@@ -47,7 +49,7 @@ def run_jobs(jobs: Sequence[Job], slots: int, ended: Callable[[Job, str | None],
         On Ctrl-C, after the jobs that ran were asked to stop and have ended.
     """
     waiting = [job for job in jobs if not job.result.exists()]
-    running: dict[subprocess.Popen[bytes], Job] = {}
+    running: dict[subprocess.Popen[bytes], TrialJob] = {}
     failed: dict[str, str] = {}
     try:
         while waiting or running:
@@ -69,7 +71,7 @@ def run_jobs(jobs: Sequence[Job], slots: int, ended: Callable[[Job, str | None],
     return failed
 
 
-def run_once(job: Job) -> int:
+def run_once(job: TrialJob) -> int:
     """Run one job, pass on what would stop this process, and return its exit code."""
     process = _start(job, 1)
 
@@ -88,7 +90,7 @@ def run_once(job: Job) -> int:
     return code
 
 
-def _start(job: Job, slots: int) -> subprocess.Popen[bytes]:
+def _start(job: TrialJob, slots: int) -> subprocess.Popen[bytes]:
     job.folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, len(os.sched_getaffinity(0)) // slots)) if hasattr(os, "sched_getaffinity") else "1"
     with (job.folder / "printed.json").open("wb") as printed, (job.folder / "output.txt").open("ab") as said:
@@ -102,7 +104,7 @@ def _start(job: Job, slots: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _settle(job: Job, code: int) -> str | None:
+def _settle(job: TrialJob, code: int) -> str | None:
     """Keep what a job printed if it ended well; else return why not."""
     printed = job.folder / "printed.json"
     if code == 0:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fve_pipeline.ablation.plan import Plan, PlannedRun, toml_of
-from fve_pipeline.ablation.queue import Job
+from fve_pipeline.ablation.plan import Plan, Trial, toml_of
+from fve_pipeline.ablation.queue import TrialJob
 from fve_pipeline.errors import TrainError
 from fve_pipeline.files.atomic import write_whole
 
 __all__ = ["job_of", "write_config"]
 
 
-def job_of(plan: Plan, run: PlannedRun, out: Path) -> Job:
+def job_of(plan: Plan, run: Trial, out: Path) -> TrialJob:
     """Return the job of a run below ``out``; begun before, it goes on."""
     folder = out / run.folder
     val = [word for store in plan.val for word in ("--val", store)]
     command = (sys.executable, "-m", "fve_pipeline", "train", *plan.stores, *val, "--out", str(folder))
     config = str(folder / "train.toml")
-    return Job(
+    return TrialJob(
         f"{run.variant}, seed {run.seed}", folder, (*command, "--config", config, "--resume", "--json")
     )
 
 
-def write_config(job: Job, run: PlannedRun) -> None:
+def write_config(job: TrialJob, run: Trial) -> None:
     """Write the run's ``train.toml``.
 
     Raises

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fve_pipeline.ablation.plan import PlannedRun
+from fve_pipeline.ablation.plan import Trial
 from fve_pipeline.metrics import Interval, bootstrap_mean
 from fve_pipeline.metrics.paired import Paired, compare_paired, holm
 
@@ -46,7 +46,7 @@ class Row:
         }
 
 
-def table_of(runs: Sequence[PlannedRun], results: Mapping[str, str]) -> list[Row]:
+def table_of(runs: Sequence[Trial], results: Mapping[str, str]) -> list[Row]:
     """Sum up ``results``: what ``fve train --json`` printed, by the run's folder. Runs without one are left out.
 
     A variant is compared with the first one on the seeds that both have.

@@ -19,8 +19,8 @@ from fve_pipeline.cli.running import print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fve_pipeline.ablation.plan import PlannedRun
-    from fve_pipeline.ablation.queue import Job
+    from fve_pipeline.ablation.plan import Trial
+    from fve_pipeline.ablation.queue import TrialJob
     from fve_pipeline.ablation.table import Row
 
 __all__ = ["ablate"]
@@ -54,11 +54,11 @@ def ablate(
 
     sbatch --array 0-14 --requeue --wrap 'fve ablate plan.toml --out runs/ablation --only $SLURM_ARRAY_TASK_ID'
     """
-    from fve_pipeline.ablation.plan import load_plan, planned_runs
+    from fve_pipeline.ablation.plan import load_plan, trials_of
     from fve_pipeline.ablation.runs import job_of
 
     read = load_plan(plan)
-    runs = planned_runs(read)
+    runs = trials_of(read)
     jobs = [job_of(read, run, out) for run in runs]
     if dry_run:
         _list(jobs, as_json)
@@ -78,7 +78,7 @@ def ablate(
     raise typer.Exit(1 if failed else 0)
 
 
-def _one(job: Job, run: PlannedRun) -> NoReturn:
+def _one(job: TrialJob, run: Trial) -> NoReturn:
     """A single run in this job's own time: what stops it is passed on, and its exit code is ours."""
     from fve_pipeline.ablation.queue import run_once
     from fve_pipeline.ablation.runs import write_config
@@ -87,7 +87,7 @@ def _one(job: Job, run: PlannedRun) -> NoReturn:
     raise typer.Exit(0 if job.result.exists() else run_once(job))
 
 
-def _all(jobs: Sequence[Job], runs: Sequence[PlannedRun], slots: int, quiet: bool) -> dict[str, str]:
+def _all(jobs: Sequence[TrialJob], runs: Sequence[Trial], slots: int, quiet: bool) -> dict[str, str]:
     from fve_pipeline.ablation.queue import run_jobs
     from fve_pipeline.ablation.runs import write_config
 
@@ -98,7 +98,7 @@ def _all(jobs: Sequence[Job], runs: Sequence[PlannedRun], slots: int, quiet: boo
             bars.stage("training", len(jobs), "runs")
             bars.advance(sum(job.result.exists() for job in jobs))
 
-            def ended(job: Job, reason: str | None) -> None:
+            def ended(job: TrialJob, reason: str | None) -> None:
                 bars.advance()
                 if reason is not None:
                     bars.note(f"{job.name}: {reason}")
@@ -125,7 +125,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _list(jobs: Sequence[Job], as_json: bool) -> None:
+def _list(jobs: Sequence[TrialJob], as_json: bool) -> None:
     if as_json:
         print_json(
             [{"run": job.name, "folder": str(job.folder), "done": job.result.exists()} for job in jobs]
@@ -137,7 +137,7 @@ def _list(jobs: Sequence[Job], as_json: bool) -> None:
     console.print(table)
 
 
-def _save(jobs: Sequence[Job], runs: Sequence[PlannedRun], out: Path) -> list[Row]:
+def _save(jobs: Sequence[TrialJob], runs: Sequence[Trial], out: Path) -> list[Row]:
     import json
 
     from fve_pipeline.ablation.table import table_of

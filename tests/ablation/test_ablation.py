@@ -17,8 +17,8 @@ import tiny
 from command import run as fve
 from scipy import stats
 
-from fve_pipeline.ablation.plan import PlannedRun, load_plan, planned_runs, toml_of
-from fve_pipeline.ablation.queue import Job, run_jobs
+from fve_pipeline.ablation.plan import Trial, load_plan, toml_of, trials_of
+from fve_pipeline.ablation.queue import TrialJob, run_jobs
 from fve_pipeline.ablation.runs import job_of, write_config
 from fve_pipeline.ablation.table import table_of
 from fve_pipeline.errors import TrainError
@@ -53,7 +53,7 @@ def plan(tmp_path: Path) -> Path:
 
 def test_a_plan_is_every_variant_with_every_value_and_seed(plan: Path) -> None:
     read = load_plan(plan)
-    runs = planned_runs(read)
+    runs = trials_of(read)
     assert [run.variant for run in runs[::3]] == [
         f"{name} order={order}" for name in ("cut-off", "no cut-off") for order in (0, 1)
     ]
@@ -85,8 +85,8 @@ def test_a_plan_that_cannot_be_run_is_refused_before_anything_is(
         load_plan(plan)
 
 
-def scripted(folder: Path, name: str, code: str) -> Job:
-    return Job(name, folder / name, (sys.executable, "-c", code, str(folder / name)))
+def scripted(folder: Path, name: str, code: str) -> TrialJob:
+    return TrialJob(name, folder / name, (sys.executable, "-c", code, str(folder / name)))
 
 
 FINE = "print('{}')"
@@ -115,7 +115,7 @@ def test_a_queue_goes_on_past_what_fails_and_does_nothing_twice(tmp_path: Path) 
 def test_a_table_pairs_by_seed_and_agrees_with_scipy() -> None:
     rng = np.random.default_rng(0)
     dice = {"a": rng.random(6), "b": rng.random(6), "c": rng.random(6)}
-    runs = [PlannedRun(name, seed, {}) for name in dice for seed in range(6)]
+    runs = [Trial(name, seed, {}) for name in dice for seed in range(6)]
 
     def printed(value: float) -> str:
         scores: dict[str, Any] = {
@@ -145,12 +145,12 @@ def test_a_table_pairs_by_seed_and_agrees_with_scipy() -> None:
 
 def test_a_run_that_is_done_is_not_taken_for_another(plan: Path, tmp_path: Path) -> None:
     read = load_plan(plan)
-    run = planned_runs(read)[0]
+    run = trials_of(read)[0]
     job = job_of(read, run, tmp_path / "out")
     write_config(job, run)
     job.result.write_text("{}")
     write_config(job, run)
-    other = PlannedRun(run.variant, run.seed, {**run.settings, "data": {"order": 3}})
+    other = Trial(run.variant, run.seed, {**run.settings, "data": {"order": 3}})
     with pytest.raises(TrainError, match="done, with other settings"):
         write_config(job, other)
 

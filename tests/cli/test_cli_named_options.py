@@ -26,7 +26,7 @@ OF_OTHERS = {
     "dask": {"--nthreads", "--nworkers", "--scheduler-file", "--no-dashboard"},
     "sbatch": {
         *("--nodes", "--ntasks-per-node", "--cpus-per-task", "--mem-per-cpu", "--time"),
-        *("--job-name", "--gpus-per-node", "--requeue", "--open-mode", "--array", "--signal"),
+        *("--job-name", "--gpus-per-node", "--requeue", "--open-mode", "--array", "--signal", "--wrap"),
     },
     "debootstrap": {"--variant", "--include"},
     "mount": {"--bind"},
