@@ -1,8 +1,9 @@
 """Fractal Volumetric Encoding on a CUDA device, compiled with numba-cuda: the same bytes as the CPU's.
 
-The slices that are needed are halved once, level by level, into device memory. Then each thread looks up where
-its pixels lie in the encoding (at which level, which of the three slices there, or on the next level down) and
-fetches them: four neighbouring pixels a thread, stored as whole words, where widths and addresses allow it.
+The slices that are needed are halved once, level by level, into device memory, and then fetched from there. Where
+widths and addresses allow it, a thread reads and writes whole words and moves bytes by permutations: see
+``cuda_words``. Everything else goes pixel by pixel, here. Rows and columns come from the grid, never from a
+division, and indices within a slice are 32 bits wide.
 """
 
 from __future__ import annotations
@@ -15,40 +16,41 @@ from numba import cuda
 from numpy.typing import NDArray
 
 from fve_kernels.cuda_arrays import address, grid, on_device, send
+from fve_kernels.cuda_words import copy_words, encode_words, halve_words
 from fve_kernels.geometry import Job, plan
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_pixels", "halve_pixels"]
 
 
 @cuda.jit
-def _halve(
+def halve_pixels(
     source: Any, rows: Any, begin: int, halved: Any, end: int, height: int, width: int, stride: bool
 ) -> None:
     """Halve ``source[rows[s], begin:]``, (2h, 2w), into ``halved[s, end:]``, (h, w), for every s."""
-    for s in range(cuda.blockIdx.y, halved.shape[0], cuda.gridDim.y):
-        for i in range(cuda.grid(1), height * width, cuda.gridsize(1)):
-            top = begin + 4 * width * (i // width) + 2 * (i % width)
-            below = top + 2 * width
-            row = rows[s]
-            if stride:
-                halved[s, end + i] = source[row, top]
-            else:
-                total = np.int32(source[row, top]) + np.int32(source[row, top + 1])
-                total += np.int32(source[row, below]) + np.int32(source[row, below + 1])
-                halved[s, end + i] = (total + 2) >> 2
-
-
-@cuda.jit(device=True)
-def _place(row: int, column: int, levels: int) -> tuple[int, int, int, int]:
-    """Where a pixel of a context image comes from: level, distance − 1, and row and column at that level."""
-    level = 1
-    while level < levels and row & 1 and column & 1:
-        row, column, level = row >> 1, column >> 1, level + 1
-    return level, 3 * level - 3 + 2 * (row & 1) + (column & 1), row >> 1, column >> 1
+    h, w = np.int32(height), np.int32(width)
+    s = np.int32(cuda.blockIdx.z)
+    while s < halved.shape[0]:
+        row = rows[s]
+        y = np.int32(cuda.blockIdx.y * cuda.blockDim.y + cuda.threadIdx.y)
+        while y < h:
+            x = np.int32(cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x)
+            while x < w:
+                top = np.int32(begin + 4 * w * y + 2 * x)
+                below = np.int32(top + 2 * w)
+                if stride:
+                    value = np.int32(source[row, top])
+                else:
+                    value = np.int32(source[row, top]) + np.int32(source[row, top + 1])
+                    value += np.int32(source[row, below]) + np.int32(source[row, below + 1])
+                    value = (value + 2) >> 2
+                halved[s, np.int32(end + y * w + x)] = value
+                x = np.int32(x + cuda.gridDim.x * cuda.blockDim.x)
+            y = np.int32(y + cuda.gridDim.y * cuda.blockDim.y)
+        s = np.int32(s + cuda.gridDim.z)
 
 
 @cuda.jit
-def _encode_pixels(
+def encode_pixels(
     volume: Any,
     halved: Any,
     offset: Any,
@@ -60,59 +62,32 @@ def _encode_pixels(
     out: Any,
 ) -> None:
     """One pixel a thread: ``out`` is (n, 3·H·W) bytes."""
-    size, levels = height * width, offset.shape[0] - 1
-    for n in range(cuda.blockIdx.y, focal.shape[0], cuda.gridDim.y):
-        for i in range(cuda.grid(1), size, cuda.gridsize(1)):
-            source, d, at = volume, 0, i
-            if levels > 0:
-                level, d, row, column = _place(i // width, i % width, levels)
-                source, at = halved, offset[level] + row * (width >> level) + column
-            first, step = (i, size) if chw else (3 * i, 1)
-            out[n, first] = volume[focal[n], i]
-            out[n, first + step] = source[chains[n, 0, d], at]
-            out[n, first + 2 * step] = source[chains[n, 1, d], at]
-
-
-@cuda.jit
-def _encode_words(
-    volume: Any,
-    halved: Any,
-    offset: Any,
-    height: int,
-    width: int,
-    focal: Any,
-    chains: Any,
-    chw: bool,
-    out: Any,
-) -> None:
-    """Four neighbouring pixels a thread: ``out`` is (n, 3·H·W / 4) words of 32 bits."""
-    quads, levels = height * width // 4, offset.shape[0] - 1
-    low, byte = np.uint32(0xFF), np.uint32(8)
-    for n in range(cuda.blockIdx.y, focal.shape[0], cuda.gridDim.y):
-        for i in range(cuda.grid(1), quads, cuda.gridsize(1)):
-            line, begin = 4 * i // width, 4 * i % width
-            f = b = a = np.uint32(0)
-            for j in range(4):
-                pixel, shift = 4 * i + j, np.uint32(8 * j)
-                source, d, at = volume, 0, pixel
-                if levels > 0:
-                    level, d, row, column = _place(line, begin + j, levels)
-                    source, at = halved, offset[level] + row * (width >> level) + column
-                f |= np.uint32(volume[focal[n], pixel]) << shift
-                b |= np.uint32(source[chains[n, 0, d], at]) << shift
-                a |= np.uint32(source[chains[n, 1, d], at]) << shift
-            if chw:
-                out[n, i], out[n, quads + i], out[n, 2 * quads + i] = f, b, a
-                continue
-            f1, f2, f3 = f >> byte, f >> np.uint32(16), f >> np.uint32(24)
-            b1, b2, b3 = b >> byte, b >> np.uint32(16), b >> np.uint32(24)
-            a1, a2, a3 = a >> byte, a >> np.uint32(16), a >> np.uint32(24)
-            f, f1, f2 = f & low, f1 & low, f2 & low
-            b, b1, b2 = b & low, b1 & low, b2 & low
-            a, a1, a2 = a & low, a1 & low, a2 & low
-            out[n, 3 * i] = f | b << byte | a << np.uint32(16) | f1 << np.uint32(24)
-            out[n, 3 * i + 1] = b1 | a1 << byte | f2 << np.uint32(16) | b2 << np.uint32(24)
-            out[n, 3 * i + 2] = a2 | f3 << byte | b3 << np.uint32(16) | a3 << np.uint32(24)
+    h, w, levels = np.int32(height), np.int32(width), np.int32(offset.shape[0] - 1)
+    size = np.int32(h * w)
+    n = np.int32(cuda.blockIdx.z)
+    while n < focal.shape[0]:
+        y = np.int32(cuda.blockIdx.y * cuda.blockDim.y + cuda.threadIdx.y)
+        while y < h:
+            x = np.int32(cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x)
+            while x < w:
+                i = np.int32(y * w + x)
+                first, step = (i, size) if chw else (np.int32(3 * i), np.int32(1))
+                out[n, first] = volume[focal[n], i]
+                if levels == 0:
+                    out[n, first + step] = volume[chains[n, 0, 0], i]
+                    out[n, first + 2 * step] = volume[chains[n, 1, 0], i]
+                else:
+                    # At which level of the recursion the pixel is a slice's own, and where there.
+                    row, column, level = y, x, np.int32(1)
+                    while level < levels and row & 1 and column & 1:
+                        row, column, level = np.int32(row >> 1), np.int32(column >> 1), np.int32(level + 1)
+                    d = np.int32(3 * level - 3 + 2 * (row & 1) + (column & 1))
+                    at = np.int32(offset[level] + (row >> 1) * (w >> level) + (column >> 1))
+                    out[n, first + step] = halved[chains[n, 0, d], at]
+                    out[n, first + 2 * step] = halved[chains[n, 1, d], at]
+                x = np.int32(x + cuda.gridDim.x * cuda.blockDim.x)
+            y = np.int32(y + cuda.gridDim.y * cuda.blockDim.y)
+        n = np.int32(n + cuda.gridDim.z)
 
 
 def encode(
@@ -139,33 +114,47 @@ def encode(
 
 def _launch(job: Job, image: Any, target: Any, queue: Any) -> None:
     size, n = job.height * job.width, job.focal.size
-    flat = image.reshape(job.depth, size)
-    offset = np.cumsum([0, 0, *(size >> (2 * level) for level in range(1, job.order))])[: max(job.order, 1)]
-    chains, halved = job.sources, flat
-    if job.order > 1:
-        used, slots = np.unique(job.sources, return_inverse=True)
-        chains = slots.reshape(job.sources.shape)
-        halved = cuda.device_array(
-            (used.size, int(offset[-1]) + (size >> (2 * job.order - 2))), np.uint8, stream=queue
-        )
-        source, rows, begin = flat, send(used, queue), 0
-        for level in range(1, job.order):
-            height, width = job.height >> level, job.width >> level
-            blocks = grid(height * width, used.size)
-            _halve[(*blocks, queue)](
-                source, rows, begin, halved, int(offset[level]), height, width, job.stride
-            )
-            source, rows, begin = halved, send(np.arange(used.size), queue), int(offset[level])
-    tables = (
-        send(offset, queue),
-        job.height,
-        job.width,
-        send(job.focal, queue),
-        send(chains, queue),
-        job.chw,
-    )
-    rows = target.reshape(n, 3 * size)
-    if job.width % 4 == 0 and address(target) % 4 == 0:
-        _encode_words[(*grid(size // 4, n), queue)](flat, halved, *tables, rows.view(np.uint32))
+    flat, rows = image.reshape(job.depth, size), target.reshape(n, 3 * size)
+    focal = send(job.focal, queue)
+    aligned = address(image) % 8 == 0 and address(target) % 8 == 0
+    if job.order <= 1:
+        chains = send(job.sources, queue)
+        if aligned and size % 8 == 0:
+            words = (flat.view(np.int64), focal, chains, rows.view(np.int64))
+            copy_words(job.chw)[(*grid(size // 8, 1, n), queue)](*words)
+        else:
+            tables = (send(np.zeros(1), queue), job.height, job.width, focal, chains)
+            encode_pixels[(*grid(job.width, job.height, n), queue)](flat, flat, *tables, job.chw, rows)
+        return
+    used, slots = np.unique(job.sources, return_inverse=True)
+    aligned = aligned and job.width % 8 == 0
+    offset, halved = _halve(job, flat, used, aligned, queue)
+    chains = send(slots.reshape(job.sources.shape), queue)
+    tables = (send(offset, queue), job.height, job.width, focal, chains)
+    if aligned:
+        views = (flat.view(np.int64), halved.view(np.int32), halved.view(np.uint16), halved)
+        blocks = grid(job.width // 8, job.height // 2, n)
+        kernel = encode_words(job.order - 1, job.chw)
+        kernel[(*blocks, queue)](*views, *tables, rows.view(np.int64))
     else:
-        _encode_pixels[(*grid(size, n), queue)](flat, halved, *tables, rows)
+        encode_pixels[(*grid(job.width, job.height, n), queue)](flat, halved, *tables, job.chw, rows)
+
+
+def _halve(
+    job: Job, flat: Any, used: NDArray[np.int64], aligned: bool, queue: Any
+) -> tuple[NDArray[np.int64], Any]:
+    """Return where each level begins (levels + 1,), and the slices ``used`` at all levels, a row each."""
+    sizes = [job.height * job.width >> (2 * level) for level in range(1, job.order)]
+    offset = np.cumsum([0, 0, *sizes])
+    halved = cuda.device_array((used.size, int(-(-offset[-1] // 4) * 4)), np.uint8, stream=queue)
+    source, rows, begin = flat, send(used, queue), 0
+    for level in range(1, job.order):
+        height, width, end = job.height >> level, job.width >> level, int(offset[level])
+        if aligned and width % 4 == 0 and begin % 4 == 0 and end % 4 == 0:
+            words = (source.view(np.int32), rows, begin // 4, halved.view(np.int32), end // 4)
+            halve_words[(*grid(width // 4, height, used.size), queue)](*words, height, width // 4, job.stride)
+        else:
+            pixels = (source, rows, begin, halved, end, height, width, job.stride)
+            halve_pixels[(*grid(width, height, used.size), queue)](*pixels)
+        source, rows, begin = halved, send(np.arange(used.size), queue), end
+    return offset[: job.order], halved

@@ -15,7 +15,7 @@ from fve_kernels.geometry import KernelInputError
 
 __all__ = ["address", "device_count", "grid", "is_available", "is_on_device", "on_device", "send"]
 
-THREADS = 256
+THREADS, WARP = 256, 32
 
 
 def is_available() -> bool:
@@ -73,14 +73,17 @@ def on_device(
         return result
 
 
-def grid(items: int, rows: int = 1) -> tuple[tuple[int, int], int]:
-    """Blocks and threads a block for kernels that loop with the grid's stride over items (x) and rows (y)."""
+def grid(columns: int, rows: int = 1, images: int = 1) -> tuple[tuple[int, int, int], tuple[int, int]]:
+    """Blocks and threads a block for kernels that loop with the grid's strides over columns, rows and images."""
     if config.ENABLE_CUDASIM:  # each of its threads is one of Python's: leave it to the loops
-        return (1, 1), 2
-    return (max(1, -(-items // THREADS)), min(rows, 65535)), THREADS
+        return (1, 1, 1), (2, 1)
+    across = THREADS if rows == 1 else WARP
+    down = THREADS // across
+    blocks = (max(1, -(-columns // across)), min(-(-rows // down), 65535), min(images, 65535))
+    return blocks, (across, down)
 
 
-def send(table: NDArray[Any], queue: Any, dtype: Any = np.int32) -> Any:
+def send(table: NDArray[Any], queue: Any, dtype: Any = np.uint32) -> Any:
     """A small table, on the device."""
     return cuda.to_device(np.ascontiguousarray(table, dtype=dtype), stream=queue)
 

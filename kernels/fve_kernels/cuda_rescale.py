@@ -25,19 +25,23 @@ def _kernel(truncate: bool, dtype: np.dtype[Any]) -> Any:
 
     def rounded(values: Any, bounds: Any, out: Any) -> None:
         lower, upper, low, span = bounds[0], bounds[1], bounds[2], bounds[3]
-        for i in range(cuda.grid(1), values.shape[0], cuda.gridsize(1)):
+        i, step = cuda.grid(1), cuda.gridsize(1)
+        while i < values.shape[0]:
             value = real(values[i])
             value = value if value > lower else lower
             value = value if value < upper else upper
             out[i] = np.int32((value - low) * real(255) / span + real(0.5))
+            i += step
 
     def truncated(values: Any, bounds: Any, out: Any) -> None:
         lower, upper, low, span = bounds[0], bounds[1], bounds[2], bounds[3]
-        for i in range(cuda.grid(1), values.shape[0], cuda.gridsize(1)):
+        i, step = cuda.grid(1), cuda.gridsize(1)
+        while i < values.shape[0]:
             value = real(values[i])
             value = value if value > lower else lower
             value = value if value < upper else upper
             out[i] = np.int32((value - low) / span * real(255))
+            i += step
 
     return cuda.jit(truncated if truncate else rounded)
 
