@@ -6,10 +6,15 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from quick import leave_out_what_is_slow_to_start
 
 from fve_pipeline.runtime.executor import Executor, cluster
+
+# Bounds on time would make a busy machine fail tests.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
