@@ -1,12 +1,13 @@
 # Two commands matter: `make demo` and `make test`. Both set up their own environment in .venv.
 PYTHON ?= python3
 VENV ?= .venv
-# Test processes; each has a small cluster of its own.
+# Test processes; each takes whole files, and has a small cluster of its own.
 JOBS ?= 2
+PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test test-all lint docs changelog clean
+.PHONY: demo check test test-all durations lint docs changelog clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fve_pipeline needs Python 3.11 or later; found %d.%d. Run: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -32,13 +33,17 @@ lint: $(VENV)/.test
 
 # The inner loop: what needs neither Dask, torch nor another process.
 check: lint
-	$(PY) -m pytest -q --quick -n $(JOBS) -m "not slow" -rfE
+	$(PYTEST) -q --quick -m "not slow" -rfE
 
 test: lint
-	$(PY) -m pytest -n $(JOBS) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(PY) -m pytest -n $(JOBS)
+	$(PYTEST)
+
+# On a quiet machine: how long each test takes, which orders them and is held to its bounds by the suite.
+durations: $(VENV)/.test
+	$(PYTEST) -q -m "not slow" --record-durations
 
 docs: $(VENV)/.docs
 	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html docs site

@@ -24,6 +24,9 @@ R = TypeVar("R")
 # Tasks in flight for each worker thread: one runs, the others wait so that it never idles.
 _QUEUED_PER_WORKER = 4
 
+# What a scheduler on a busy login node may take to answer.
+_ANSWERS_WITHIN = "20s"
+
 # One thread a library inside a worker: the workers are the parallelism.
 _SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
@@ -218,7 +221,7 @@ def _remote(scheduler: str, budget: int) -> Iterator[Executor]:
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout="20s")
+        client = Client(scheduler, timeout=_ANSWERS_WITHIN)
     except (OSError, TimeoutError, ValueError) as error:
         msg = (
             f"no Dask scheduler answers at {scheduler!r} ({error}). Start one with `dask scheduler` and workers "

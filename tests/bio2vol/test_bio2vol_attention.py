@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,6 @@ from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness
 
 PROMPTS = ["liver", "left kidney"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(seed: int = 1) -> Segmenter:

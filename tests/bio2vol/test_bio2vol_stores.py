@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 from command import run
+from inline import InlineExecutor
 
 from fve_pipeline.bio2vol.objective import SubVolumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
@@ -20,7 +21,6 @@ from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.predictor import Predictor
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.volume import predict_volume
-from fve_pipeline.runtime.executor import Executor, cluster
 from fve_pipeline.segmenter.checkpoint import save_weights
 from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
@@ -33,11 +33,6 @@ PLAIN = DataSettings(prompts=2, augment="none", order=0)
 SETTINGS = Bio2VolSettings(depth=5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_cohort(tmp_path_factory.mktemp("cohort"), 4)
@@ -47,13 +42,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stores(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
     """The same cases as encoded images of order 1 and as plain slices."""
     built = {}
-    executor: Executor
-    with cluster(1, None, None) as executor:
-        for storage in ("encoded", "slices"):
-            out = tmp_path_factory.mktemp(storage) / "slices.zarr"
-            settings = tiny.settings(storage=storage, val_fraction=0.4, training_views=False, size=64)
-            tiny.build(tiny.datasets(root), out, executor, settings=settings)
-            built[storage] = open_store(out)
+    executor = InlineExecutor()
+    for storage in ("encoded", "slices"):
+        out = tmp_path_factory.mktemp(storage) / "slices.zarr"
+        settings = tiny.settings(storage=storage, val_fraction=0.4, training_views=False, size=64)
+        tiny.build(tiny.datasets(root), out, executor, settings=settings)
+        built[storage] = open_store(out)
     return built
 
 

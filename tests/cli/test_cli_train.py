@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import tiny
+from inline import InlineExecutor
 from typer.testing import CliRunner
 
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import TrainError
-from fve_pipeline.runtime.executor import Executor, cluster
 
 torch = pytest.importorskip("torch")
 
@@ -35,10 +35,9 @@ device = "cpu"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny.write_cohort(tmp_path_factory.mktemp("cohort"), 5)
     out = tmp_path_factory.mktemp("store") / "slices.zarr"
-    executor: Executor
-    with cluster(1, None, None) as executor:
-        settings = tiny.settings(val_fraction=0.4)
-        tiny.build(tiny.datasets(root), out, executor, settings=settings)
+    executor = InlineExecutor()
+    settings = tiny.settings(val_fraction=0.4)
+    tiny.build(tiny.datasets(root), out, executor, settings=settings)
     return out
 
 

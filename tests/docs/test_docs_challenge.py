@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from command import run
 from pages import DOCS, blocks, commands
 
 from fve_pipeline.store.reader import open_store
@@ -41,13 +40,15 @@ def test_the_page_goes_all_the_way() -> None:
     assert "examples/challenge_miniature.py" in PAGE.read_text()
 
 
-def test_each_command_in_turn(folder: Path) -> None:
+@pytest.mark.usefixtures("one_cluster")
+def test_each_command_in_turn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
     for words in COMMANDS:
         small = {"build": ["--size", "64"], "predict": ["--device", "cpu"]}.get(words[1], [])
         asked = ["2" if before == "--workers" else word for before, word in pairwise(words)]
-        command = [sys.executable, "-m", "fve_pipeline", *asked, *small]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr}"
+        assert run(monkeypatch, *asked, *small) == 0, f"{' '.join(words)}\n{capsys.readouterr().err}"
         if words[1] == "build" and "--dry-run" not in words:
             held = open_store(folder / words[words.index("--out") + 1])
             splits = set(held.cases.column("split").to_pylist())

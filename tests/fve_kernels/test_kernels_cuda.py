@@ -43,7 +43,7 @@ def test_under_the_simulator() -> None:
 @needs_device
 class TestCuda(EncodingConformance):
     if SIMULATED:
-        depths, sides, large = (1, 2, 5), (64,), 32
+        depths, sides, large = (1, 2, 5), (32,), 32
 
     def side(self, order: int) -> int:
         return max(8, 2 ** (order - 1)) if SIMULATED else super().side(order)

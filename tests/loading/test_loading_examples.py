@@ -40,6 +40,7 @@ def test_programs_that_have_never_heard_of_us(example: str, stores: dict[str, Pa
     assert sum(found[-5:]) < 0.8 * sum(found[:5])
 
 
+@pytest.mark.slow  # MONAI alone takes seconds to import
 def test_monai(stores: dict[str, Path]) -> None:
     require("monai")
     found = losses("with_monai.py", stores["encoded"], ours=True)
@@ -47,6 +48,7 @@ def test_monai(stores: dict[str, Path]) -> None:
     assert sum(found[-5:]) < sum(found[:5])
 
 
+@pytest.mark.slow
 def test_lightning(stores: dict[str, Path]) -> None:
     require("lightning")
     found = losses("with_lightning.py", stores["encoded"], ours=True)

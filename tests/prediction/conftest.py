@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,6 @@ from fve_pipeline.segmenter.config import preset
 from fve_pipeline.segmenter.model import Segmenter
 
 PAPER = {"order": 1, "boundary": "repeat", "resize": "opencv", "size": 64}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    # The models here are too small to gain from more, and oversubscription costs 3 to 5 times.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def random_model(**switches: Any) -> Segmenter:

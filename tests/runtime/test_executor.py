@@ -16,6 +16,7 @@ import pytest
 import tiny
 
 from fve_pipeline.errors import BuildError
+from fve_pipeline.runtime import executor as execution
 from fve_pipeline.runtime.executor import Executor, Task, cluster
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.store.reader import open_store
@@ -138,7 +139,8 @@ def test_whose_fault_it_is(error: Exception, fault: bool) -> None:
     assert is_environment_fault(error) is fault
 
 
-def test_no_scheduler_at_the_address() -> None:
+def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_ANSWERS_WITHIN", "1s")
     with (
         pytest.raises(BuildError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"),
         cluster(scheduler="tcp://127.0.0.1:9"),

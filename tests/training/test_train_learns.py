@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from training_cases import MadeCase, MadeData, MadeValidation
 
@@ -14,6 +15,7 @@ from fve_pipeline.training.trainer import train
 from fve_pipeline.training.validation import validate
 
 
+@pytest.mark.slow
 def test_discs_and_squares_are_learnt_in_a_hundred_steps(tmp_path: Path) -> None:
     config = TrainConfig.of(
         {

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from inline import InlineExecutor
 
 from fve_pipeline.loading.share import Share
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.runtime.executor import Executor, cluster
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.training.config import DataSettings
 from fve_pipeline.training.store import StoreTraining, StoreValidation
@@ -25,13 +25,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
     """The same five cases as encoded images and as plain slices."""
     root = tiny.write_cohort(tmp_path_factory.mktemp("cohort"), 5)
     built = {}
-    executor: Executor
-    with cluster(1, None, None) as executor:
-        for storage in ("encoded", "slices"):
-            out = tmp_path_factory.mktemp(storage) / "slices.zarr"
-            settings = tiny.settings(storage=storage, val_fraction=0.4)
-            tiny.build(tiny.datasets(root), out, executor, settings=settings)
-            built[storage] = open_store(out)
+    executor = InlineExecutor()
+    for storage in ("encoded", "slices"):
+        out = tmp_path_factory.mktemp(storage) / "slices.zarr"
+        settings = tiny.settings(storage=storage, val_fraction=0.4)
+        tiny.build(tiny.datasets(root), out, executor, settings=settings)
+        built[storage] = open_store(out)
     return built
 
 
@@ -118,10 +117,9 @@ def test_validation_judges_each_class_once_in_a_rendition_that_shows_it(tmp_path
         .replace("classes = [2]\n", "classes = [2, 9]\n")
     )
     out = tmp_path / "slices.zarr"
-    executor: Executor
-    with cluster(1, None, None) as executor:
-        settings = tiny.settings(val_fraction=1.0)
-        tiny.build(tiny.datasets(root), out, executor, work=tmp_path / "work", settings=settings)
+    executor = InlineExecutor()
+    settings = tiny.settings(val_fraction=1.0)
+    tiny.build(tiny.datasets(root), out, executor, work=tmp_path / "work", settings=settings)
     found = StoreValidation([open_store(out)]).found
     assert [(case.name, case.classes) for case in found] == [
         (f"tiny/c0{number}", classes)
@@ -139,10 +137,9 @@ def test_percentiles_of_the_catalogs_are_recorded_where_they_agree(
         text = tiny.CATALOG[: tiny.CATALOG.index("[[renditions]]")].replace('"CT"', '"MR"', 1)
         head = f'name = "mr{number}"\npercentiles_over = "{over}"\n'
         (root / "tiny.toml").write_text(text.replace('name = "tiny"\n', head))
-    executor: Executor
-    with cluster(1, None, None) as executor:
-        datasets = [one for number in (0, 1) for one in tiny.datasets(tmp_path / f"d{number}")]
-        tiny.build(datasets, tmp_path / "slices.zarr", executor, settings=tiny.settings(val_fraction=0.0))
+    executor = InlineExecutor()
+    datasets = [one for number in (0, 1) for one in tiny.datasets(tmp_path / f"d{number}")]
+    tiny.build(datasets, tmp_path / "slices.zarr", executor, settings=tiny.settings(val_fraction=0.0))
     store = open_store(tmp_path / "slices.zarr")
     assert store.settings.percentiles_over == "positive"
     recorded = SliceSettings.recorded(StoreTraining([store], PLAIN).settings, "w.pt")

@@ -29,14 +29,6 @@ from fve_pipeline.training.trainer import TrainResult, train
 SCRIPT = Path(__file__).parents[1] / "helpers" / "training_cases.py"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def log_of(out: Path, what: str = "train") -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return [line for line in lines if line["what"] == what]

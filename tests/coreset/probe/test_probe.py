@@ -27,7 +27,7 @@ from fve_pipeline.segmenter.config import PRESETS
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.store.reader import Store, open_store
 
-QUICK = ProbeSettings(steps=80, batch=8, size=32)
+QUICK = ProbeSettings(steps=40, batch=8, size=32)
 
 
 @pytest.fixture(scope="module")
