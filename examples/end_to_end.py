@@ -36,17 +36,20 @@ warmup_steps = 20
 augment = "swap"
 sampling = "class_balanced"
 [run]
+seed = {seed}
 device = "cpu"
 precision = "float32"
 """
 
 
-def run(out: Path, *, epochs: int = 24, train_cases: int = 6, test_cases: int = 2) -> dict[str, Any]:
+def run(
+    out: Path, *, epochs: int = 24, train_cases: int = 6, test_cases: int = 2, seed: int = 0
+) -> dict[str, Any]:
     """Do it all in ``out`` and return what ``fve evaluate`` prints; the picture is ``out/picture.png``."""
     for number in range(1, train_cases + test_cases + 1):
         part = "train" if number <= train_cases else "test"
         make_ct_case(out / part / "ct" / f"ct_{number:02d}", number, size=96)
-    (out / "train.toml").write_text(TRAIN.format(epochs=epochs))
+    (out / "train.toml").write_text(TRAIN.format(epochs=epochs, seed=seed))
     store, weights = out / "store.zarr", out / "weights"
     fve("build", "demo_ct", "--root", out / "train", "--out", store, "--size", 64, "--val", 0, "--workers", 1)
     fve("train", store, "--out", weights, "--config", out / "train.toml", "--no-validation")
@@ -95,8 +98,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("end_to_end"))
     parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0, help="of training; the cases stay the same")
     args = parser.parse_args()
-    for row in run(args.out, epochs=args.epochs)["summary"]:
+    for row in run(args.out, epochs=args.epochs, seed=args.seed)["summary"]:
         if row["level"] in ("all", "class"):
             print(f"{row['level']} {row['class_id'] or '':>3} {row['metric']:>6} {row['mean']:.3f}")
     print(f"picture: {args.out / 'picture.png'}")

@@ -42,7 +42,8 @@ def from_nnunet(
     names = [str(channels[key]) for key in sorted(channels, key=int)]
     ending = str(about.get("file_ending", ".nii.gz"))
     kinds = [modality_of(name) for name in names]
-    chosen = modality or next((kind for kind in kinds if kind), None)
+    told = about.get("modality") if v2 else None  # beside the channels only in what we exported
+    chosen = modality or next((kind for kind in kinds if kind), told if isinstance(told, str) else None)
     if chosen is None:
         msg = f"{path}: the channels {names} name no modality; give it (--modality CT, MR, PET, US or Microscopy)"
         raise CatalogError(msg)

@@ -195,7 +195,7 @@ def _repair(
         left = [f"{finding.file}: {finding.problem}" for finding in done.left]
         print_json({"store": name, "repaired": done.repaired, "mended": done.mended, "left": left})
     else:
-        console.print(f"{name}: repaired shards {', '.join(map(str, done.repaired)) or 'none'}.")
+        console.print(f"{name}: repaired shards: {', '.join(map(str, done.repaired)) or 'none'}")
         if done.mended:
             console.print(f"{name}: made again {', '.join(done.mended)}.", markup=False)
         for finding in done.left:

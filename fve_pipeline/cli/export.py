@@ -56,7 +56,7 @@ def export(
 
       fve export slices.zarr --to reference-png --out png
 
-      fve export slices.zarr --to nnunet --dataset amos22_ct --out nnUNet_raw
+      fve export slices.zarr --to nnunet --dataset amos22_ct --out nnunet
 
       fve export slices.zarr --to croissant
     """

@@ -35,12 +35,12 @@ def export_nnunet(
     straight: bool = False,
     first_number: int = 501,
 ) -> list[str]:
-    """Write ``out/Dataset501_NAME/`` and so on: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json, splits.
+    """Write ``out/nnUNet_raw/Dataset501_NAME/`` and so on: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json.
 
     Volumes are uint8 after windowing and lie on their sources, or along the world's axes (``straight``); a case's
-    renditions are its channels. Labels are
-    numbered 1, 2, …; instances become one class. Cases of the split "test" go to imagesTs, the split "val" is
-    the one fold of splits_final.json. Returns what could not be kept.
+    renditions are its channels. Labels are numbered 1, 2, …; unions are regions, instances become one class. Cases of
+    the split "test" go to imagesTs, the split "val" is the one fold of splits_final.json, which lies where nnU-Net
+    looks for it: ``out/nnUNet_preprocessed/Dataset501_NAME/``. Returns what could not be kept.
     """
     empty_folder(out)
     runs = primary(list(stored_runs(store, datasets, splits, straight=straight)))
@@ -48,11 +48,6 @@ def export_nnunet(
     notes = [] if straight else unplaced(store, runs)
     for number, dataset in enumerate(dict.fromkeys(run.dataset for run in runs), start=first_number):
         classes = store.class_table.of_dataset(dataset)
-        notes += [
-            f"{dataset}: {c.name} is a union, which nnU-Net calls a region: left out"
-            for c in classes
-            if c.label is None
-        ]
         notes += [
             f"{dataset}: every {c.name} became the one class 1: nnU-Net knows no instances"
             for c in classes
@@ -64,8 +59,12 @@ def export_nnunet(
             for c in classes
             if c.label is not None and named[c.label] is not c
         ]
-        folder = out / f"Dataset{number:03d}_{dataset}"
-        _write_dataset(folder, [run for run in runs if run.dataset == dataset], classes, progress)
+        name = f"Dataset{number:03d}_{dataset}"
+        own = [run for run in runs if run.dataset == dataset]
+        folds = _write_dataset(out / "nnUNet_raw" / name, own, classes, progress)
+        splits_of = out / "nnUNet_preprocessed" / name
+        splits_of.mkdir(parents=True)
+        (splits_of / "splits_final.json").write_text(json.dumps([folds], indent=1))
     return notes
 
 
@@ -80,10 +79,13 @@ def _named(classes: Sequence[ClassEntry]) -> dict[int, ClassEntry]:
 
 def _write_dataset(
     folder: Path, runs: Sequence[StoredRun], classes: Sequence[ClassEntry], progress: Progress
-) -> None:
+) -> dict[str, list[str]]:
+    """The dataset in ``folder``; returns the cases of training and validation."""
     channels = list(dict.fromkeys(run.rendition for run in runs))
     named = _named(classes)
-    numbers = {label: i for i, label in enumerate(named, start=1)}
+    # Labels have to be numbered without gaps, those that only a union holds as well.
+    parts_of_unions = [label for c in classes if c.label is None for label in c.ids]
+    numbers = {label: i for i, label in enumerate(dict.fromkeys([*named, *parts_of_unions]), start=1)}
     cases: dict[str, list[StoredRun]] = {}
     for run in runs:
         cases.setdefault(run.case, []).append(run)
@@ -107,12 +109,36 @@ def _write_dataset(
             folds["val" if own[0].split == "val" else "train"].append(name)
     described: dict[str, Any] = {
         "channel_names": {str(i): channel for i, channel in enumerate(channels)},
-        "labels": {"background": 0} | {named[label].name: i for label, i in numbers.items()},
+        **_labels(classes, named, numbers),
         "numTraining": sum(len(names) for names in folds.values()),
         "file_ending": ".nii.gz",
+        # Ours: channels are windows of grey levels, whose names say no modality.
+        "modality": _modality(runs[0]),
     }
     (folder / "dataset.json").write_text(json.dumps(described, indent=1))
-    (folder / "splits_final.json").write_text(json.dumps([folds], indent=1))
+    return folds
+
+
+def _labels(
+    classes: Sequence[ClassEntry], named: dict[int, ClassEntry], numbers: dict[int, int]
+) -> dict[str, Any]:
+    """``labels`` of dataset.json and, where there are unions, the order of regions.
+
+    Regions are painted one over the other into a predicted map: larger ones first, each as its first part, so that
+    the parts that are classes of their own stay visible.
+    """
+    single = {named[label].name: number for label, number in numbers.items() if label in named}
+    regions = {c.name: sorted(numbers[label] for label in c.ids) for c in classes if c.label is None}
+    if not regions:
+        return {"labels": {"background": 0, **single}}
+    ordered = dict(sorted(regions.items(), key=lambda item: -len(item[1])))
+    order = [parts[0] for parts in ordered.values()] + list(single.values())
+    return {"labels": {"background": 0, **ordered, **single}, "regions_class_order": order}
+
+
+def _modality(run: StoredRun) -> str:
+    cases = run.store.cases
+    return str(cases.column("modality")[cases.column("case").to_pylist().index(run.case)].as_py())
 
 
 def _renumber(labels: NDArray[Any], numbers: dict[int, int], instance: bool) -> NDArray[np.uint8]:

@@ -151,7 +151,7 @@ class Executor:
             msg = (
                 f"{task.name}: the workers that ran it died {error.allowed_failures + 1} times. It was predicted "
                 f"to need {task.nbytes / 2**30:.1f} GiB of a budget of {self.memory / 2**30:.1f} GiB; most likely "
-                "the machine ran out of memory. Run again with fewer --workers or a smaller --memory: what is "
+                "the machine ran out of memory. Run again with fewer --workers, or on a machine with more: what is "
                 "finished is kept."
             )
             raise BuildError(msg) from error

@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
+from fve_pipeline.catalog.nnunet import from_nnunet
 from fve_pipeline.cli.main import app
 from fve_pipeline.errors import ExportError, LoadingError
 from fve_pipeline.export.challenge import export_challenge
@@ -92,7 +93,7 @@ def test_what_is_left_out_is_said(exported: Exported, tmp_path: Path) -> None:
     written = json.loads(
         run(exported[0], "--to", "nnunet", "--dataset", "demo_ct", "--out", tmp_path / "nn", "--json")
     )
-    assert written["left_out"] == ["demo_ct: kidneys is a union, which nnU-Net calls a region: left out"]
+    assert written["left_out"] == []
 
 
 def test_challenge_npz_has_the_volumes_own_geometry(exported: Exported, tmp_path: Path) -> None:
@@ -143,17 +144,25 @@ def test_nnunet_folders(exported: Exported, tmp_path: Path) -> None:
     store_path, cohort = exported
     said = json.loads(run(store_path, "--to", "nnunet", "--out", tmp_path / "raw", "--json"))["left_out"]
     assert "demo_microscopy: every cell nucleus became the one class 1: nnU-Net knows no instances" in said
-    folders = {path.name.split("_", 1)[1]: path for path in (tmp_path / "raw").iterdir()}
+    raw, preprocessed = (tmp_path / "raw" / f"nnUNet_{part}" for part in ("raw", "preprocessed"))
+    folders = {path.name.split("_", 1)[1]: path for path in raw.iterdir()}
     assert set(folders) == {"demo_ct", "demo_npz", "demo_microscopy"}
     described = json.loads((folders["demo_ct"] / "dataset.json").read_text())
     assert described["channel_names"] == {"0": "soft_tissue", "1": "lung"}
     assert described["labels"] == {
-        "background": 0, "liver": 1, "spleen": 2, "right kidney": 3, "left kidney": 4, "aorta": 5, "lungs": 6
+        "background": 0, "kidneys": [3, 4],
+        "liver": 1, "spleen": 2, "right kidney": 3, "left kidney": 4, "aorta": 5, "lungs": 6
     }  # fmt: skip
+    # One for each region in the order above; kidneys are painted first, each kidney over them.
+    assert described["regions_class_order"] == [3, 1, 2, 3, 4, 5, 6]
+    assert "regions_class_order" not in json.loads((folders["demo_npz"] / "dataset.json").read_text())
+    again = from_nnunet(folders["demo_ct"]).catalog()
+    assert again.modality == "CT"
+    assert next(c for c in again.classes if c.name == "kidneys").ids == (3, 4)
     assert described["numTraining"] == 2
     split_of = {row["case"]: row["split"] for row in open_store(store_path).index.to_pylist()}
     for dataset, folder in folders.items():
-        (fold,) = json.loads((folder / "splits_final.json").read_text())
+        (fold,) = json.loads((preprocessed / folder.name / "splits_final.json").read_text())
         for split in ("train", "val"):
             own = {
                 case.split("/")[1] for case, found in split_of.items() if found == split and dataset in case

@@ -91,7 +91,7 @@ def test_nifti_and_nnunet_and_npz_lie_on_the_source(
         placed.SetSpacing(data["spacing"].tolist())
         placed.SetOrigin(data["origin"].tolist())
         placed.SetDirection(data["direction"].ravel().tolist())
-    nnunet = tmp_path / "nnunet" / "Dataset501_tiny" / "labelsTr" / f"{case}.nii.gz"
+    nnunet = tmp_path / "nnunet" / "nnUNet_raw" / "Dataset501_tiny" / "labelsTr" / f"{case}.nii.gz"
     nifti = tmp_path / "nifti" / "tiny" / case
     source = root / f"{case}_seg.nii.gz"
     for written in (placed, sitk.ReadImage(str(nnunet)), sitk.ReadImage(str(nifti / "labels.nii.gz"))):

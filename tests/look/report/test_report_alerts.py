@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from made_cases import made_tables
 
 from fve_pipeline.coreset.table import CaseTable
+from fve_pipeline.demo.cohort.make import _abdomen
 from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.look.report.alerts import find_alerts
 from fve_pipeline.look.report.mirrored import mirrored_cases
@@ -47,6 +49,38 @@ def test_mirrored_labels_are_named_with_their_axis() -> None:
     centroid[:, 2] = 1 - centroid[:, 2]
     columns["class_centroid"][7] = centroid.tolist()
     assert mirrored_cases(_table(columns)) == [(7, "left and right: 2 of 2 classes")]
+
+
+def test_a_place_that_varies_as_much_as_it_is_off_the_middle_tells_nothing() -> None:
+    columns = _calm()
+    rng = np.random.default_rng(1)
+    for centres in columns["class_centroid"]:
+        for centre in centres:
+            centre[0] += float(
+                rng.normal(0, 0.1)
+            )  # a scan's length differs, and with it where organs lie along it
+    assert mirrored_cases(_table(columns)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cases", [4, 16])
+def test_good_made_cases_are_not_called_mirrored(cases: int) -> None:
+    named = 0
+    for cohort in range(240 // cases):
+        found = []
+        for number in range(1, cases + 1):
+            _, labels, _, _ = _abdomen(
+                (number - 1) % 4 + 1, seed=cohort * 100 + number, kind=1, size=48, slices=48
+            )
+            found.append([(np.argwhere(labels == i).mean(0) + 0.5) / labels.shape for i in (1, 2, 3, 4, 5)])
+        tables = made_tables({"CT_a": [[1, 2, 3, 4, 5]] * cases})
+        column = pa.array([[list(map(float, c)) for c in case] for case in found])
+        place = tables.cases.column_names.index("class_centroid")
+        table = tables.cases.set_column(
+            place, "class_centroid", column.cast(tables.cases.schema.field(place).type)
+        )
+        named += len({row for row, _ in mirrored_cases(CaseTable.of(table, tables.classes))})
+    assert named <= (5 if cases == 4 else 0)
 
 
 def test_outliers_of_volume_and_intensity() -> None:
