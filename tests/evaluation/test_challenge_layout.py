@@ -170,6 +170,27 @@ def test_values_are_cast_to_uint8_under_the_challenges_convention(
     assert physical.failures or physical.rows[0]["dsc"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("truth", "pred", "official", "physical"),
+    [
+        (np.zeros((1, 2, 4)), np.zeros((1, 2, 4)), 0.0, np.nan),
+        (np.array([[[1, 2, 1, 2, 1, 2]]]), np.array([[[1, 2, 1, 2, 1, 2]]]), 0.0, 1.0),
+        (np.array([[[0, 257, 0, 2]]]), np.array([[[0, 1, 0, 2]]]), 1.0, 1.0),
+        (np.array([[[0, 256, 0, 2]]]), np.array([[[0, 1, 0, 2]]]), 0.6667, 1.0),
+    ],
+    ids=["nothing", "two-ids", "257", "256-is-background"],
+)
+def test_quirks_of_instances_reach_the_scores(
+    tmp_path: Path, truth: np.ndarray, pred: np.ndarray, official: float, physical: float
+) -> None:
+    np.savez(tmp_path / "t.npz", gts=truth.astype(np.uint16), spacing=SPACING)
+    np.savez(tmp_path / "p.npz", segs=pred.astype(np.uint8))
+    pairs, _ = ev.match_folders(tmp_path / "p.npz", tmp_path / "t.npz")
+    for convention, expected in (("challenge", official), ("physical", physical)):
+        (row,) = ev.evaluate(pairs, ev.ScoreSettings(convention, instances=True)).rows
+        np.testing.assert_equal(row["f1"], expected)
+
+
 def test_what_no_cast_defines_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", gts=np.ones((1, 1, 3), np.uint8), spacing=SPACING)
     np.savez(tmp_path / "p.npz", segs=np.full((1, 1, 3), 1e30))

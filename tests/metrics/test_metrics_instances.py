@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from reference_metrics import f1_brute_force
+from reference_metrics import f1_brute_force, official_components, official_f1
 from scipy import ndimage
 
 from fve_pipeline.metrics import match_instances, split_components
@@ -82,18 +82,6 @@ def test_components_are_those_of_scipy(mask: np.ndarray) -> None:
     assert len(pairs - {(0, 0)}) == n
 
 
-def official_components(pred: np.ndarray) -> np.ndarray:
-    """The official evaluator's steps, one component at a time, in the order of their first voxels."""
-    left, result, number = pred.copy(), pred.copy(), 0
-    for place in np.argwhere(pred):
-        if left[tuple(place)]:
-            number += 1
-            parts, _ = ndimage.label(pred == pred[tuple(place)])
-            own = parts == parts[tuple(place)]
-            left[own], result[own] = 0, (number + int(pred.max())) % 256
-    return result
-
-
 @pytest.mark.parametrize("value", [1, 7, 255])
 def test_the_challenge_counts_components_in_uint8(value: int) -> None:
     pred = np.zeros((5, 60, 60), np.uint8)
@@ -106,12 +94,57 @@ def test_the_challenge_counts_components_in_uint8(value: int) -> None:
     np.testing.assert_array_equal(found[:1], official_components(pred[:1]))
 
 
-def test_components_that_share_a_number_cost_the_challenges_score() -> None:
-    truth = spheres(300)[:, :, :48].astype(np.uint8)
-    mask = (truth > 0).astype(np.uint8)
-    official = match_instances(truth, split_components(mask, "challenge"), convention="challenge")
-    assert official.f1 < 1.0
-    assert match_instances(spheres(255), split_components((spheres(255) > 0).astype(np.uint8))).f1 == 1.0
+def rows_of_boxes(count: int, larger: int = 0) -> np.ndarray:
+    """``count`` boxes, numbered in the order of components; the first ``larger`` are half as large again."""
+    labels = np.zeros((3, 81, 120), np.uint16)
+    for i in range(count):
+        y, x = divmod(i, 40)
+        labels[: 3 if i < larger else 2, 3 * y : 3 * y + 2, 3 * x : 3 * x + 2] = i + 1
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "components", "larger", "official", "physical"),
+    [
+        (
+            0,
+            200,
+            800,
+            0,
+            0.0,
+            0.4,
+        ),  # each number is shared by three components or more: no pair reaches one half
+        (34, 262, 262, 6, 0.92, 0.93),  # one is background, six share the number of a larger one
+    ],
+)
+def test_components_that_share_a_number_cost_the_challenges_score(
+    first: int, last: int, components: int, larger: int, official: float, physical: float
+) -> None:
+    found = rows_of_boxes(components, larger)
+    truth = np.where((found > first) & (found <= last), found - first, 0).astype(np.uint8)
+    mask = (found > 0).astype(np.uint8)
+    parts = split_components(mask, "challenge")
+    score = match_instances(truth, parts, convention="challenge").f1
+    assert score == pytest.approx(official_f1(truth, mask))
+    assert round(score, 2) == official
+    assert round(match_instances(truth, split_components(mask)).f1, 2) == physical
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    truth=hnp.arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 3)),
+    pred=hnp.arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 2)),
+)
+def test_the_challenges_f1_is_the_official_steps(truth: np.ndarray, pred: np.ndarray) -> None:
+    for a, b in (
+        (truth, pred),
+        (truth, np.minimum(pred, 1)),
+        (truth * 0, pred),
+        (truth, pred * 0),
+        (truth + 1, pred + 1),
+    ):
+        found = match_instances(a, split_components(b, "challenge"), convention="challenge")
+        assert found.f1 == pytest.approx(official_f1(a, b))
 
 
 @settings(max_examples=30, deadline=None)
