@@ -9,9 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from fve_pipeline.catalog import Catalog
+    from fve_pipeline.prediction.pictures import Intensity
     from fve_pipeline.prediction.prompts import Target
     from fve_pipeline.prediction.request import Shown
-    from fve_pipeline.prediction.sources import Intensity
 
 __all__ = ["asked", "with_options"]
 
@@ -23,9 +23,9 @@ def asked(
 
     A catalog's renditions are all shown, each with the classes that it is meant for, unless one is named.
     """
+    from fve_pipeline.prediction.pictures import Intensity
     from fve_pipeline.prediction.prompts import targets_from_catalog, targets_from_prompts
     from fve_pipeline.prediction.request import Shown
-    from fve_pipeline.prediction.sources import Intensity
 
     if described is None:
         if not prompts and allow_pickle:

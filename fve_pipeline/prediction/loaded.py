@@ -12,12 +12,17 @@ from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.segmenter.model import Segmenter
 from fve_pipeline.segmenter.text import TextFeatures
 
-__all__ = ["LoadedModel", "Precision"]
+__all__ = ["LoadedModel", "Precision", "usual_precision"]
 
 Precision = Literal["float32", "bf16"]
 
 # Sets of prompts whose features are kept; a data set's volumes are asked for one set, or for its mirror image.
 _SETS = 16
+
+
+def usual_precision(device: torch.device) -> Precision:
+    """Return what is computed in unless somebody asks: bf16 on a GPU, float32 elsewhere."""
+    return "bf16" if device.type == "cuda" else "float32"
 
 
 class LoadedModel:

@@ -18,7 +18,7 @@ from fve_pipeline.bio2vol.network import PathLayout
 from fve_pipeline.bio2vol.sliding import slide
 from fve_pipeline.imaging.encoding import context_depth, encode
 from fve_pipeline.prediction.loaded import LoadedModel
-from fve_pipeline.prediction.prompts import mirrored
+from fve_pipeline.prediction.prompts import mirrored, sentences_of
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.segmenter.losses import upsample_logits
 from fve_pipeline.segmenter.model import Prediction
@@ -77,7 +77,7 @@ def predict_slices(
     """Segment all slices of the view along LPS ``axis``: ``slices`` holds (D,S,S) uint8 a rendition.
 
     ``looked_for`` gives the places of the ``prompts`` that are looked for in each rendition. A prompt in one
-    rendition and in another are merged as two prompts are; its presence is the higher.
+    rendition and in another are merged as two prompts are; its presence is the higher. So are the sentences of one.
 
     As the paper infers: a mask counts where the presence probability reaches one half, of masks that overlap
     on a slice the more present one stays, and each pixel goes to its likeliest prompt.
@@ -87,7 +87,10 @@ def predict_slices(
     time, and averages the logits where sub-volumes overlap.
     """
     depth, size = len(slices[0]), settings.size
-    columns = [place for places in looked_for for place in places]
+    asked = [
+        [(place, said) for place in places for said in sentences_of(prompts[place])] for places in looked_for
+    ]
+    columns = [place for own in asked for place, _ in own]
     maps = ViewMaps(
         labels=np.zeros((depth, size, size), np.uint16),
         presence=np.zeros((depth, len(prompts)), np.float32),
@@ -97,8 +100,8 @@ def predict_slices(
     )
     with torch.inference_mode(), loaded.computing():
         passes = [
-            _Passes(loaded, own, axis, [prompts[place] for place in places], settings, averaging)
-            for own, places in zip(slices, looked_for, strict=True)
+            _Passes(loaded, own, axis, [said for _, said in sentences], settings, averaging)
+            for own, sentences in zip(slices, asked, strict=True)
         ]
         if loaded.volumes is None:
             parts = _batches(passes, depth, batch or first_batch(loaded.device, len(columns), size))

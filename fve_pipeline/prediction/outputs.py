@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.imaging.views import take_view
+from fve_pipeline.prediction.pictures import Picture
 from fve_pipeline.prediction.prompts import Target
-from fve_pipeline.prediction.sources import Picture, VolumeSource
+from fve_pipeline.prediction.sources import VolumeSource
 from fve_pipeline.prediction.volume import Segmentation
 from fve_pipeline.volume import write_labels
 from fve_pipeline.volume.challenge_npz import write_segs

@@ -16,7 +16,7 @@ from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS
 from fve_pipeline.imaging.views import AXES, choose_views
-from fve_pipeline.prediction.loaded import LoadedModel, Precision
+from fve_pipeline.prediction.loaded import LoadedModel, Precision, usual_precision
 from fve_pipeline.prediction.outputs import (
     findings,
     finished,
@@ -25,10 +25,11 @@ from fve_pipeline.prediction.outputs import (
     write_report,
     write_result,
 )
+from fve_pipeline.prediction.pictures import Picture, open_pictures, together
 from fve_pipeline.prediction.prompts import Target, targets_from_sentences
 from fve_pipeline.prediction.request import Request
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.prediction.sources import Picture, VolumeSource, open_source, source_sha256, together
+from fve_pipeline.prediction.sources import VolumeSource, source_sha256
 from fve_pipeline.prediction.volume import Segmentation, predict_volume
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.segmenter.checkpoint import open_segmenter
@@ -88,9 +89,8 @@ class Predictor:
         volumes: Volumes | None = None
         if adapt == "bio2vol" or (adapt is None and recorded is not None):
             volumes = Volumes(model, Bio2VolSettings.model_validate(recorded or {})).eval()
-        usual: Precision = "bf16" if model.pixel_mean.device.type == "cuda" else "float32"
         self.trained_on = checkpoint.trained_on
-        self.loaded = LoadedModel(model, volumes, precision or usual)
+        self.loaded = LoadedModel(model, volumes, precision or usual_precision(model.pixel_mean.device))
         with checkpoint.path.open("rb") as file:
             self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -117,8 +117,9 @@ class Predictor:
         if earlier is not None:
             return earlier
         started = time.perf_counter()
-        pictures = [open_source(source, shown.intensity, self.settings) for shown in request.shown]
-        names = [shown.intensity.rendition or "" for shown in request.shown]
+        intensities = [shown.intensity for shown in request.shown]
+        pictures = open_pictures(source, intensities, self.settings)
+        names = [intensity.rendition or "" for intensity in intensities]
         picture = together(pictures, names, source.path)
         shape = (picture.image.shape[0], picture.image.shape[1], picture.image.shape[2])
         views = request.views or choose_views(shape, picture.spacing, self.settings.views_rule)
@@ -128,9 +129,11 @@ class Predictor:
         )
 
     def segment(
-        self, opened: Opened, request: Request, progress: Progress, batch: int | None = None
+        self, opened: Opened, request: Request, progress: Progress, batch: int | None = None, place: str = ""
     ) -> Segmented:
         """Run the model over an opened volume, the one step that needs the device.
+
+        ``place`` is the volume's among all, such as " (2 of 5)", for whoever watches.
 
         Raises
         ------
@@ -139,10 +142,11 @@ class Predictor:
         """
         started = time.perf_counter()
         source, shape = opened.source, opened.picture.image.shape
-        progress.note(f"{source.name}: {opened.picture.decision}; view {', '.join(opened.views)}")
+        title = f"{source.name}{place}"
+        progress.note(f"{title}: {opened.picture.decision}; view {', '.join(opened.views)}")
         for text in opened.picture.notes:
             progress.note(f"{source.name}: {text}")
-        progress.stage(source.name, sum(shape[AXES[view]] for view in opened.views), "slices")
+        progress.stage(title, sum(shape[AXES[view]] for view in opened.views), "slices")
         everywhere = range(len(opened.targets))
         found = predict_volume(
             self.loaded,

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from fve_pipeline.catalog import Catalog
 from fve_pipeline.errors import PredictionError
 
-__all__ = ["Target", "mirrored", "targets_from_catalog", "targets_from_prompts", "targets_from_sentences"]
+__all__ = [
+    "Target",
+    "mirrored",
+    "sentences_of",
+    "targets_from_catalog",
+    "targets_from_prompts",
+    "targets_from_sentences",
+]
 
 _WITH_ID = re.compile(r"(\d+)=(.*)", re.DOTALL)
 _SEPARATOR = "[SEP]"
@@ -19,7 +26,10 @@ _SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Target:
-    """One class: ``class_id`` in the label map, ``name`` for people, ``prompt`` for the model."""
+    """One class: ``class_id`` in the label map, ``name`` for people, ``prompt`` for the model.
+
+    A prompt of several sentences, with ``[SEP]`` between them, is looked for by each of them.
+    """
 
     class_id: int
     name: str
@@ -46,7 +56,7 @@ def targets_from_prompts(prompts: Sequence[str]) -> tuple[Target, ...]:
 
 
 def targets_from_sentences(sentences: Mapping[int, str]) -> tuple[Target, ...]:
-    """Targets of a challenge file's ``text_prompts``, by rising id."""
+    """Targets of a challenge file's ``text_prompts``, by rising id; what ``[SEP]`` separates stays one class."""
     return _checked([Target(i, sentences[i].strip(), sentences[i].strip()) for i in sorted(sentences)])
 
 
@@ -83,6 +93,11 @@ def targets_from_catalog(
     return _checked(targets)
 
 
+def sentences_of(prompt: str) -> list[str]:
+    """The sentences that the model is asked for one prompt."""
+    return [sentence.strip() for sentence in prompt.split(_SEPARATOR)]
+
+
 def mirrored(prompt: str) -> str:
     """The prompt as it reads in a mirror: left and right exchanged, upper case kept."""
 
@@ -99,14 +114,9 @@ def _checked(targets: Sequence[Target]) -> tuple[Target, ...]:
         raise PredictionError(msg)
     seen: dict[int, str] = {}
     for target in targets:
-        if not target.prompt:
-            msg = f"the prompt of class {target.class_id} is empty; say what to look for, such as 'liver in abdominal CT'"
-            raise PredictionError(msg)
-        if _SEPARATOR in target.prompt:
-            msg = (
-                f"the prompt of class {target.class_id} holds {_SEPARATOR}, which separates prompts: {target.prompt!r}; "
-                "give each part an id of its own"
-            )
+        if not all(sentences_of(target.prompt)):
+            said = f"the prompt {target.prompt!r}" if target.prompt else "the prompt"
+            msg = f"{said} of class {target.class_id} is empty; say what to look for, such as 'liver in abdominal CT'"
             raise PredictionError(msg)
         if not 1 <= target.class_id <= 65535:
             msg = f"class id {target.class_id} of {target.prompt!r}; expected 1 to 65535 (0 is background)"

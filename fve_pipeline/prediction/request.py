@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fve_pipeline.prediction.network import Averaging
+from fve_pipeline.prediction.pictures import Intensity
 from fve_pipeline.prediction.prompts import Target
-from fve_pipeline.prediction.sources import Intensity
 
 __all__ = ["Request", "Shown"]
 

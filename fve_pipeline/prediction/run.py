@@ -85,12 +85,13 @@ def predict_all(
             closing(prefetch(read, sources, threads=1, ahead=1)) as opened,
         ):
             last: tuple[VolumeSource, Future[Report | Exception]] | None = None
-            for source in sources:
+            for number, source in enumerate(sources, start=1):
                 step: Opened | Segmented | Report | Exception = next(opened)
                 if isinstance(step, dict):
                     progress.note(f"{source.name}: done before")
                 if isinstance(step, Opened):
-                    step = _tried(predictor.segment, step, request, own, batch)
+                    place = f" ({number} of {len(sources)})" if len(sources) > 1 else ""
+                    step = _tried(predictor.segment, step, request, own, batch, place)
                 if last is not None:
                     settle(*last)
                 last = source, writer.submit(write, step)

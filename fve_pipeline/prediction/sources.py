@@ -1,4 +1,4 @@
-"""Which volumes there are to predict, and how each becomes uint8."""
+"""Which volumes there are to predict."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.journal import read_journal
 from fve_pipeline.catalog import Catalog, find_volumes
 from fve_pipeline.errors import PredictionError, ReadError
-from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import parse_window, to_uint8
-from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.store.array import ShardedArray
-from fve_pipeline.volume import hash_files, list_series, read_image, source_affine, source_files
+from fve_pipeline.volume import hash_files, list_series, source_files
 from fve_pipeline.volume.kinds import kind_of
 
-__all__ = ["Intensity", "Picture", "VolumeSource", "find_sources", "open_source", "source_sha256", "together"]
+__all__ = ["VolumeSource", "find_sources", "source_sha256"]
 
 _ENDINGS = {
     ".nii.gz": ".nii.gz",
@@ -51,41 +44,6 @@ class VolumeSource:
     series: str | None = None
     facts: CaseFacts | None = None
     images: tuple[tuple[str, Path], ...] = ()
-
-
-@dataclass(frozen=True)
-class Intensity:
-    """How grey values become 0..255 where the file doesn't say it all.
-
-    ``channel`` is of a multi-channel file, ``member`` an array of an npz or HDF5 file, ``rendition`` of a prepared store
-    with several. ``nonfinite`` replaces NaN and infinite voxels, tilted series are straightened if ``resample_tilt``, and
-    ``percentiles_over`` is a catalog's; a checkpoint may say all three.
-    """
-
-    modality: str | None = None
-    window: str | None = None
-    channel: int | None = None
-    scaled: bool = False
-    rendition: str | None = None
-    nonfinite: float | None = None
-    resample_tilt: bool = False
-    member: str | None = None
-    percentiles_over: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A volume ready to be sliced: ``image`` (z,y,x) uint8 in LPS, ``spacing`` (z,y,x) mm.
-
-    ``affine`` is that of the voxels in the source's own order (index, slowest axis first, to LPS mm);
-    ``decision`` says how the grey values were made, ``notes`` what else was assumed in reading.
-    """
-
-    image: NDArray[np.uint8]
-    spacing: tuple[float, float, float]
-    affine: NDArray[np.float64]
-    decision: str
-    notes: tuple[str, ...] = ()
 
 
 def find_sources(
@@ -205,81 +163,3 @@ def source_sha256(source: VolumeSource) -> str:
         return source.facts.pixels_sha256
     files = source_files(source.path, source.series)
     return hash_files([*files, *(file for _, path in source.images for file in source_files(path))])
-
-
-def open_source(source: VolumeSource, intensity: Intensity, settings: SliceSettings) -> Picture:
-    """Read a volume and make it uint8, as a build with the same settings would.
-
-    Raises
-    ------
-    PredictionError
-        If neither file nor user says the modality, or a CT's window.
-    ReadError
-        For a file that cannot be read right.
-    """
-    if source.facts is not None:
-        return _prepared(source.path, source.facts, intensity.rendition)
-    volume = read_image(
-        dict(source.images).get(intensity.rendition or "", source.path),
-        series=source.series,
-        channel=intensity.channel,
-        modality=intensity.modality,
-        member=intensity.member,
-        nonfinite=settings.nonfinite if intensity.nonfinite is None else intensity.nonfinite,
-        resample_tilt=settings.resample_tilt or intensity.resample_tilt,
-    )
-    # The challenge's files hold 0..255 already.
-    scaled = intensity.scaled or (source.ending == ".npz" and volume.array.dtype == np.uint8)
-    modality = volume.modality
-    if modality is None and scaled:
-        modality = "unknown"
-    if modality is None:
-        msg = f"{source.path}: does not say its modality; give --modality CT, MR, PET, US or Microscopy, or --catalog"
-        raise PredictionError(msg)
-    if modality == "CT" and intensity.window is None and not scaled:
-        msg = (
-            f"{source.path}: a CT needs a window; give --window (such as soft_tissue, or 400/40) or --catalog"
-        )
-        raise PredictionError(msg)
-    image, decision = to_uint8(
-        volume.array,
-        modality=modality,
-        rule=settings.intensity_rule,
-        window=parse_window(intensity.window) if intensity.window is not None else None,
-        percentiles_over=intensity.percentiles_over or settings.percentiles_over,
-        scaled=scaled,
-    )
-    affine = source_affine(source.path, source.series, intensity.member)
-    return Picture(image, volume.spacing, affine, f"{modality}: {decision}", volume.notes)
-
-
-def together(pictures: Sequence[Picture], names: Sequence[str], path: Path) -> Picture:
-    """Return what is common to a volume's renditions: the first of them, with the decisions and notes of all.
-
-    Raises PredictionError where they differ in shape.
-    """
-    first = pictures[0]
-    if len(pictures) == 1:
-        return first
-    shapes = {name: picture.image.shape for name, picture in zip(names, pictures, strict=True)}
-    if len(set(shapes.values())) > 1:
-        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        msg = (
-            f"{path}: its renditions differ in shape (z,y,x): {said}; expected one grid. Register them first"
-        )
-        raise PredictionError(msg)
-    decisions = "; ".join(
-        f"{name}: {picture.decision}" for name, picture in zip(names, pictures, strict=True)
-    )
-    notes = dict.fromkeys(note for picture in pictures for note in picture.notes)
-    return replace(first, decision=decisions, notes=tuple(notes))
-
-
-def _prepared(work: Path, facts: CaseFacts, rendition: str | None) -> Picture:
-    """A case of a prepared store: uint8 and LPS already."""
-    chosen = rendition or facts.renditions[0]
-    if chosen not in facts.renditions or (rendition is None and len(facts.renditions) > 1):
-        msg = f"{facts.case}: prepared as {', '.join(facts.renditions)}; give --rendition with one of them"
-        raise PredictionError(msg)
-    image = ShardedArray(open_files(work / "prepared"), f"{facts.group}/{chosen}").read()
-    return Picture(image, facts.spacing, np.array(facts.affine), f"prepared: {facts.decision}")

@@ -13,7 +13,7 @@ from fve_pipeline.errors import PredictionError
 from fve_pipeline.imaging.views import AXES, take_view, untake_view
 from fve_pipeline.prediction.loaded import LoadedModel
 from fve_pipeline.prediction.network import Averaging, predict_slices
-from fve_pipeline.prediction.prompts import Target
+from fve_pipeline.prediction.prompts import Target, sentences_of
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.slices import WayBack, fit_slices
 from fve_pipeline.segmenter.instances import split_instances
@@ -65,9 +65,10 @@ def predict_volume(
     """
     shown = list(image) if looked_for is not None else [np.asarray(image)]
     looked_for = looked_for or [range(len(targets))]
-    if instances and max(len(targets), len(shown), len(views)) > 1:
+    sentences = sum(len(sentences_of(target.prompt)) for target in targets)
+    if instances and max(sentences, len(shown), len(views)) > 1:
         msg = (
-            f"instances of {len(targets)} prompts in {len(shown)} renditions and {len(views)} views; "
+            f"instances of {sentences} prompts in {len(shown)} renditions and {len(views)} views; "
             "expected one of each"
         )
         raise PredictionError(msg)

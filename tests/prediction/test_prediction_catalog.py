@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from command import run
 
+from fve_pipeline.prediction import pictures
+from fve_pipeline.prediction.settings import SliceSettings
+from fve_pipeline.prediction.sources import find_sources
 from fve_pipeline.volume import read_image
 
 CATALOG = """\
@@ -129,6 +133,30 @@ def test_all_renditions_in_one_call_each_with_its_classes(
     # A file alone does not say where its other rendition lies.
     assert run(monkeypatch, "predict", root / "a_t1.nii.gz", "--out", tmp_path / "b", *ask) == 2
     assert "rendition 't2' has files of its own" in " ".join(capsys.readouterr().err.split())
+
+
+def test_windows_of_one_file_are_read_once(
+    tmp_path: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        nibabel.save(nibabel.Nifti1Image(image.astype(np.int16), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    reads: list[str] = []
+    monkeypatch.setattr(
+        pictures, "read_image", lambda path, **how: reads.append(path.name) or read_image(path, **how)
+    )
+    (source, _) = find_sources([tmp_path])
+    source = replace(source, images=(("own", tmp_path / "b.nii.gz"),))
+    ways = [
+        pictures.Intensity(modality="CT", window=window, rendition=name)
+        for name, window in (("soft", "soft_tissue"), ("lung", "lung"), ("own", "bone"))
+    ]
+    settings = SliceSettings(1, "repeat", "opencv", 64)
+    found = pictures.open_pictures(source, ways, settings)
+    assert reads == ["a.nii.gz", "b.nii.gz"]
+    for way, picture in zip(ways, found, strict=True):
+        (alone,) = pictures.open_pictures(source, [way], settings)
+        np.testing.assert_array_equal(picture.image, alone.image)
+    assert len({picture.image.tobytes() for picture in found}) == 3
 
 
 def test_what_a_catalog_says_is_scaled_is_scaled_in_each_rendition(

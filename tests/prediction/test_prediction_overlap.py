@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command import run
 
 from fve_pipeline.errors import PredictionError
+from fve_pipeline.prediction.loaded import usual_precision
+from fve_pipeline.prediction.pictures import Intensity
 from fve_pipeline.prediction.predictor import Opened, Predictor, Segmented
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.request import Request, Shown
 from fve_pipeline.prediction.run import predict_all
-from fve_pipeline.prediction.sources import Intensity, VolumeSource, find_sources
+from fve_pipeline.prediction.sources import VolumeSource, find_sources
 from fve_pipeline.runtime.progress import Silent
 
 LIVER = Request((Target(1, "liver", "liver in abdominal CT"),), (Shown(Intensity()),))
@@ -81,6 +84,39 @@ def test_reading_and_writing_run_beside_the_network(tmp_path: Path, image: np.nd
     assert predictor.most == 2
 
 
+class Told:
+    """What a watcher is told."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, str]] = []
+        self.notes: list[str] = []
+        self.done = 0
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        self.stages.append((name, total, unit))
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("count", [3, 9])
+def test_how_many_volumes_are_left_is_told(
+    tmp_path: Path, image: np.ndarray, weights: Path, count: int
+) -> None:
+    told = Told()
+    predict_all(Predictor(weights), volumes(tmp_path / "in", image[:2], count), LIVER, tmp_path / "out", told)
+    assert [note.split(":")[0] for note in told.notes] == [f"v{i} ({i + 1} of {count})" for i in range(count)]
+    if count == 9:  # one bar for all of them
+        assert told.stages == [("predicting", 9, "volumes")]
+        assert told.done == 9
+    else:
+        assert told.stages == [(f"v{i} ({i + 1} of 3)", 2, "slices") for i in range(3)]
+        assert told.done == 6
+
+
 def test_a_failure_in_each_step_is_that_volumes_own(tmp_path: Path, image: np.ndarray, weights: Path) -> None:
     class Failing(Predictor):
         def segment(self, opened: Opened, *args: Any) -> Segmented:
@@ -139,6 +175,11 @@ def test_parts_share_a_folder(
     assert run(monkeypatch, *command, out, "--part", "9/9") == 0  # more parts than volumes
     for wrong in ("0/2", "3/2", "2", "a/b"):
         assert run(monkeypatch, *command, out, "--part", wrong) == 2
+
+
+def test_a_gpu_computes_in_bf16_unless_asked() -> None:
+    found = [usual_precision(torch.device(name)) for name in ("cpu", "cuda", "cuda:1")]
+    assert found == ["float32", "bf16", "bf16"]
 
 
 def test_bf16_is_recorded_and_close(

@@ -8,6 +8,7 @@ from fve_pipeline.catalog import load_catalog
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.prediction.prompts import (
     mirrored,
+    sentences_of,
     targets_from_catalog,
     targets_from_prompts,
     targets_from_sentences,
@@ -59,5 +60,11 @@ def test_left_and_right_in_a_mirror() -> None:
 def test_sep_separates_prompts_as_in_the_released_code() -> None:
     found = targets_from_prompts(["liver[SEP]spleen", "9=left kidney"])
     assert [(one.class_id, one.prompt) for one in found] == [(1, "liver"), (2, "spleen"), (9, "left kidney")]
-    with pytest.raises(PredictionError, match=r"class 3 holds \[SEP\]"):
-        targets_from_sentences({3: "liver[SEP]spleen"})
+
+
+def test_a_files_sentence_with_sep_stays_one_class() -> None:
+    (found,) = targets_from_sentences({3: " liver [SEP]hepatic organ"})
+    assert (found.class_id, sentences_of(found.prompt)) == (3, ["liver", "hepatic organ"])
+    for text in ("liver[SEP]", "[SEP]", "a[SEP] [SEP]b"):
+        with pytest.raises(PredictionError, match="of class 3 is empty"):
+            targets_from_sentences({3: text})
