@@ -61,6 +61,14 @@ def test_the_way_back_undoes_the_padding(height: int, width: int) -> None:
     assert isinstance(square, Square)
 
 
+def test_of_equally_present_prompts_the_one_asked_first_stays() -> None:
+    """Float32 knows no presence between logit 17 and certainty, so that sure prompts do tie."""
+    masks = torch.full((20, 2, 2), 3.0)
+    for logits in (torch.full((20,), 1.5), torch.linspace(18, 40, 20)):
+        kept = suppress_overlaps(masks, logits).flatten(1).any(1)
+        assert kept.tolist() == [True] + [False] * 19
+
+
 def _naive_suppression(masks: np.ndarray, exists: np.ndarray) -> list[int]:
     remaining, kept = sorted(range(len(masks)), key=lambda i: -exists[i]), []
     while remaining:
