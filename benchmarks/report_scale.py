@@ -103,7 +103,15 @@ def made_store(folder: Path, cases: int) -> Store:
         write_receipt(files, "1", receipts[shard])
     names = [f"set{d:02d}" for d in range(DATASETS)]
     classes = [
-        {"dataset": d, "class_id": c, "name": f"class {c}", "ids": [c], "instance": False, "side": ""}
+        {
+            "dataset": d,
+            "class_id": c,
+            "name": f"class {c}",
+            "ids": [c],
+            "label_ids": [c],
+            "instance": False,
+            "side": "",
+        }
         for d in names
         for c in ids
     ]

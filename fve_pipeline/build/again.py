@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fve_pipeline.build.cases import is_current
+from fve_pipeline.build.encode.numbering import number_combinations
 from fve_pipeline.build.encode.shard import PreparedCase
 from fve_pipeline.build.encode.stage import prepared_cases
 from fve_pipeline.build.prepare.case import prepare_case
@@ -29,7 +30,10 @@ def prepare_again(
     Takes and raises what :func:`facts_again` does.
     """
     facts = facts_again(store, needed, roots, work, resources)
-    return prepared_cases(datasets_of_store(store), facts.values())
+    numbering = number_combinations(
+        datasets_of_store(store), facts.values(), store.settings.mask_dtype, known_only=True
+    )
+    return prepared_cases(numbering, facts.values())
 
 
 def facts_again(

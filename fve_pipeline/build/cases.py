@@ -10,6 +10,7 @@ from typing import Any
 
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import (
+    Overlaps,
     PrepareJob,
     PrepareSettings,
     fingerprint,
@@ -143,9 +144,17 @@ def _jobs(
         mask_dtype=catalog.mask_dtype,
         device=device,
         salt=salt,
+        overlaps=_overlaps(catalog),
     )
     for case in discover(catalog, dataset.root):
         yield of_dataset(case=case if salt is None else _hidden(case, salt))
+
+
+def _overlaps(catalog: Catalog) -> Overlaps | None:
+    if not catalog.overlaps:
+        return None
+    priority = tuple((spec.id, spec.priority) for spec in catalog.classes if spec.priority is not None)
+    return Overlaps(catalog.first_combination, priority)
 
 
 def is_current(job: PrepareJob, facts: CaseFacts | None) -> bool:

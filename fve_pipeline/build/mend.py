@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 
 from fve_kernels.cpu_statistics import label_counts
 from fve_pipeline.build.again import facts_again
+from fve_pipeline.build.encode.numbering import number_combinations
 from fve_pipeline.build.encode.plan import plan_runs, plan_settings
 from fve_pipeline.build.encode.tables import RowClasses, case_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.journal import read_journal
-from fve_pipeline.build.prepare.roster import class_table_of, read_roster
+from fve_pipeline.build.prepare.roster import read_roster
 from fve_pipeline.build.transaction import Transaction
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.runtime.resources import Resources
@@ -105,7 +106,12 @@ def _table(
         if absent:
             msg = f"the last build in {work} was not of {absent[0]}, so its classes are not to be had from there"
             raise BuildError(msg)
-        return class_table_of(known[source.dataset] for source in store.manifest.sources).to_arrow()
+        datasets = [known[source.dataset] for source in store.manifest.sources]
+        overlapping = any(dataset.overlaps for dataset in datasets)
+        order = _case_order(store, damaged, work) if overlapping else ()
+        facts = _journal_facts(order, work)
+        numbered = (facts[case] for case in order)
+        return number_combinations(datasets, numbered, store.settings.mask_dtype).table.to_arrow()
     cases = _case_order(store, damaged, work)
     plan = plan_settings(store.settings)
     if name == "cases":

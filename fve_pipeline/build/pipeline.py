@@ -31,9 +31,9 @@ def build(request: BuildRequest, resources: Resources) -> BuildSummary:
     is writing into the store or the folder of prepared cases.
     """
     with transaction(request.out, resources, overwrite=request.overwrite) as store, working_in(request.work):
-        _refuse_other_settings(store.base, request.settings)
+        settings = _settings_beside(store.base, request.settings)
         prepared = _prepare(request, store.base, resources)
-        return _encode(store, prepared, request.work, request.settings, request.out)
+        return _encode(store, prepared, request.work, settings, request.out)
 
 
 def prepare(request: PrepareRequest, resources: Resources) -> Prepared:
@@ -50,7 +50,7 @@ def encode_prepared(
     Raises as :func:`build` does, and BuildError when they were prepared with other settings.
     """
     with transaction(out, resources, overwrite=overwrite) as store, working_in(work):
-        _refuse_other_settings(store.base, settings)
+        settings = _settings_beside(store.base, settings)
         return _encode(store, _prepared_before(work, settings, store.base), work, settings, out)
 
 
@@ -111,9 +111,16 @@ def _encode(
     return _summary(out, manifest, base, prepared)
 
 
-def _refuse_other_settings(base: Store | None, settings: StoreSettings) -> None:
+def _settings_beside(base: Store | None, settings: StoreSettings) -> StoreSettings:
+    """Return the settings to build with. Raises BuildError when the store that is to grow has others.
+
+    One of before labels could overlap keeps its masks' type: combinations find their values in it, or are refused.
+    """
     if base is None:
-        return
+        return settings
+    if base.manifest.format_version == 1 and settings.overlaps:
+        own = {name: getattr(base.settings, name) for name in ("mask_dtype", "overlaps")}
+        settings = settings.model_copy(update=own)
     differences = [
         f"{name} is {getattr(base.settings, name)!r}, asked for {value!r}"
         for name, value in settings.model_dump().items()
@@ -125,6 +132,7 @@ def _refuse_other_settings(base: Store | None, settings: StoreSettings) -> None:
             "settings to append, elsewhere with --out, or anew with --overwrite."
         )
         raise BuildError(msg)
+    return settings
 
 
 def _refuse_changed_catalogs(base: Store, prepared: Prepared) -> None:

@@ -16,21 +16,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
-from fve_pipeline.build.prepare.case import checked_labels
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, hash_sources, source_stats
+from fve_pipeline.build.prepare.labels import case_labels
 from fve_pipeline.build.prepare.roster import class_table_of, describe_dataset
 from fve_pipeline.build.splits import split_of
 from fve_pipeline.errors import BuildError, FveError
 from fve_pipeline.files.atomic import sweep_partials, write_whole
-from fve_pipeline.imaging.statistics import class_facts
 from fve_pipeline.runtime.executor import Executor, Task
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.tables import CASES_SCHEMA
-from fve_pipeline.volume import Header, Volume, read_header, read_labels
+from fve_pipeline.volume import read_header
 
 __all__ = ["SCAN", "SCAN_SCHEMA", "ScanSummary", "read_scan", "scan_case", "scan_datasets"]
 
@@ -151,10 +149,7 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
     case, root = job.case, Path(job.root)
     first = case.renditions[0].image or case.image
     header = read_header(root / first, series=case.series, member=case.member)
-    labels = read_labels(case.labels, root, _place(header))
-    found = label_statistics(labels.array)
-    checked_labels(labels.array, found.counts, job)
-    classes = class_facts(found, job.classes, header.shape, header.spacing)
+    labels = case_labels(job, header)
     source, shown = "", ""
     if hashes:
         source, _ = hash_sources(job)
@@ -174,25 +169,14 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
         "affine": header.affine.tolist(),
         "orientation": header.orientation,
         "renditions": [rendition.name for rendition in case.renditions],
-        "class_ids": [found.class_id for found in classes],
-        "class_voxels": [found.voxels for found in classes],
-        "class_extent": [list(found.extent) for found in classes],
-        "class_centroid": [list(found.centroid) for found in classes],
+        "class_ids": [found.class_id for found in labels.classes],
+        "class_voxels": [found.voxels for found in labels.classes],
+        "class_extent": [list(found.extent) for found in labels.classes],
+        "class_centroid": [list(found.centroid) for found in labels.classes],
         "shown_sha256": shown,
         "resampled_labels": labels.resampled,
         "notes": list(labels.notes),
     }
-
-
-def _place(header: Header) -> Volume:
-    """The image's grid, without its voxels: all that labels are laid onto."""
-    return Volume(
-        array=np.broadcast_to(np.uint8(0), header.shape),
-        spacing=header.spacing,
-        affine=header.affine,
-        orientation=header.orientation,
-        located=header.located,
-    )
 
 
 def _predicted_bytes(job: PrepareJob) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from fve_pipeline.build.cases import Dataset, expand_datasets
-from fve_pipeline.build.prepare.roster import read_roster
+from fve_pipeline.build.prepare.roster import RosterDataset, read_roster
+from fve_pipeline.catalog import Catalog
 from fve_pipeline.errors import SettingsError
 from fve_pipeline.store.schema import StoreSettings
 
@@ -65,8 +66,8 @@ def settings_for(
 
     The masks' dtype follows from what the catalogs declare, never from the data.
     """
-    wide = any(dataset.catalog.mask_dtype == "uint16" for dataset in expand_datasets(datasets))
-    given: dict[str, Any] = {"mask_dtype": _mask_dtype(wide=wide), **changes}
+    found = [dataset.catalog for dataset in expand_datasets(datasets)]
+    given = _masks(found) | changes
     return store_settings(preset, shard_bytes=shard_bytes, **given)
 
 
@@ -75,11 +76,13 @@ def settings_of_prepared(
 ) -> StoreSettings:
     """Return :func:`store_settings` for a store of the cases that are prepared in ``work``."""
     roster = read_roster(work)
-    wide = any(dataset.mask_dtype == "uint16" for dataset in roster.datasets)
     prepared = {name: roster.settings[name] for name in ("percentiles_over", "nonfinite", "resample_tilt")}
-    given: dict[str, Any] = {"mask_dtype": _mask_dtype(wide=wide), **changes, **prepared}
+    given: dict[str, Any] = _masks(roster.datasets) | changes | prepared
     return store_settings(preset, shard_bytes=shard_bytes, **given, subject_salt=roster.subject_salt)
 
 
-def _mask_dtype(*, wide: bool) -> str:
-    return "uint16" if wide else "uint8"
+def _masks(datasets: Sequence[Catalog] | Sequence[RosterDataset]) -> dict[str, Any]:
+    """The settings of masks that hold the labels of all of the datasets."""
+    wide = any(dataset.mask_dtype == "uint16" for dataset in datasets)
+    overlaps = any(dataset.overlaps for dataset in datasets)
+    return {"mask_dtype": "uint16" if wide else "uint8", "overlaps": overlaps}

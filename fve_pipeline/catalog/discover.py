@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.catalog.family import expand
 from fve_pipeline.catalog.frames import Framer
 from fve_pipeline.catalog.pattern import parse_pattern
-from fve_pipeline.catalog.schema import Catalog
+from fve_pipeline.catalog.schema import Catalog, ClassSpec
 from fve_pipeline.catalog.split import split_finder
 from fve_pipeline.errors import CatalogError
 from fve_pipeline.runtime.text import printable
@@ -129,21 +129,32 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def _labels(catalog: Catalog, root: Path, parts: dict[str, str]) -> tuple[LabelFile, ...]:
     pattern = parse_pattern(catalog.layout.labels)
     slices_of = parts["image"] if pattern.folder else None  # a folder of pictures, one a slice of the series
-    layers = [(spec.layer, spec.id) for spec in catalog.classes if spec.layer is not None]
-    if layers:
-        path = pattern.format(parts)
-        return tuple(LabelFile(path, value=value, channel=layer) for layer, value in layers)
-    files = [(spec.file, spec.id) for spec in catalog.classes if spec.file is not None]
-    if not files:
+    held: dict[tuple[str | None, int | None], list[ClassSpec]] = {}
+    for spec in catalog.classes:
+        if spec.file is not None or spec.layer is not None:
+            held.setdefault((spec.file, spec.layer), []).append(spec)
+    if not held:
         return (LabelFile(pattern.format(parts), member=catalog.layout.label_member, slices_of=slices_of),)
     found = tuple(
-        LabelFile(pattern.format({**parts, "class": file}), value=value, slices_of=slices_of)
-        for file, value in files
+        LabelFile(
+            pattern.format({**parts, "class": file or ""}),
+            value=classes[0].id if classes[0].value is None else None,
+            channel=layer,
+            slices_of=slices_of if layer is None else None,
+            values=_values(classes),
+        )
+        for (file, layer), classes in held.items()
     )
     if not catalog.layout.sparse:
         return found
     # A case without a single file has no labels at all, which is to be said and not taken for empty.
     return tuple(file for file in found if os.path.exists(root / file.path)) or found
+
+
+def _values(classes: Sequence[ClassSpec]) -> tuple[tuple[int, int], ...] | None:
+    """Return the ids of the values that classes have in one file, None where the file is one class's."""
+    values = tuple((spec.value, spec.id) for spec in classes if spec.value is not None)
+    return values or None
 
 
 def _renditions(catalog: Catalog, parts: dict[str, str]) -> tuple[Rendition, ...]:

@@ -26,7 +26,9 @@ class Layout(BaseModel):
     whose part, as a number, lies within bounds. ``image_member`` and ``label_member`` name the arrays of an npz
     or HDF5 file.
     With ``sparse``, a class without a file is absent from the case, where one file a class is the form; otherwise a
-    missing file fails its case. ``series`` names the DICOM series of a folder with several.
+    missing file fails its case. ``series`` names the DICOM series of a folder with several. ``overlaps`` says whether
+    a voxel may have several labels; where it is left out, files decide that may hold such labels: several of a case,
+    several layers, DICOM objects.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,7 @@ class Layout(BaseModel):
     case: str = ""
     subject: str = ""
     series: str | None = None
+    overlaps: bool | None = Field(default=None, exclude_if=lambda overlaps: overlaps is None)
     where: dict[str, tuple[int, int]] = Field(default_factory=dict)
 
     @field_validator("images")

@@ -15,6 +15,7 @@ from fve_pipeline.imaging.anatomy import check_anatomy
 from fve_pipeline.imaging.intensity import share_below_zero
 from fve_pipeline.volume import read_header, read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
+from fve_pipeline.volume.overlay import flattened, voxels_of_labels
 
 __all__ = ["CaseLook", "look_at", "look_at_all", "look_at_headers"]
 
@@ -44,10 +45,18 @@ class CaseLook:
 
 
 def look_at_all(
-    cases: Sequence[Case], root: Path, *, voxels: bool, names: Mapping[int, str] | None = None
+    cases: Sequence[Case],
+    root: Path,
+    *,
+    voxels: bool,
+    names: Mapping[int, str] | None = None,
+    overlaps: bool = False,
 ) -> list[CaseLook]:
     """Look at each case, whole or (``voxels`` False) by its headers."""
-    return [look_at(case, root, names) if voxels else look_at_headers(case, root) for case in cases]
+    return [
+        look_at(case, root, names, overlaps=overlaps) if voxels else look_at_headers(case, root)
+        for case in cases
+    ]
 
 
 def look_at_headers(case: Case, root: Path) -> CaseLook:
@@ -64,8 +73,13 @@ def look_at_headers(case: Case, root: Path) -> CaseLook:
     return CaseLook(case, shape=image.shape, spacing=image.spacing, resampled=bool(notes), notes=tuple(notes))
 
 
-def look_at(case: Case, root: Path, names: Mapping[int, str] | None = None) -> CaseLook:
-    """Read image and labels whole, as a build would. With ``names`` (label id to class), ask anatomy too."""
+def look_at(
+    case: Case, root: Path, names: Mapping[int, str] | None = None, *, overlaps: bool = False
+) -> CaseLook:
+    """Read image and labels whole, as a build would. With ``names`` (label id to class), ask anatomy too.
+
+    ``overlaps`` is the catalog's: whether a voxel may have several labels.
+    """
     try:
         first = case.renditions[0]
         volume = read_image(
@@ -76,23 +90,27 @@ def look_at(case: Case, root: Path, names: Mapping[int, str] | None = None) -> C
             member=case.member,
         )
         _same_grids(case, root)
-        labels = read_labels(case.labels, root, volume)
+        labels = read_labels(case.labels, root, volume, overlaps=overlaps)
     except ReadError as error:
         return CaseLook(case, error=_relative(error, root))
     flat = volume.array.reshape(-1)
     sample = flat[:: max(1, flat.size // _SAMPLE)]
-    ids, counts = np.unique(labels.array, return_counts=True)
+    voxels = voxels_of_labels(labels)
     pixels = hashlib.sha256(repr(volume.array.shape).encode())
     pixels.update(np.ascontiguousarray(volume.array).data)
     hu = volume.array if case.modality == "CT" and not case.scaled else None
-    found = [] if names is None else check_anatomy(labels.array, volume.affine, names, hu)
+    found = (
+        []
+        if names is None
+        else check_anatomy(flattened(labels.array, labels.sets)[0], volume.affine, names, hu)
+    )
     return CaseLook(
         case,
         shape=volume.array.shape,
         spacing=volume.spacing,
         percentiles=tuple(float(value) for value in np.percentile(sample, (5, 50, 99.5))),
         below_zero=share_below_zero(sample),
-        ids={int(label): int(count) for label, count in zip(ids, counts, strict=True) if label != 0},
+        ids={int(label): int(voxels[label]) for label in np.flatnonzero(voxels) if label},
         pixels=pixels.hexdigest(),
         resampled=labels.resampled,
         notes=(*volume.notes, *labels.notes),

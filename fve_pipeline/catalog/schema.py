@@ -26,7 +26,9 @@ class ClassSpec(BaseModel):
 
     ``ids`` are the label ids that make it up: ``(id,)`` by default, several for a union (whole tumour), none
     for instance data, where the mask's ids are the instances. ``file`` names the class's own file in a
-    dataset that ships one file a class, ``layer`` its own layer of a 4D label file, counted from 0.
+    dataset that ships one file a class, ``layer`` its own layer of a 4D label file, counted from 0, and ``value``
+    what it is in that file or layer where it shares it with other classes. Where labels overlap, a voxel stays with
+    the classes of the highest ``priority`` (0 unless it is given), and the others yield it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,8 @@ class ClassSpec(BaseModel):
     layer: int | None = Field(default=None, ge=0)
     site: str | None = None
     instance: bool = False
+    value: int | None = Field(default=None, ge=1, le=65535, exclude_if=lambda value: value is None)
+    priority: int | None = Field(default=None, exclude_if=lambda priority: priority is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -78,6 +82,12 @@ class ClassSpec(BaseModel):
             raise KeyedError("file", "a union has no file of its own: its parts have")
         if self.layer is not None and (self.is_union or self.instance or self.file is not None):
             raise KeyedError("layer", "only a class with an id of its own, and no file, has a layer")
+        if self.value is not None and self.file is None and self.layer is None:
+            raise KeyedError("value", "only a class that names its file or layer has a value in it; use ids")
+        if self.priority is not None and (self.is_union or self.instance):
+            raise KeyedError(
+                "priority", "only a class with an id of its own yields; give its parts the priority"
+            )
         return self
 
     @property
@@ -203,6 +213,20 @@ class Catalog(BaseModel):
                     f"labels = {self.layout.labels!r} has no {{class}} for the file to stand in",
                 )
 
+        held: dict[tuple[str | None, int | None], set[int | None]] = {}
+        for at, spec in enumerate(self.classes):
+            if spec.file is None and spec.layer is None:
+                continue
+            values = held.setdefault((spec.file, spec.layer), set())
+            if spec.value in values or (values and None in {spec.value, *values}):
+                place = repr(spec.file) if spec.layer is None else f"layer {spec.layer}"
+                raise KeyedError(
+                    ("classes", at), f"another class is in {place} too; give each its own value = ..."
+                )
+            values.add(spec.value)
+        if self.layout.overlaps and self.instance:
+            raise KeyedError(("layout", "overlaps"), "instances of one label map cannot overlap")
+
     def _check_renditions(self) -> None:
         ids = {spec.id for spec in self.classes}
         names: set[str] = set()
@@ -249,9 +273,28 @@ class Catalog(BaseModel):
         return self.instance or takes_rest(self.ignore)
 
     @property
+    def overlaps(self) -> bool:
+        """Whether a voxel may have several labels: as the layout says, or because its files may hold such labels."""
+        if self.layout.overlaps is not None:
+            return self.layout.overlaps
+        if self.instance:
+            return False
+        parts = {(spec.file, spec.layer) for spec in self.classes if spec.file or spec.layer is not None}
+        return len(parts) > 1 or self.layout.labels.lower().endswith(".dcm")
+
+    @property
+    def first_combination(self) -> int:
+        """The first value that no declared label has: combinations of overlapping ones are numbered from it on."""
+        return max(self.declared_ids, default=0) + 1
+
+    @property
     def mask_dtype(self) -> Literal["uint8", "uint16"]:
-        """The dtype of the stored masks: from what is declared, never from the data."""
-        return "uint16" if self.any_id or max(self.declared_ids, default=0) > 255 else "uint8"
+        """The dtype of the stored masks: from what is declared, never from the data.
+
+        Combinations of overlapping labels take ids after the declared ones, as many as there are.
+        """
+        wide = self.any_id or self.overlaps or max(self.declared_ids, default=0) > 255
+        return "uint16" if wide else "uint8"
 
     def subject_id(self, case: str, subject: str) -> str:  # noqa: ARG002 (a family's datasets look at the case)
         """A subject's name across datasets: within ``subjects``, which catalogs may share, or the catalog."""

@@ -104,7 +104,13 @@ def _look(
     from fve_pipeline.runtime.threads import in_order
 
     names = {spec.id: spec.name for spec in catalog.classes if not spec.is_union and not spec.instance}
-    look = partial(look_at_all, root=root, voxels=not quick, names=names if anatomy else None)
+    look = partial(
+        look_at_all,
+        root=root,
+        voxels=not quick,
+        names=names if anatomy else None,
+        overlaps=catalog.overlaps,
+    )
     pool: Executor
     if len(cases) <= _FEW:
         pool = ThreadPoolExecutor(workers)

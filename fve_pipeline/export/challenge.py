@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fve_pipeline.errors import ExportError
+from fve_pipeline.export.flat import FlatLabels
 from fve_pipeline.export.reference_png import class_prompts
 from fve_pipeline.export.volumes import empty_folder, primary, stored_runs, unplaced
 from fve_pipeline.runtime.progress import Progress
@@ -47,13 +48,15 @@ def export_challenge(
     for dataset in renditions:
         prompts[dataset], dropped = class_prompts(store.class_table.of_dataset(dataset))
         notes += [f"{dataset}: no label of its own for {name}: left out" for name in dropped]
+    flat = {dataset: FlatLabels(store.class_table, dataset) for dataset in renditions}
     # Looked at before anything is written; masks of uint8 cannot hold more.
     for run in runs if store.settings.mask_dtype == "uint16" else ():
-        if (highest := run.labels().max(initial=0)) > 255:
+        highest = FlatLabels(store.class_table, run.dataset)(run.labels()).max(initial=0)
+        if highest > 255:
             msg = f"{run.case}: label id {highest}; the challenge's gts hold 255. Leave it out with --dataset"
             raise ExportError(msg)
     for run in runs:
-        labels = run.labels()
+        labels = flat[run.dataset](run.labels())
         folder = out / run.split / run.dataset
         folder.mkdir(parents=True, exist_ok=True)
         several = len(renditions[run.dataset]) > 1
@@ -65,4 +68,4 @@ def export_challenge(
         np.savez_compressed(path, imgs=run.image(), gts=labels.astype(np.uint8), spacing=spacing, **place)
         progress.advance()
     (out / "class_prompts.json").write_text(json.dumps(prompts, indent=1))
-    return notes
+    return [*notes, *(note for one in flat.values() for note in one.notes())]

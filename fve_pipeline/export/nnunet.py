@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.export.flat import FlatLabels
 from fve_pipeline.export.volumes import (
     StoredRun,
     empty_folder,
     primary,
+    showing_all,
     stored_runs,
     unplaced,
 )
@@ -60,8 +62,10 @@ def export_nnunet(
             if c.label is not None and named[c.label] is not c
         ]
         name = f"Dataset{number:03d}_{dataset}"
+        flat = FlatLabels(store.class_table, dataset)
         own = [run for run in runs if run.dataset == dataset]
-        folds = _write_dataset(out / "nnUNet_raw" / name, own, classes, progress)
+        folds = _write_dataset(out / "nnUNet_raw" / name, own, classes, flat, progress)
+        notes += flat.notes()
         splits_of = out / "nnUNet_preprocessed" / name
         splits_of.mkdir(parents=True)
         (splits_of / "splits_final.json").write_text(json.dumps([folds], indent=1))
@@ -78,13 +82,17 @@ def _named(classes: Sequence[ClassEntry]) -> dict[int, ClassEntry]:
 
 
 def _write_dataset(
-    folder: Path, runs: Sequence[StoredRun], classes: Sequence[ClassEntry], progress: Progress
+    folder: Path,
+    runs: Sequence[StoredRun],
+    classes: Sequence[ClassEntry],
+    flat: FlatLabels,
+    progress: Progress,
 ) -> dict[str, list[str]]:
     """The dataset in ``folder``; returns the cases of training and validation."""
     channels = list(dict.fromkeys(run.rendition for run in runs))
     named = _named(classes)
     # Labels have to be numbered without gaps, those that only a union holds as well.
-    parts_of_unions = [label for c in classes if c.label is None for label in c.ids]
+    parts_of_unions = [label for c in classes if c.label is None for label in c.label_ids]
     numbers = {label: i for i, label in enumerate(dict.fromkeys([*named, *parts_of_unions]), start=1)}
     cases: dict[str, list[StoredRun]] = {}
     for run in runs:
@@ -94,17 +102,20 @@ def _write_dataset(
     folds: dict[str, list[str]] = {"train": [], "val": []}
     for own in cases.values():
         name, part = own[0].name, "Ts" if own[0].split == "test" else "Tr"
-        labels: NDArray[np.uint8] | None = None
+        labels: NDArray[Any] | None = None
+        labelled = showing_all(own)
         for run in own:
             (folder / f"images{part}").mkdir(exist_ok=True)
             path = folder / f"images{part}" / f"{name}_{channels.index(run.rendition):04d}.nii.gz"
             write_labels(path, run.image(), run.affine)  # writes any unsigned volume
-            found = _renumber(run.labels(), numbers, any(c.instance for c in classes))
-            labels = found if labels is None else np.maximum(labels, found)
+            if run in labelled:
+                found = flat(run.labels())
+                labels = found if labels is None else flat.merge(labels, found)
             progress.advance()
         (folder / f"labels{part}").mkdir(exist_ok=True)
         if labels is not None:
-            write_labels(folder / f"labels{part}" / f"{name}.nii.gz", labels, own[0].affine)
+            numbered = _renumber(labels, numbers, any(c.instance for c in classes))
+            write_labels(folder / f"labels{part}" / f"{name}.nii.gz", numbered, own[0].affine)
         if part == "Tr":
             folds["val" if own[0].split == "val" else "train"].append(name)
     described: dict[str, Any] = {
@@ -128,7 +139,7 @@ def _labels(
     the parts that are classes of their own stay visible.
     """
     single = {named[label].name: number for label, number in numbers.items() if label in named}
-    regions = {c.name: sorted(numbers[label] for label in c.ids) for c in classes if c.label is None}
+    regions = {c.name: sorted(numbers[label] for label in c.label_ids) for c in classes if c.label is None}
     if not regions:
         return {"labels": {"background": 0, **single}}
     ordered = dict(sorted(regions.items(), key=lambda item: -len(item[1])))

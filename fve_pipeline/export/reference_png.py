@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import ExportError
+from fve_pipeline.export.flat import FlatLabels
 from fve_pipeline.export.volumes import StoredRun, empty_folder, stored_runs
 from fve_pipeline.loading.source import StoreImages
 from fve_pipeline.runtime.progress import Progress
@@ -52,12 +53,14 @@ def export_reference_png(
         classes = store.class_table.of_dataset(dataset)
         prompts, dropped = class_prompts(classes)
         notes += [f"{dataset}: no mask id of its own for {name}: left out" for name in dropped]
+        flat = FlatLabels(store.class_table, dataset, "pixels")
         annotations: dict[str, list[dict[str, Any]]] = {}
         for run in (run for run in runs if run.dataset == dataset):
             found = annotations.setdefault(run.split, [])
             for row, image, mask in _samples(source, run):
-                found.append(_write(out / dataset, run, row, image, mask, prompts))
+                found.append(_write(out / dataset, run, row, image, flat(mask), prompts))
                 progress.advance()
+        notes += flat.notes()
         for split, entries in annotations.items():
             document = {"class_prompts": prompts, "annotations": entries}
             (out / dataset / f"{split}.json").write_text(json.dumps(document, indent=1))

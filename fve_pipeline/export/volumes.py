@@ -16,7 +16,7 @@ from fve_pipeline.imaging.views import AXES, untake_view
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.store.reader import Store
 
-__all__ = ["StoredRun", "empty_folder", "primary", "stored_runs", "unplaced"]
+__all__ = ["StoredRun", "empty_folder", "primary", "showing_all", "stored_runs", "unplaced"]
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,14 @@ def primary(runs: Sequence[StoredRun]) -> list[StoredRun]:
     for run in runs:
         found.setdefault((run.case, run.rendition), run)
     return list(found.values())
+
+
+def showing_all(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Return the runs of one case whose masks, laid together, show all classes: one that does so alone, or all."""
+    store, dataset = runs[0].store, runs[0].dataset
+    every = len(store.class_table.of_dataset(dataset))
+    whole = [run for run in runs if len(store.class_table.shown(dataset, run.rendition)) == every]
+    return whole[:1] or list(runs)
 
 
 def empty_folder(out: Path) -> None:

@@ -1,6 +1,7 @@
 """Which classes a dataset has, which mask values are theirs, and which renditions show them.
 
-A class is a set of mask values: its label id, the ids of a union's parts, or, for instances, every value but 0.
+A class is a set of mask values: its label id, the ids of a union's parts, those of the combinations in which it
+overlaps others, or, for instances, every value but 0.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class MaskValues:
 class ClassEntry:
     """One row of ``classes.parquet``.
 
-    ``ids`` are the mask values that make up the class, none for instances. ``side`` is left, right or "".
-    ``renditions`` are those that show the class; none means all.
+    ``ids`` are the mask values that make up the class, none for instances: ``label_ids``, which the catalog names,
+    and after them those of combinations with other classes. ``side`` is left, right or "". ``renditions`` are those
+    that show the class; none means all.
     """
 
     dataset: str
@@ -51,6 +53,11 @@ class ClassEntry:
     side: str = ""
     prompts: tuple[str, ...] = ()
     renditions: tuple[str, ...] = ()
+    label_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.label_ids:
+            object.__setattr__(self, "label_ids", self.ids)
 
     @property
     def values(self) -> MaskValues:
@@ -67,7 +74,7 @@ class ClassEntry:
         """The id that stands for the class in a label map; None for a union, which has none of its own."""
         if self.instance:
             return self.class_id
-        return self.ids[0] if len(self.ids) == 1 else None
+        return self.label_ids[0] if len(self.label_ids) == 1 else None
 
     def shown_in(self, rendition: str) -> bool:
         """Return whether masks of this rendition show the class."""
@@ -131,6 +138,17 @@ class ClassTable:
         msg = f"{dataset} has no class {class_id}"
         raise KeyError(msg)
 
+    def combinations(self, dataset: str) -> dict[int, tuple[int, ...]]:
+        """Return the mask values in which classes of a dataset overlap, ascending, with the ids of those classes."""
+        classes = self.of_dataset(dataset)
+        labels = {label for entry in classes for label in entry.label_ids}
+        found: dict[int, list[int]] = {}
+        for entry in classes:
+            for value in entry.ids:
+                if value not in labels:
+                    found.setdefault(value, []).append(entry.class_id)
+        return {value: tuple(sorted(found[value])) for value in sorted(found)}
+
     def of_masks(self, dataset: str, rendition: str) -> MaskClasses:
         """Return what the masks of a dataset and rendition hold.
 
@@ -152,5 +170,5 @@ class ClassTable:
 
 
 def _entry(row: Mapping[str, Any]) -> ClassEntry:
-    lists: Iterable[str] = ("ids", "prompts", "renditions")
+    lists: Iterable[str] = ("ids", "label_ids", "prompts", "renditions")
     return ClassEntry(**{**row, **{name: tuple(row[name]) for name in lists}})

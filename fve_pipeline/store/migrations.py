@@ -17,7 +17,7 @@ from fve_pipeline.store.schema import FORMAT_VERSION, Manifest
 __all__ = ["MIGRATIONS", "in_one_line", "read_manifest"]
 
 # By the version it takes: a function from the manifest's document to the next version's. Empty while the manifests
-# of all versions (1, 2) are of one form, each with its own number: what differs is a column of ``cases.parquet``
+# of all versions (1, 2) are of one form, each with its own number: what differs are columns of tables
 # (``tables.schema_of``). A change of the format keeps a small store of the old version in the tests.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 

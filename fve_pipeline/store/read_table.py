@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from fve_pipeline.errors import FveError, StoreError, StoreFormatError
 from fve_pipeline.files.base import Buffer, Files
-from fve_pipeline.store.committed import kept_since
+from fve_pipeline.store.committed import has_grown_from, kept_since
 from fve_pipeline.store.layout import aside_key, kept_key
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.schema import Manifest, TableEntry, TableName
-from fve_pipeline.store.tables import schema_of, table_bytes
+from fve_pipeline.store.tables import migrated, schema_of, table_bytes
 
 __all__ = ["read_table"]
 
@@ -46,7 +46,7 @@ def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
             raise StoreFormatError(msg)
         for data, found in places:
             if found == entry.file.sha256:
-                return _whole(_parse(data, name, entry, where, manifest.format_version), name)
+                return migrated(_parse(data, name, entry, where, manifest.format_version), name)
         # In this order: what was committed after the file was read shows as a later generation.
         now = _committed(files)
         if now is not None and now.generation > manifest.generation:
@@ -57,7 +57,7 @@ def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
             for data, found in [*places, *_places(files, now.generation, entry.file.key)]:
                 if found == grown.file.sha256:
                     parsed = _parse(data, name, grown, where, now.format_version)
-                    return _first_rows(parsed, name, entry, where, manifest.format_version)
+                    return _first_rows(parsed, name, manifest, files, now)
         last, newest = newest, max(newest, now.generation if now else 0)
         if newest <= last:
             msg = (
@@ -137,26 +137,19 @@ def _committed(files: Files) -> Manifest | None:
         return None
 
 
-def _whole(table: pa.Table, name: TableName) -> pa.Table:
-    """Return a table of any version with the columns of the present one, null where it had none."""
-    schema = schema_of(name)
-    if table.schema.equals(schema):
-        return table
-    known = table.column_names
-    columns = [
-        table.column(field.name) if field.name in known else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
+def _first_rows(table: pa.Table, name: TableName, ours: Manifest, files: Files, now: Manifest) -> pa.Table:
+    """Return the rows that our manifest knows, of a later commit's table; equal rows are written as equal bytes.
 
-
-def _first_rows(table: pa.Table, name: TableName, entry: TableEntry, where: str, version: int) -> pa.Table:
-    """Return the rows that ``entry`` knows, of a later commit's table; equal rows are written as equal bytes."""
-    data = table_bytes(table.slice(0, entry.n_rows), schema_of(name, version))
-    if hashlib.sha256(data).hexdigest() != entry.file.sha256:
-        msg = (
-            f"{where} was replaced by a later build, and no longer begins with the {entry.n_rows} rows that were "
-            "committed when this store was opened: open the store again"
-        )
-        raise StoreError(msg)
-    return _whole(pq.read_table(pa.BufferReader(data)), name)
+    Classes that were there may have more values since: those of combinations in which later cases show them.
+    """
+    entry = ours.tables[name]
+    data = table_bytes(table.slice(0, entry.n_rows), schema_of(name, ours.format_version))
+    if hashlib.sha256(data).hexdigest() == entry.file.sha256:
+        return migrated(pq.read_table(pa.BufferReader(data)), name)
+    if name == "classes" and has_grown_from(files, ours, now):
+        return migrated(table.slice(0, entry.n_rows), name)
+    msg = (
+        f"{files.url}/{entry.file.key} was replaced by a later build, and no longer begins with the {entry.n_rows} "
+        "rows that were committed when this store was opened: open the store again"
+    )
+    raise StoreError(msg)

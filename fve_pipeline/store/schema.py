@@ -28,7 +28,8 @@ __all__ = [
     "Versions",
 ]
 
-# 2: cases.parquet has the affine.
+# 2: cases.parquet has the affine; classes.parquet has label_ids beside ids, which name combinations of overlapping
+# classes too.
 FORMAT_VERSION = 2
 
 # A rule, or the views themselves.
@@ -56,6 +57,7 @@ class StoreSettings(_Model):
     how images whose catalog names a window become uint8, ``percentiles_over`` how the others do.
     ``nonfinite`` replaced NaN and infinite voxels, where there were any, and ``resample_tilt`` says whether tilted
     series were straightened. ``subject_salt`` is a hash of the salt under which subjects are hashed, if they are.
+    ``overlaps`` says whether some dataset's labels may overlap; their masks are compressed for many values.
     ``shard_samples`` is M, the samples a shard. ``seed`` and the fractions decide the split of a subject.
     """
 
@@ -75,6 +77,7 @@ class StoreSettings(_Model):
     training_views: bool = False
     codec: CodecName = "lz4"
     mask_dtype: Literal["uint8", "uint16"] = "uint8"
+    overlaps: bool = Field(default=False, exclude_if=lambda overlaps: not overlaps)
     shard_samples: Annotated[int, Field(gt=0)]
     seed: int = 0
     val_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1

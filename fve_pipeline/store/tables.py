@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["CASES_SCHEMA", "CLASSES_SCHEMA", "INDEX_SCHEMA", "TableName", "schema_of", "table_bytes"]
+__all__ = [
+    "CASES_SCHEMA",
+    "CLASSES_SCHEMA",
+    "INDEX_SCHEMA",
+    "TableName",
+    "migrated",
+    "schema_of",
+    "table_bytes",
+]
 
 TableName = Literal["index", "cases", "classes"]
 
@@ -78,7 +86,11 @@ CLASSES_SCHEMA = pa.schema(
         ("dataset", pa.string()),
         ("class_id", pa.uint16()),
         ("name", pa.string()),
-        ("ids", pa.list_(pa.uint16())),  # label ids in the mask that make up the class; none for instances
+        (
+            "ids",
+            pa.list_(pa.uint16()),
+        ),  # mask values that make up the class, combinations too; none for instances
+        ("label_ids", pa.list_(pa.uint16())),  # those of them that the catalog names
         ("instance", pa.bool_()),
         ("side", pa.string()),  # left, right or ""
         ("prompts", pa.list_(pa.string())),
@@ -93,7 +105,9 @@ _SCHEMAS: Mapping[TableName, pa.Schema] = {
 }
 
 # Columns that came with a later version of the format than the first.
-_SINCE: Mapping[TableName, Mapping[str, int]] = {"cases": {"affine": 2}}
+_SINCE: Mapping[TableName, Mapping[str, int]] = {"cases": {"affine": 2}, "classes": {"label_ids": 2}}
+# Those that held what another column holds, before they were told apart. The others are null in an older table.
+_FROM: Mapping[str, str] = {"label_ids": "ids"}
 
 
 def schema_of(name: TableName, version: int | None = None) -> pa.Schema:
@@ -102,6 +116,19 @@ def schema_of(name: TableName, version: int | None = None) -> pa.Schema:
     return pa.schema(
         [field for field in _SCHEMAS[name] if version is None or since.get(field.name, 1) <= version]
     )
+
+
+def migrated(table: pa.Table, name: TableName) -> pa.Table:
+    """Return a table of any version of the format with the columns of the present one."""
+    schema = schema_of(name)
+    if table.schema.equals(schema):
+        return table
+
+    def column(field: pa.Field) -> Any:
+        held = field.name if field.name in table.column_names else _FROM.get(field.name)
+        return pa.nulls(len(table), field.type) if held is None else table.column(held)
+
+    return pa.table([column(field) for field in schema], schema=schema)
 
 
 def table_bytes(table: pa.Table, schema: pa.Schema) -> bytes:

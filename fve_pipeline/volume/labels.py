@@ -15,7 +15,7 @@ from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_ne
 from fve_pipeline.volume.kinds import kind_of
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
-from fve_pipeline.volume.overlay import Overlay, Sets, flattened
+from fve_pipeline.volume.overlay import Overlay, Sets, counted, flattened, members
 from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw, read_header
 from fve_pipeline.volume.refusal import refusal
@@ -97,10 +97,8 @@ def _renumbered(
     array: NDArray[Any], sets: Sets, ids: dict[int, int], name: str
 ) -> tuple[NDArray[np.uint16], Sets]:
     """Return the map, and what its values stand for, with the catalog's ids in place of the file's values."""
-    counts = np.bincount(array.reshape(-1))
-    found = {
-        label for value in np.flatnonzero(counts).tolist() if value for label in sets.get(value, (value,))
-    }
+    held = [value for value in np.flatnonzero(counted(array)).tolist() if value]
+    found = {label for value in held for label in members(sets, value)}
     if strange := sorted(found - ids.keys()):
         raise refusal(
             name,
@@ -109,10 +107,10 @@ def _renumbered(
             f"those that the catalog gives it, {', '.join(map(str, sorted(ids)))}",
             "Add the class with its file and value, or correct the file",
         )
-    overlay = Overlay((1, 1, len(counts)))
-    for value in np.flatnonzero(counts).tolist():
-        for label in sets.get(value, (value,) if value else ()):
-            overlay.add_slice(0, np.arange(len(counts))[None] == value, ids[label])
+    overlay = Overlay((1, 1, _MAX + 1))
+    for value in held:
+        for label in members(sets, value):
+            overlay.add_slice(0, np.arange(_MAX + 1)[None] == value, ids[label])
     return overlay.array[0, 0][array], overlay.sets
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import ReadError
+from fve_pipeline.volume.types import Labels
 
-__all__ = ["Overlay", "Sets", "flattened", "members"]
+__all__ = ["Overlay", "Sets", "counted", "flattened", "members", "voxels_of_labels"]
 
 #: What a value of a label map stands for, where it stands for several labels: value → their ids, ascending.
 Sets = Mapping[int, tuple[int, ...]]
@@ -32,6 +33,25 @@ def flattened(array: NDArray[Any], sets: Sets) -> tuple[NDArray[Any], int]:
         table[value] = max(ids)
     several = int(np.isin(array, list(sets)).sum())
     return table[array], several
+
+
+def voxels_of_labels(labels: Labels) -> NDArray[np.int64]:
+    """Return the voxels of each id 0..65535, those that it shares with others included."""
+    counts = counted(labels.array)
+    shared = {value: int(counts[value]) for value in labels.sets}
+    counts[list(shared)] = 0
+    for value, voxels in shared.items():
+        counts[list(labels.sets[value])] += voxels
+    return counts
+
+
+def counted(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how often each value 0..65535 occurs in a label map."""
+    from fve_kernels.cpu_statistics import (
+        label_counts,  # numba takes memory and time, which a look at headers saves
+    )
+
+    return label_counts(np.ascontiguousarray(labels, np.uint16))
 
 
 class Overlay:
@@ -115,7 +135,7 @@ class Overlay:
             self._know(top)
             return labels
         table = np.arange(_MAX + 1, dtype=np.uint16)
-        present = np.bincount(labels.reshape(-1), minlength=_MAX + 1) > 0
+        present = counted(labels) > 0
         self._know(max((int(v) for v in np.flatnonzero(present) if v not in sets), default=0))
         for value, ids in sets.items():
             if present[value]:

@@ -75,7 +75,7 @@ def swap(old: str, new: str) -> str:
             swap('{ id = 2, name = "tumour" }', '{ id = 2, nmae = "tumour" }'),
             "mine.toml:8: missing key 'name' in classes number 2\n"
             "mine.toml:8: unknown key 'nmae' in classes number 2. Did you mean 'name'? Known keys: file, id, ids, "
-            "instance, layer, name, prompts, side, site",
+            "instance, layer, name, priority, prompts, side, site, value",
         ),
         (swap('labels = "l', 'lables = "l'), "mine.toml:11: missing key 'labels' in [layout]\nmine.toml:13: unknown key 'lables' in [layout]. Did you mean 'labels'?"),
         (swap('labels = "labels/{case}.nii.gz"\n', ""), "mine.toml:11: missing key 'labels' in [layout]"),

@@ -137,7 +137,8 @@ def cases_table(rows: list[Row]) -> pa.Table:
 def classes_table() -> pa.Table:
     shared = {"dataset": "made", "instance": False, "side": "", "prompts": ["made"], "renditions": []}
     records = [
-        {**shared, "class_id": c, "name": f"class {c}", "ids": list(ids)} for c, ids in CLASSES.items()
+        {**shared, "class_id": c, "name": f"class {c}", "ids": list(ids), "label_ids": list(ids)}
+        for c, ids in CLASSES.items()
     ]
     return pa.Table.from_pylist(records, CLASSES_SCHEMA)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -42,11 +42,13 @@ ENCODE_VERSION = 2
 @dataclass(frozen=True, slots=True)
 class PreparedCase:
     """What encoding needs to know of a case: its group in the prepared store, shape (z,y,x), and what the masks
-    of each rendition hold."""
+    of each rendition hold. ``values`` are those of combinations by rendition, in the prepared labels and in the
+    store; none where no labels of the case overlap."""
 
     group: str
     shape: tuple[int, int, int]
     renditions: Mapping[str, MaskClasses]
+    values: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,10 @@ def segment_samples(
     height, width = slab.shape[1:]
     fit = Fit((height, width), settings.size, settings.resize)
     slices = fit.images(np.ascontiguousarray(slab))
+    if values := case.values.get(segment.rendition):
+        table = np.arange(np.iinfo(labels.dtype).max + 1, dtype=labels.dtype)
+        table[[prepared_as for prepared_as, _ in values]] = [stored_as for _, stored_as in values]
+        labels = table[labels]
     kept = case.renditions[segment.rendition].kept
     if kept is not None:
         labels = np.where(np.isin(labels, kept), labels, labels.dtype.type(0))

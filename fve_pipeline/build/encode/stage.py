@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import pyarrow as pa
 
+from fve_pipeline.build.encode.numbering import Numbering, number_combinations
 from fve_pipeline.build.encode.plan import (
     PlannedRun,
     ShardPlan,
@@ -27,7 +30,7 @@ from fve_pipeline.build.encode.shard import (
 from fve_pipeline.build.encode.tables import case_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import PREPARE_VERSION
-from fve_pipeline.build.prepare.roster import Roster, RosterDataset, class_table_of
+from fve_pipeline.build.prepare.roster import Roster, RosterDataset, datasets_of_store
 from fve_pipeline.build.prepare.stage import Prepared
 from fve_pipeline.build.transaction import ShardWork
 from fve_pipeline.errors import BuildError
@@ -50,10 +53,23 @@ def plan_store(prepared: Prepared, settings: StoreSettings, base: Store | None) 
     if not prepared.cases:
         raise BuildError(_nothing(prepared.roster))
     first_row = base.manifest.n_samples if base else 0
-    facts = (prepared.facts[case] for case in prepared.cases)
-    runs = plan_runs(facts, plan_settings(settings), first_row)
+    facts = partial(map, prepared.facts.__getitem__, prepared.cases)
+    runs = plan_runs(facts(), plan_settings(settings), first_row)
     shards = {plan.shard: plan for plan in plan_shards(runs, settings.shard_samples)}
-    return StorePlan(prepared, settings, base, runs, shards)
+    numbering = number_combinations(_datasets(prepared.roster, base), facts(), settings.mask_dtype)
+    return StorePlan(prepared, settings, base, runs, shards, numbering)
+
+
+def _datasets(roster: Roster, base: Store | None) -> list[RosterDataset]:
+    """Datasets in the store's order, those that it holds with the values that their classes have there."""
+    held = {dataset.name: dataset for dataset in datasets_of_store(base)} if base else {}
+    listed = {dataset.name: dataset for dataset in roster.datasets}
+    return [
+        (listed[name].model_copy(update={"classes": held[name].classes}) if name in held else listed[name])
+        if name in listed
+        else held[name]
+        for name in {**held, **listed}
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +81,12 @@ class StorePlan:
     base: Store | None
     runs: Sequence[PlannedRun]
     shards: dict[int, ShardPlan]
+    numbering: Numbering
 
     def work(self, prepared_files: Files, device: str) -> ShardWork:
         """Return the shards to encode from the prepared store."""
         facts = self.prepared.facts
-        lookup = prepared_cases(self.prepared.roster.datasets, (facts[case] for case in self.prepared.cases))
+        lookup = prepared_cases(self.numbering, (facts[case] for case in self.prepared.cases))
 
         def job(target: ShardTarget) -> tuple[EncodeJob, int]:
             plan = self.shards[target.shard]
@@ -84,11 +101,18 @@ class StorePlan:
         encoding = encoding_inputs(self.settings)
         # A tail shard that is taken over is part of its successor's bytes.
         before = self.base.manifest.content_id if self.base else EMPTY_CONTENT
-        inputs = {case: self.prepared.facts[case].inputs for case in self.prepared.cases}
+        inputs = {case: self._inputs(self.prepared.facts[case]) for case in self.prepared.cases}
         return {
             number: plan_hash(plan, encoding | ({"after": before} if plan.copied else {}), inputs)
             for number, plan in self.shards.items()
         }
+
+    def _inputs(self, facts: CaseFacts) -> str:
+        """Name what a case's rows are made from: the prepared arrays, and what their combinations are called."""
+        if not facts.combinations:
+            return facts.inputs
+        values = [self.numbering.of_case(facts, name) for name in facts.renditions]
+        return hashlib.sha256(json.dumps([facts.inputs, values]).encode()).hexdigest()
 
     def content(self) -> StoreContent:
         """Return what the commit publishes besides shards and index: committed rows first, then the new ones."""
@@ -97,7 +121,7 @@ class StorePlan:
         for run in self.runs:
             samples[run.case] = samples.get(run.case, 0) + run.length
         cases = case_rows((self.prepared.facts[case] for case in self.prepared.cases), plan, samples)
-        classes = class_table_of(roster.datasets).to_arrow()
+        classes = self.numbering.table.to_arrow()
         sources = [_source(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]
         if self.base is not None:
@@ -106,7 +130,6 @@ class StorePlan:
             old = self.base.manifest
             held = {source.dataset for source in old.sources}
             added = [dataset for dataset in roster.datasets if dataset.name not in held]
-            classes = pa.concat_tables([self.base.classes, class_table_of(added).to_arrow()])
             sources = [*old.sources, *map(_source, added)]
             listed = {dataset.name for dataset in roster.datasets}
             failures = [f for f in old.failures if f.case.split("/")[0] not in listed] + failures
@@ -129,14 +152,17 @@ class StorePlan:
         return pa.concat_tables([self.base.index, new]).unify_dictionaries()
 
 
-def prepared_cases(datasets: Iterable[RosterDataset], cases: Iterable[CaseFacts]) -> dict[str, PreparedCase]:
+def prepared_cases(numbering: Numbering, cases: Iterable[CaseFacts]) -> dict[str, PreparedCase]:
     """Return what encoding needs to know of each case, by case id."""
-    held = cache(class_table_of(datasets).of_masks)
+    held = cache(numbering.table.of_masks)
     return {
         facts.case: PreparedCase(
             group=facts.group,
             shape=facts.shape,
             renditions={name: held(facts.dataset, name) for name in facts.renditions},
+            values={name: numbering.of_case(facts, name) for name in facts.renditions}
+            if facts.combinations
+            else {},
         )
         for facts in cases
     }

@@ -8,12 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
 from fve_pipeline.build.prepare.job import (
     PrepareJob,
@@ -24,19 +21,20 @@ from fve_pipeline.build.prepare.job import (
     source_names,
     source_stats,
 )
+from fve_pipeline.build.prepare.labels import case_labels
 from fve_pipeline.build.prepare.veil import hidden_facts, hidden_text
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
 from fve_pipeline.imaging.intensity import lost_below_zero, parse_window, to_uint8
-from fve_pipeline.imaging.statistics import class_facts, gradient_energy, quantiles_uint8
+from fve_pipeline.imaging.statistics import gradient_energy, quantiles_uint8
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
 from fve_pipeline.store.volume import write_volume
-from fve_pipeline.volume import Header, Volume, hash_files, read_image, read_labels
+from fve_pipeline.volume import Header, Volume, hash_files, read_image
 from fve_pipeline.volume.labels import check_sizes
 
-__all__ = ["checked_labels", "failed", "prepare_case", "read_rendition"]
+__all__ = ["failed", "prepare_case", "read_rendition"]
 
 
 def prepare_case(job: PrepareJob) -> CaseFacts | Failure:
@@ -118,11 +116,9 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         notes.append(f"the file says modality {modality}, the catalog {case.modality}: the catalog's is used")
     volume = None
 
-    labels = read_labels(case.labels, root, geometry)
-    found = label_statistics(labels.array)
-    mask = checked_labels(labels.array, found.counts, job)
+    labels = case_labels(job, geometry)
     notes.extend(note for note in labels.notes if note not in notes)
-    write_volume(files, f"{group}/labels", mask)
+    write_volume(files, f"{group}/labels", labels.mask)
     return CaseFacts(
         case=case.id,
         dataset=case.dataset,
@@ -142,7 +138,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         affine=tuple(_row(row) for row in geometry.affine),
         orientation=geometry.orientation,
         renditions=tuple(rendition.name for rendition in case.renditions),
-        classes=class_facts(found, job.classes, geometry.shape, geometry.spacing),
+        classes=labels.classes,
         pixels_sha256=pixels.hexdigest(),
         quantiles=quantiles,
         gradient_energy=round(energy, 4),
@@ -150,6 +146,8 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         decision="; ".join(decisions),
         notes=tuple(notes),
         recipe=recipe(job),
+        first_combination=job.overlaps.first if job.overlaps and labels.combinations else 0,
+        combinations=labels.combinations,
     )
 
 
@@ -181,38 +179,6 @@ def _same_grid(first: Header | None, volume: Volume, path: str) -> Header:
         )
         raise GeometryError(msg)
     return first
-
-
-def checked_labels(
-    labels: npt.NDArray[np.uint16], counts: npt.NDArray[np.int64], job: PrepareJob
-) -> npt.NDArray[Any]:
-    """Refuse label ids that no class names; narrow to the dtype that the catalog implies.
-
-    ``counts`` are the voxels of each id.
-    """
-    if job.declared is not None:
-        unnamed = [int(i) for i in np.flatnonzero(counts) if i != 0 and i not in job.declared]
-        if unnamed:
-            found = ", ".join(f"{i} ({counts[i]:,} voxels)" for i in unnamed[:8])
-            more = f" and {len(unnamed) - 8} more" if len(unnamed) > 8 else ""
-            msg = (
-                f"{', '.join(label.path for label in job.case.labels[:2])}: label id {found}{more} is named by no class of "
-                f"catalog {job.case.dataset!r}, which declares {_ranges(job.declared)}. Add the class to the "
-                "catalog, or correct the label map."
-            )
-            raise ReadError(msg)
-    return labels.astype(job.mask_dtype, copy=False)
-
-
-def _ranges(ids: Iterable[int]) -> str:
-    """1, 2, 3, 7 -> "1-3, 7"."""
-    spans: list[list[int]] = []
-    for i in sorted(ids):
-        if spans and i == spans[-1][1] + 1:
-            spans[-1][1] = i
-        else:
-            spans.append([i, i])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
 
 
 def _row(row: Iterable[float]) -> tuple[float, float, float, float]:

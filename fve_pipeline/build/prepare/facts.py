@@ -28,7 +28,8 @@ class CaseFacts(_Frozen):
 
     ``shape`` (z,y,x); ``spacing`` (z,y,x) in mm; ``affine`` rows of the 4×4 matrix from the index (z,y,x,1)
     to LPS (x,y,z,1) in mm; ``quantiles`` of the first rendition's uint8 image at 0.5, 5, 25, 50, 75, 95 and
-    99.5 percent; ``recipe`` is the job that made it, without paths of this machine.
+    99.5 percent; ``recipe`` is the job that made it, without paths of this machine. ``combinations`` are the sets of
+    class ids that the values from ``first_combination`` on stand for in the prepared labels, one after another.
     """
 
     case: str
@@ -57,6 +58,8 @@ class CaseFacts(_Frozen):
     decision: str
     notes: tuple[str, ...]
     recipe: str
+    first_combination: int = 0
+    combinations: tuple[tuple[int, ...], ...] = ()
 
     @property
     def inputs(self) -> str:

@@ -21,6 +21,7 @@ from fve_pipeline.volume import hash_files, read_header, source_files
 
 __all__ = [
     "PREPARE_VERSION",
+    "Overlaps",
     "PrepareJob",
     "PrepareSettings",
     "fingerprint",
@@ -65,13 +66,25 @@ def prepare_settings(settings: StoreSettings) -> PrepareSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlaps:
+    """How overlapping labels are kept: combinations of classes get the values from ``first`` on, which no label has.
+
+    ``priority`` are (label id, priority) of the labels that have one; a voxel stays with those of the highest.
+    """
+
+    first: int
+    priority: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareJob:
     """All that a worker needs to prepare one case.
 
     ``classes`` are (class id, label ids that make it up); ``declared`` are the label ids that the catalog
     names, or None where any id may occur (instances, or ``ignore = "rest"``); ``mask_dtype`` follows from the catalog.
     ``device`` windows on ``cpu`` or ``cuda``, to the same bytes. With a ``salt``, what is recorded of the case names
-    none of its paths; its name and subject are hashes already.
+    none of its paths; its name and subject are hashes already. With ``overlaps`` no label hides another; without, a
+    later label file wins, as in all that was built before labels could overlap.
     """
 
     case: Case
@@ -83,6 +96,7 @@ class PrepareJob:
     mask_dtype: str
     device: str = "cpu"
     salt: str | None = None
+    overlaps: Overlaps | None = None
 
 
 def fingerprint(job: PrepareJob) -> str:
@@ -108,6 +122,8 @@ def _described(job: PrepareJob) -> dict[str, Any]:
             del label["values"]
     if job.salt is None:
         del described["salt"]
+    if job.overlaps is None:
+        del described["overlaps"]
     return described
 
 

@@ -32,7 +32,10 @@ class _Frozen(BaseModel):
 
 
 class RosterDataset(_Frozen):
-    """What the store records of one dataset. ``catalog_sha256`` is over everything its catalog says."""
+    """What the store records of one dataset. ``catalog_sha256`` is over everything its catalog says.
+
+    Combinations of overlapping labels are numbered from ``first_combination`` on.
+    """
 
     name: str
     modality: str
@@ -43,6 +46,8 @@ class RosterDataset(_Frozen):
     instance: bool
     mask_dtype: str
     classes: tuple[ClassEntry, ...]
+    first_combination: int = 1
+    overlaps: bool = False
 
 
 class Roster(_Frozen):
@@ -82,6 +87,8 @@ def describe_dataset(catalog: Catalog) -> RosterDataset:
         instance=catalog.instance,
         mask_dtype=catalog.mask_dtype,
         classes=classes,
+        first_combination=catalog.first_combination,
+        overlaps=catalog.overlaps,
     )
 
 

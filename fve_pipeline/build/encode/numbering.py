@@ -1,0 +1,120 @@
+"""The values of overlapping classes in a store: each combination that occurs has one, numbered as the plan meets it.
+
+Pure: the datasets, what the store already numbers, and the cases in their order decide everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from fve_pipeline.build.prepare.facts import CaseFacts
+from fve_pipeline.build.prepare.roster import RosterDataset, class_table_of
+from fve_pipeline.errors import BuildError
+from fve_pipeline.store.class_table import ClassEntry, ClassTable
+
+__all__ = ["Numbering", "number_combinations"]
+
+Members = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """``table`` holds the classes of the datasets that were numbered, with all of their values.
+
+    ``values`` are those of combinations, by dataset and the class ids that they stand for.
+    """
+
+    table: ClassTable
+    values: Mapping[tuple[str, Members], int]
+
+    def of_case(self, facts: CaseFacts, rendition: str) -> tuple[tuple[int, int], ...]:
+        """Return (value in the prepared labels, value in the store) of a case's combinations."""
+        shown = _Shown(self.table, facts.dataset, rendition)
+        found = []
+        for value, members in enumerate(facts.combinations, facts.first_combination):
+            seen = shown.of(members)
+            label = shown.label(seen)
+            found.append((value, self.values[facts.dataset, seen] if label is None else label))
+        return tuple(found)
+
+
+def number_combinations(
+    datasets: Iterable[RosterDataset],
+    cases: Iterable[CaseFacts],
+    mask_dtype: str,
+    *,
+    known_only: bool = False,
+) -> Numbering:
+    """Number the combinations of the cases, in their order, after those that the datasets' classes name already.
+
+    Raises BuildError when the values do not fit the masks' dtype or, with ``known_only``, when one has none yet.
+    """
+    held = {dataset.name: dataset for dataset in datasets}
+    table = class_table_of(held.values())
+    values = {(name, members): value for name in held for value, members in table.combinations(name).items()}
+    following = {
+        name: max(dataset.first_combination, *(max(c.ids, default=0) + 1 for c in dataset.classes), 1)
+        for name, dataset in held.items()
+    }
+    limit = 255 if mask_dtype == "uint8" else 65535
+    for facts in cases:
+        if not facts.combinations:
+            continue
+        for rendition in facts.renditions:
+            shown = _Shown(table, facts.dataset, rendition)
+            for members in map(shown.of, facts.combinations):
+                if shown.label(members) is not None or (facts.dataset, members) in values:
+                    continue
+                value = following[facts.dataset]
+                if known_only or value > limit:
+                    raise BuildError(_no_value(facts, members, table, known_only, mask_dtype))
+                values[facts.dataset, members] = value
+                following[facts.dataset] += 1
+    return Numbering(ClassTable(tuple(_with_values(entry, values) for entry in table)), values)
+
+
+class _Shown:
+    """What the masks of a rendition make of a combination: only the classes that it shows count."""
+
+    def __init__(self, table: ClassTable, dataset: str, rendition: str) -> None:
+        shown = table.shown(dataset, rendition)
+        self._ids = {entry.class_id for entry in shown}
+        labels: dict[int, list[int]] = {}
+        for entry in shown:
+            for label in entry.label_ids:
+                labels.setdefault(label, []).append(entry.class_id)
+        self._labels: dict[Members, int] = {}
+        for label in sorted(labels):
+            self._labels.setdefault(tuple(sorted(labels[label])), label)
+
+    def of(self, members: Members) -> Members:
+        return tuple(member for member in members if member in self._ids)
+
+    def label(self, members: Members) -> int | None:
+        """The value that these classes have already: 0 for none, or a label that is just these."""
+        return self._labels.get(members) if members else 0
+
+
+def _with_values(entry: ClassEntry, values: Mapping[tuple[str, Members], int]) -> ClassEntry:
+    own = sorted(
+        value
+        for (dataset, members), value in values.items()
+        if dataset == entry.dataset and entry.class_id in members
+    )
+    return replace(entry, ids=(*entry.label_ids, *own)) if own else entry
+
+
+def _no_value(
+    facts: CaseFacts, members: Members, table: ClassTable, known_only: bool, mask_dtype: str
+) -> str:
+    names = ", ".join(table.find(facts.dataset, class_id).name for class_id in members)
+    if known_only:
+        return (
+            f"{facts.case}: {names} overlap in it, which they did not when the store was built: "
+            "the sources or the settings are not those of the build"
+        )
+    return (
+        f"{facts.case}: {names} overlap, and {mask_dtype} masks have no value left for one more combination of "
+        f"classes of {facts.dataset}. Build anew with --overwrite, or give classes a priority in the catalog"
+    )

@@ -1,0 +1,81 @@
+"""A case's labels as they are stored: checked, combined where they overlap, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fve_kernels.cpu_statistics import label_statistics
+from fve_pipeline.build.prepare.combine import combine, with_combinations
+from fve_pipeline.build.prepare.job import PrepareJob
+from fve_pipeline.errors import ReadError
+from fve_pipeline.imaging.statistics import ClassFacts, class_facts
+from fve_pipeline.volume import Header, Volume, read_labels
+from fve_pipeline.volume.overlay import voxels_of_labels
+
+__all__ = ["CaseLabels", "case_labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLabels:
+    """A case's labels as they are stored: ``mask`` (z,y,x) in the job's dtype, and what was found out about them."""
+
+    mask: npt.NDArray[Any]
+    classes: tuple[ClassFacts, ...]
+    combinations: tuple[tuple[int, ...], ...]
+    resampled: bool
+    notes: tuple[str, ...]
+
+
+def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
+    """Read a case's labels onto its image's grid, check their ids, number their combinations and count.
+
+    Raises ReadError when an id is named by no class.
+    """
+    labels = read_labels(job.case.labels, Path(job.root), geometry, overlaps=job.overlaps is not None)
+    array, classes, notes = labels.array, job.classes, labels.notes
+    combinations: tuple[tuple[int, ...], ...] = ()
+    if job.overlaps is not None:
+        _refuse_unnamed(voxels_of_labels(labels), job)
+        combined = combine(labels, job.overlaps, job.classes)
+        array, combinations = combined.array, combined.combinations
+        classes = with_combinations(job.classes, job.overlaps.first, combinations)
+        notes = (*notes, *combined.notes)
+    found = label_statistics(array)
+    if job.overlaps is None:
+        _refuse_unnamed(found.counts, job)
+    facts = class_facts(found, classes, geometry.shape, geometry.spacing)
+    mask = array.astype(job.mask_dtype, copy=False)
+    return CaseLabels(mask, facts, combinations, labels.resampled, notes)
+
+
+def _refuse_unnamed(counts: npt.NDArray[np.int64], job: PrepareJob) -> None:
+    """Refuse label ids that no class names; ``counts`` are the voxels of each id."""
+    if job.declared is None:
+        return
+    unnamed = [int(i) for i in np.flatnonzero(counts) if i != 0 and i not in job.declared]
+    if unnamed:
+        found = ", ".join(f"{i} ({counts[i]:,} voxels)" for i in unnamed[:8])
+        more = f" and {len(unnamed) - 8} more" if len(unnamed) > 8 else ""
+        msg = (
+            f"{', '.join(label.path for label in job.case.labels[:2])}: label id {found}{more} is named by no class of "
+            f"catalog {job.case.dataset!r}, which declares {_ranges(job.declared)}. Add the class to the "
+            "catalog, or correct the label map."
+        )
+        raise ReadError(msg)
+
+
+def _ranges(ids: Iterable[int]) -> str:
+    """1, 2, 3, 7 -> "1-3, 7"."""
+    spans: list[list[int]] = []
+    for i in sorted(ids):
+        if spans and i == spans[-1][1] + 1:
+            spans[-1][1] = i
+        else:
+            spans.append([i, i])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
