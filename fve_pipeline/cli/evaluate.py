@@ -74,6 +74,14 @@ def evaluate(
             help="Take classes and instance flag, case by case, from the pickled text_prompts of the images.",
         ),
     ] = False,
+    overlaps: Annotated[
+        bool,
+        typer.Option(
+            "--overlaps",
+            help="Score classes that may overlap, by CASE_classes (a folder of a file a class, or a file of layers) "
+            "where there is one.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
     workers: Workers = None,
     memory: Memory = None,
@@ -104,9 +112,15 @@ def evaluate(
         pred, truth = pred.absolute(), truth.absolute()
         images = images.absolute() if images is not None else None
     pairs, missing = ev.match_folders(
-        pred, truth, table, images=images, pred_pattern=pred_pattern, truth_pattern=truth_pattern
+        pred,
+        truth,
+        table,
+        images=images,
+        pred_pattern=pred_pattern,
+        truth_pattern=truth_pattern,
+        apart=overlaps,
     )
-    settings = ev.ScoreSettings(convention.value, instances, tolerance, allow_pickle, _ids(classes))
+    settings = ev.ScoreSettings(convention.value, instances, tolerance, allow_pickle, _ids(classes), overlaps)
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
         with Bars(as_json) as bars:

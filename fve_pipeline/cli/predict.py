@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from fve_pipeline.cli.options import Json, Nonfinite, ResampleTilt
-from fve_pipeline.cli.predict_asked import asked, with_options
+from fve_pipeline.cli.predict_asked import Instances, Overlaps, PrecisionChoice, asked, with_options
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
 
@@ -22,20 +21,6 @@ _WHAT = "What to look for"
 _GREY = "How grey values are read"
 _MEAN = "What is averaged"
 _RUN = "How it runs"
-
-
-class PrecisionChoice(Enum):
-    """What the network computes in, as a choice on the command line."""
-
-    float32 = "float32"
-    bf16 = "bf16"
-
-
-class Instances(Enum):
-    """What becomes of a mask of instances, as a choice on the command line."""
-
-    split = "split"
-    merged = "merged"
 
 
 def predict(
@@ -88,6 +73,14 @@ def predict(
             rich_help_panel=_WHAT,
         ),
     ] = None,
+    overlaps: Annotated[
+        Overlaps,
+        typer.Option(
+            help="[b]merge[/]: one label a voxel. [b]keep[/]: besides, every class for itself, a file each. "
+            "[b]layers[/]: besides, one file of a layer a class.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = Overlaps.merge,
     modality: Annotated[
         str | None, typer.Option(help="CT, MR, PET, US or Microscopy.", rich_help_panel=_GREY)
     ] = None,
@@ -196,6 +189,7 @@ def predict(
         _views(views),
         instance_class or instances is Instances.split,
         instances.value if instances is not None else None,
+        overlaps.value,
     )
     first, parts = _part(part)
     made = out.resolve()

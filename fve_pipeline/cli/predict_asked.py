@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,7 +14,29 @@ if TYPE_CHECKING:
     from fve_pipeline.prediction.prompts import Target
     from fve_pipeline.prediction.request import Shown
 
-__all__ = ["asked", "with_options"]
+__all__ = ["Instances", "Overlaps", "PrecisionChoice", "asked", "with_options"]
+
+
+class PrecisionChoice(Enum):
+    """What the network computes in, as a choice on the command line."""
+
+    float32 = "float32"
+    bf16 = "bf16"
+
+
+class Instances(Enum):
+    """What becomes of a mask of instances, as a choice on the command line."""
+
+    split = "split"
+    merged = "merged"
+
+
+class Overlaps(Enum):
+    """Whether classes are also written each for itself, as a choice on the command line."""
+
+    merge = "merge"
+    keep = "keep"
+    layers = "layers"
 
 
 def asked(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fve_pipeline.errors import EvaluationError, FveError
+from fve_pipeline.evaluation.apart import ApartMasks, masks_apart
 from fve_pipeline.evaluation.labels import whole_labels, wrapped_labels
-from fve_pipeline.evaluation.pairs import Pair
+from fve_pipeline.evaluation.pairs import SUFFIXES, Pair
 from fve_pipeline.metrics import (
     ClassScore,
     Convention,
@@ -32,7 +35,7 @@ class ScoreSettings:
     ``allow_pickle`` lets the pickled ``text_prompts`` of the challenge's npz say, case by case, which classes
     were asked for and whether labels are instances. For a case without them ``class_ids`` and ``instances`` say
     it; where they don't either, ``physical`` scores every id as a class and ``challenge`` scores nothing.
-    ``tolerance`` is NSD's, in mm.
+    ``tolerance`` is NSD's, in mm. With ``apart``, classes have masks of their own that may overlap.
     """
 
     convention: Convention = "physical"
@@ -40,6 +43,7 @@ class ScoreSettings:
     tolerance: float = 2.0
     allow_pickle: bool = False
     class_ids: tuple[int, ...] | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class CaseScores:
 
 def score_case(pair: Pair, settings: ScoreSettings) -> CaseScores:
     """Score one case. What is wrong with its files comes back as ``error`` and stops nothing else."""
+    if settings.apart:
+        try:
+            return CaseScores(pair, classes=tuple(_score_apart(pair, settings)))
+        except (FveError, OSError) as error:
+            return CaseScores(pair, error=str(error))
     try:
         truth, pred = _read(pair.truth, "gts"), _read(pair.pred, "segs")
         spacing = _spacing(pair, truth)
@@ -82,6 +91,49 @@ def score_case(pair: Pair, settings: ScoreSettings) -> CaseScores:
         tolerance=settings.tolerance,
     )
     return CaseScores(pair, classes=tuple(scores), prompted=prompts is not None)
+
+
+def _score_apart(pair: Pair, settings: ScoreSettings) -> Iterator[ClassScore]:
+    """Score each class by its own masks, one at a time in memory."""
+    truth, pred = (_masks_of(path) for path in (pair.truth, pair.pred))
+    place = truth.place()
+    spacing, like = place.spacing, place.shape
+    _check_same_place(pair, place, pred.place(), spacing)
+    for class_id in sorted({*truth, *pred}.intersection(settings.class_ids or {*truth, *pred})):
+        scores = score_classes(
+            truth.mask(class_id, like),
+            pred.mask(class_id, like),
+            spacing,
+            class_ids=(1,),
+            convention=settings.convention,
+            tolerance=settings.tolerance,
+        )
+        yield from (replace(score, class_id=class_id) for score in scores)
+
+
+def _masks_of(path: Path) -> ApartMasks | MapMasks:
+    apart = masks_apart(path, SUFFIXES)
+    return MapMasks(path) if apart is None else apart
+
+
+class MapMasks:
+    """The classes of a label map, as masks."""
+
+    def __init__(self, path: Path) -> None:
+        self._volume = _read(path, "gts")
+        self._labels = whole_labels(self._volume.array, path)
+
+    def place(self) -> Volume:
+        """Return the map with where it lies."""
+        return self._volume
+
+    def mask(self, class_id: int, like: tuple[int, int, int]) -> NDArray[np.uint8]:  # noqa: ARG002 (checked before)
+        """Return a class's mask, uint8 (z,y,x)."""
+        mask: NDArray[np.uint8] = (self._labels == class_id).astype(np.uint8)
+        return mask
+
+    def __iter__(self) -> Iterator[int]:
+        return (label for label in np.unique(self._labels).tolist() if label)
 
 
 def peak_bytes(pair: Pair) -> int:

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from fve_pipeline.errors import EvaluationError
+from fve_pipeline.evaluation.apart import APART
 
 __all__ = ["Missing", "Pair", "images_beside", "match_folders", "read_case_table", "stem"]
 
@@ -56,6 +57,7 @@ def match_folders(
     images: Path | None = None,
     pred_pattern: str = "{case}",
     truth_pattern: str = "{case}",
+    apart: bool = False,
 ) -> tuple[list[Pair], list[Missing]]:
     """Match label maps of two folders (searched all the way down), or two files, by name without ending.
 
@@ -68,6 +70,9 @@ def match_folders(
     ``images`` holds the challenge's npz images, named as the truths (a file, where truth and prediction are
     files); None looks for it beside the truths (:func:`images_beside`).
 
+    With ``apart`` a case's ``CASE_classes``, a folder of a file a class or a file of a layer a class, is taken where
+    there is one; without, it is passed over.
+
     Raises
     ------
     EvaluationError
@@ -79,7 +84,7 @@ def match_folders(
         if image is None:
             image = _images(images, truth.parent).get(case)
         return [Pair(case, *_origin(case, table), truth, pred, stem(pred), image)], []
-    preds, truths = _label_maps(pred, pred_pattern), _label_maps(truth, truth_pattern)
+    preds, truths = _label_maps(pred, pred_pattern, apart), _label_maps(truth, truth_pattern, apart)
     both = sorted(preds.keys() & truths.keys())
     if not both:
         msg = (
@@ -152,7 +157,7 @@ def _images(images: Path | None, truth: Path) -> dict[str, Path]:
     return {case: path for case, path in _label_maps(folder, "{case}").items() if path.suffix == ".npz"}
 
 
-def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
+def _label_maps(folder: Path, pattern: str, apart: bool = False) -> dict[str, Path]:
     if not folder.is_dir():
         msg = f"{folder}: no such folder; expected predictions and truths as two folders, or as two files."
         raise EvaluationError(msg)
@@ -161,10 +166,18 @@ def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
         raise EvaluationError(msg)
     fits = re.compile(re.escape(pattern).replace(re.escape("{case}"), "(.+)"))
     found: dict[str, Path] = {}
+    kept_apart: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
+        own = path.is_dir() and path.name.endswith(APART)
+        if not own and (not path.name.lower().endswith(SUFFIXES) or path.name.startswith(".")):
             continue
-        fit = fits.fullmatch(_below(path, folder))
+        if any(above.name.endswith(APART) for above in path.relative_to(folder).parents):
+            continue  # one class of a case
+        name = _below(path, folder)
+        if name.endswith(APART) and (fit := fits.fullmatch(name.removesuffix(APART))) is not None:
+            kept_apart[fit[1]] = path
+            continue
+        fit = fits.fullmatch(name)
         if fit is None:
             continue
         case = fit[1]
@@ -172,7 +185,7 @@ def _label_maps(folder: Path, pattern: str) -> dict[str, Path]:
             msg = f"{found[case]} and {path} are one case by name; keep one of them."
             raise EvaluationError(msg)
         found[case] = path
-    return found
+    return {**found, **kept_apart} if apart else found
 
 
 def _below(path: Path, folder: Path) -> str:

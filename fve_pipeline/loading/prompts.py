@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,10 +95,25 @@ def class_mask(mask: NDArray[Any], entry: ClassEntry, out: NDArray[Any]) -> None
     if entry.instance:
         np.copyto(out, mask, casting="unsafe")
         return
+    if len(entry.ids) > _FEW:
+        np.copyto(out, _truths(entry.ids, mask.dtype.str)[mask])
+        return
     # A byte takes a truth as it is; other types want it turned.
     np.equal(mask, entry.ids[0], out=out.view(bool) if out.itemsize == 1 else out, casting="unsafe")
     for label in entry.ids[1:]:
         out |= mask == label
+
+
+# Ids that are compared one after another faster than they are looked up.
+_FEW = 12
+
+
+@lru_cache(maxsize=256)
+def _truths(ids: tuple[int, ...], dtype: str) -> NDArray[np.uint8]:
+    """1 at each of the ids, among all values of an unsigned type."""
+    found = np.zeros(int(np.iinfo(dtype).max) + 1, np.uint8)
+    found[list(ids)] = 1
+    return found
 
 
 def mirrored(text: str) -> str:

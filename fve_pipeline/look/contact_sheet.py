@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
 
 def draw_sheet(
     images: Sequence[NDArray[np.uint8]],
-    masks: Sequence[NDArray[Any]],
+    masks: Sequence[NDArray[Any] | Mapping[int, NDArray[np.bool_]]],
     captions: Sequence[str] | None = None,
     *,
     columns: int = 4,
@@ -36,7 +36,8 @@ def draw_sheet(
 ) -> NDArray[np.uint8]:
     """Samples as one RGB picture (height, width, 3) uint8, ``columns`` of them a row.
 
-    ``images`` are encoded, (S, S, 3), or single slices, (S, S), uint8; ``masks`` (S, S) of ids. An encoded
+    ``images`` are encoded, (S, S, 3), or single slices, (S, S), uint8; ``masks`` (S, S) of ids, or
+    where each id lies, (S, S) bool, which may overlap. An encoded
     sample takes three panels of ``panel`` pixels: the focal slice in grey with each id's outline in its
     colour, then the slices before it and after it as they are encoded. A single slice takes the first.
     """
@@ -64,7 +65,9 @@ def write_png(path: Path, sheet: NDArray[np.uint8]) -> None:
         file.write(data.tobytes())
 
 
-def _tile(image: NDArray[np.uint8], mask: NDArray[Any], panel: int) -> NDArray[np.uint8]:
+def _tile(
+    image: NDArray[np.uint8], mask: NDArray[Any] | Mapping[int, NDArray[np.bool_]], panel: int
+) -> NDArray[np.uint8]:
     channels = np.atleast_3d(image)
     small = [
         cv2.resize(np.ascontiguousarray(channels[..., c]), (panel, panel), interpolation=cv2.INTER_AREA)
@@ -72,11 +75,10 @@ def _tile(image: NDArray[np.uint8], mask: NDArray[Any], panel: int) -> NDArray[n
     ]
     panels = [cv2.cvtColor(channel, cv2.COLOR_GRAY2RGB) for channel in small]
     size = (panel, panel)
-    ids = cv2.resize(mask.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    for class_id in np.unique(ids[ids > 0]).tolist():
-        outlines, _ = cv2.findContours(
-            (ids == class_id).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-        )
+    parts = mask if isinstance(mask, Mapping) else {i: mask == i for i in np.unique(mask[mask > 0]).tolist()}
+    for class_id, part in parts.items():
+        inside = cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(panels[0], outlines, -1, class_colour(class_id), 1)
     return np.hstack(panels)
 

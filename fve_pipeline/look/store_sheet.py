@@ -31,4 +31,6 @@ def write_sheet(store: Store, path: Path, rows_per_run: int = 4) -> None:
             (rows[len(rows) // 2], f"{dataset} {rendition}") for (dataset, rendition), rows in groups.items()
         ]
     images, masks = zip(*(store.sample(row) for row, _ in picked), strict=True)
-    write_png(path, draw_sheet(images, masks, [caption for _, caption in picked], columns=rows_per_run))
+    datasets = [index.column("dataset")[row].as_py() for row, _ in picked]
+    regions = [store.class_table.regions(*pair) for pair in zip(datasets, masks, strict=True)]
+    write_png(path, draw_sheet(images, regions, [caption for _, caption in picked], columns=rows_per_run))

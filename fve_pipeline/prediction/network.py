@@ -24,6 +24,7 @@ from fve_pipeline.segmenter.losses import upsample_logits
 from fve_pipeline.segmenter.model import Prediction
 from fve_pipeline.segmenter.postprocess import filter_single, merge_labels, suppress_overlaps
 from fve_pipeline.segmenter.randomness import CounterRandomness, combine_keys, prompt_key
+from fve_pipeline.volume.overlay import Overlay
 
 __all__ = ["Averaging", "ViewMaps", "predict_slices"]
 
@@ -50,7 +51,7 @@ class ViewMaps:
 
     ``labels``: 1 + the place of the prompt that won, 0 for background. With ``votes``: ``best`` is the same
     without the background's say, and ``weight`` that prompt's probability × 255. With ``edges``: where the
-    first prompt's instances touch.
+    first prompt's instances touch. With ``kept``: every prompt's own mask, as 1 + its place, none hiding another.
     """
 
     labels: NDArray[np.uint16]
@@ -58,6 +59,7 @@ class ViewMaps:
     best: NDArray[np.uint16] | None = None
     weight: NDArray[np.uint8] | None = None
     edges: NDArray[np.bool_] | None = None
+    kept: Overlay | None = None
 
 
 def predict_slices(
@@ -71,6 +73,7 @@ def predict_slices(
     *,
     votes: bool = False,
     edges: bool = False,
+    keep: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> ViewMaps:
@@ -80,7 +83,8 @@ def predict_slices(
     rendition and in another are merged as two prompts are; its presence is the higher. So are the sentences of one.
 
     As the paper infers: a mask counts where the presence probability reaches one half, of masks that overlap
-    on a slice the more present one stays, and each pixel goes to its likeliest prompt.
+    on a slice the more present one stays, and each pixel goes to its likeliest prompt. With ``keep``, the mask of each
+    prompt that is present is kept beside them as a single prompt's is.
 
     ``batch`` is the number of slices decoded at a time; None finds one that fits the device. ``advance`` is
     told of slices that are done. An adaptation that reads across slices slides over the view, one sub-volume at a
@@ -97,6 +101,7 @@ def predict_slices(
         best=np.zeros((depth, size, size), np.uint16) if votes else None,
         weight=np.zeros((depth, size, size), np.uint8) if votes else None,
         edges=np.zeros((depth, size, size), np.bool_) if edges else None,
+        kept=Overlay((depth, size, size)) if keep else None,
     )
     with torch.inference_mode(), loaded.computing():
         passes = [
@@ -253,6 +258,10 @@ def _resolve(found: Prediction, rows: range, size: int, columns: Sequence[int], 
         else:
             likely = suppress_overlaps(large, existence)
         maps.labels[row] = merge_labels(likely, ids.tolist())
+        if maps.kept is not None:
+            for column, place in enumerate(columns):
+                own_mask = filter_single(large[column : column + 1], existence[column : column + 1])[0] > 0.5
+                maps.kept.add_slice(row, own_mask.cpu().numpy(), 1 + place)
         if maps.best is not None and maps.weight is not None:
             weight, best = likely.max(0)
             maps.best[row] = ids[best.cpu().numpy()]

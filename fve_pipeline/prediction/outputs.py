@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fve_pipeline.prediction.pictures import Picture
 from fve_pipeline.prediction.prompts import Target
 from fve_pipeline.prediction.sources import VolumeSource
 from fve_pipeline.prediction.volume import Segmentation
-from fve_pipeline.volume import write_labels
+from fve_pipeline.volume import Labels, write_labels
 from fve_pipeline.volume.challenge_npz import write_segs
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "finished",
     "merged_where_too_many",
     "report_path",
+    "write_apart",
     "write_report",
     "write_result",
     "write_runtimes",
@@ -63,6 +65,34 @@ def write_result(source: VolumeSource, picture: Picture, labels: NDArray[np.uint
         narrow = labels.astype(np.uint8) if labels.max(initial=0) <= 255 else labels
         write_labels(path, narrow, picture.affine)
     return path
+
+
+def write_apart(
+    source: VolumeSource,
+    picture: Picture,
+    kept: Labels,
+    targets: Sequence[Target],
+    out: Path,
+    *,
+    layers: bool,
+) -> str:
+    """Write every target's own mask, and return the name of what was written.
+
+    A folder ``NAME_classes`` of a file a class, ``ID_WORDS.nii.gz``; or, with ``layers``, a file of that name with a
+    layer a class, in the targets' order, which the report tells.
+    """
+    name = f"{source.name.rsplit('/', 1)[-1]}_classes"
+    folder = (out / source.name).parent / name
+    masks = (kept.where(place) for place in range(1, len(targets) + 1))
+    if layers:
+        path = folder.with_name(f"{name}.nii.gz")
+        write_labels(path, np.stack([mask.astype(np.uint8) for mask in masks], -1), picture.affine)
+        return path.name
+    for target, mask in zip(targets, masks, strict=True):
+        words = "_".join(re.findall(r"[a-z0-9]+", target.name.lower()))[:60]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_labels(folder / f"{target.class_id:05d}_{words}.nii.gz", mask.astype(np.uint8), picture.affine)
+    return folder.name
 
 
 def merged_where_too_many(

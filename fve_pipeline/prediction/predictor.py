@@ -22,6 +22,7 @@ from fve_pipeline.prediction.outputs import (
     finished,
     merged_where_too_many,
     report_path,
+    write_apart,
     write_report,
     write_result,
 )
@@ -157,6 +158,7 @@ class Predictor:
             request.averaging,
             looked_for=[everywhere if one.places is None else one.places for one in request.shown],
             instances=opened.instances,
+            keep=request.overlaps != "merge",
             batch=batch,
             advance=progress.advance,
         )
@@ -189,11 +191,16 @@ class Predictor:
                 notes.append(merged)
         spacing = opened.picture.spacing
         labels = write_result(source, opened.picture, written, out)
+        apart = None
+        if found.kept is not None:
+            layers = opened.described["request"]["overlaps"] == "layers"
+            apart = write_apart(source, opened.picture, found.kept, opened.targets, out, layers=layers)
         classes = findings(opened.targets, found, spacing, opened.instances)
         seconds = done.seconds + time.perf_counter() - started
         report = {
             "case": source.name,
             "labels": labels.name,
+            **({} if apart is None else {"classes_apart": apart}),
             "decision": opened.picture.decision,
             "notes": notes,
             "spacing_mm": spacing,
@@ -219,7 +226,7 @@ class Predictor:
             "settings": asdict(self.settings),
             "targets": [asdict(target) for target in targets],
             "instances": instances,
-            "request": {key: value for key, value in asdict(request).items() if key != "targets"},
+            "request": request.described,
             "source_sha256": source_sha256(source),
         }
         if self.loaded.volumes is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from fve_pipeline.prediction.network import Averaging
 from fve_pipeline.prediction.pictures import Intensity
@@ -27,7 +27,9 @@ class Request:
     ``targets`` None: those of each file's own ``text_prompts`` (challenge npz), which also say whether
     labels are instances; with ``targets``, ``instance_labels`` says it. Those are split along predicted edges or
     written as one merged mask, as ``instances`` says; None is as the checkpoint's preset does, and the released
-    code does not split. ``views`` None: the one that the checkpoint's rule chooses.
+    code does not split. ``overlaps`` says whether every class is also written for itself, ``keep`` as a file a class or
+    ``layers`` as one file of a layer a class, beside the merged label map. ``views`` None: the one
+    that the checkpoint's rule chooses.
     """
 
     targets: tuple[Target, ...] | None
@@ -36,3 +38,10 @@ class Request:
     views: tuple[str, ...] | None = None
     instance_labels: bool = False
     instances: Literal["split", "merged"] | None = None
+    overlaps: Literal["merge", "keep", "layers"] = "merge"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """All that decides a result besides the targets; what is not asked for is left out."""
+        left_out = {"targets", *(("overlaps",) if self.overlaps == "merge" else ())}
+        return {key: value for key, value in asdict(self).items() if key not in left_out}

@@ -17,6 +17,7 @@ from fve_pipeline.prediction.prompts import Target, sentences_of
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.slices import WayBack, fit_slices
 from fve_pipeline.segmenter.instances import split_instances
+from fve_pipeline.volume import Labels
 
 __all__ = ["Segmentation", "predict_volume"]
 
@@ -25,12 +26,14 @@ __all__ = ["Segmentation", "predict_volume"]
 class Segmentation:
     """``labels`` (z,y,x): class ids, or instances; ``presence`` a view: probabilities (D,P) a slice and prompt.
 
-    ``instances`` is how many were split; of more than 65535 ``labels`` is their mask, by its class id.
+    ``instances`` is how many were split; of more than 65535 ``labels`` is their mask, by its class id. ``kept`` holds
+    every target's own mask, by 1 + its place, where they were asked for.
     """
 
     labels: NDArray[np.uint16]
     presence: dict[str, NDArray[np.float32]]
     instances: int = 0
+    kept: Labels | None = None
 
 
 def predict_volume(
@@ -43,6 +46,7 @@ def predict_volume(
     *,
     looked_for: Sequence[Sequence[int]] | None = None,
     instances: bool = False,
+    keep: bool = False,
     batch: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Segmentation:
@@ -58,10 +62,12 @@ def predict_volume(
     With ``instances``, of one target: its mask without predicted edges falls into 6-connected parts, which
     grow back over all of the mask that they touch.
 
+    With ``keep``, of one view, each target's own mask is kept beside the merged map.
+
     Raises
     ------
     PredictionError
-        For instances of several targets, renditions or views.
+        For instances of several targets, renditions or views, and for kept masks of instances or several views.
     """
     shown = list(image) if looked_for is not None else [np.asarray(image)]
     looked_for = looked_for or [range(len(targets))]
@@ -72,7 +78,11 @@ def predict_volume(
             "expected one of each"
         )
         raise PredictionError(msg)
+    if keep and (instances or len(views) > 1):
+        msg = f"masks kept apart of {'instances' if instances else f'{len(views)} views'}; expected classes in one view"
+        raise PredictionError(msg)
     prompts = [target.prompt for target in targets]
+    kept: Labels | None = None
     presence: dict[str, NDArray[np.float32]] = {}
     votes: list[tuple[NDArray[np.uint16], NDArray[np.uint8]]] = []
     for view in views:
@@ -88,11 +98,14 @@ def predict_volume(
             averaging,
             votes=len(views) > 1,
             edges=instances,
+            keep=keep,
             batch=batch,
             advance=advance,
         )
         del fitted
         presence[view] = maps.presence
+        if maps.kept is not None:
+            kept = Labels(_restored(maps.kept.array, view, back), sets=maps.kept.sets)
         if maps.best is not None and maps.weight is not None:
             votes.append((_restored(maps.best, view, back), _restored(maps.weight, view, back)))
         elif instances:
@@ -108,7 +121,7 @@ def predict_volume(
     if votes:
         places = merge_views(votes)
     ids = np.array([0, *(target.class_id for target in targets)], np.uint16)
-    return Segmentation(ids[places], presence)
+    return Segmentation(ids[places], presence, kept=kept)
 
 
 def merge_views(votes: Sequence[tuple[NDArray[np.uint16], NDArray[np.uint8]]]) -> NDArray[np.uint16]:

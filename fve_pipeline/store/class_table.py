@@ -149,6 +149,21 @@ class ClassTable:
                     found.setdefault(value, []).append(entry.class_id)
         return {value: tuple(sorted(found[value])) for value in sorted(found)}
 
+    def regions(self, dataset: str, mask: NDArray[Any]) -> dict[int, NDArray[np.bool_]]:
+        """Return where each label of a mask lies, by its id: those of classes, of instances, and ids of no class.
+
+        Labels that overlap share voxels. A combination of classes that have no label of their own is one by itself.
+        """
+        present = set(np.unique(mask[mask > 0]).tolist())
+        values = {
+            entry.label: entry.ids
+            for entry in self.of_dataset(dataset)
+            if entry.label is not None and present.intersection(entry.ids)
+        }
+        covered = {value for ids in values.values() for value in ids}
+        values |= {value: (value,) for value in present - covered}
+        return {label: np.isin(mask, values[label]) for label in sorted(values)}
+
     def of_masks(self, dataset: str, rendition: str) -> MaskClasses:
         """Return what the masks of a dataset and rendition hold.
 

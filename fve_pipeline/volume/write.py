@@ -27,7 +27,7 @@ def source_affine(path: Path, series: str | None = None, member: str | None = No
 
 
 def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: NDArray[np.float64]) -> None:
-    """Write ``labels`` (z,y,x) in LPS, uint8 or uint16, with the axes of ``affine``.
+    """Write ``labels`` (z,y,x) in LPS, uint8 or uint16, with the axes of ``affine``; as NIfTI also (z,y,x,layers).
 
     ``affine`` is the image's :func:`source_affine`, so that the array in the file has the image's own shape
     and order of axes. The ending says the format: ``.nii.gz``, ``.nrrd`` or ``.mha``.
@@ -43,12 +43,13 @@ def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: ND
 def _turn_back(labels: NDArray[Any], turn: Turn) -> NDArray[Any]:
     order, flips = turn
     step = tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)
-    return np.ascontiguousarray(labels[step].transpose(np.argsort(order)))
+    axes = [*np.argsort(order).tolist(), *range(3, labels.ndim)]
+    return np.ascontiguousarray(labels[step].transpose(axes))
 
 
 def _write_nifti(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
     ras = (_LPS_TO_RAS @ affine)[:, [2, 1, 0, 3]]
-    image = Nifti1Image(array.transpose(2, 1, 0), ras)
+    image = Nifti1Image(array.transpose(2, 1, 0, *range(3, array.ndim)), ras)
     image.set_sform(ras, code=1)
     image.set_qform(ras, code=1)
     image.header.set_xyzt_units("mm")

@@ -353,3 +353,39 @@ def test_values_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             InlineExecutor(),
             settings=settings,
         )
+
+
+def test_a_loader_gives_the_truth_of_each_class(cohort: tuple[Path, Truth], built: Path) -> None:
+    pytest.importorskip("torch")
+    from fve_pipeline.loading.prompts import class_mask
+
+    store = open_store(built)
+    rows = store.index.select(["dataset", "case", "rendition", "slice"]).to_pylist()
+    shared = 0
+    for number in (0, 5, 90, 140):
+        row = rows[number]
+        mask = store.read_masks(number, number + 1)[0]
+        parts = cohort[1][row["case"]]
+        masks = []
+        for entry in store.class_table.shown(row["dataset"], row["rendition"]):
+            for dtype in (np.uint8, np.uint16):
+                out = np.full(mask.shape, 7, dtype)
+                class_mask(mask, entry, out)
+                whole = parts[0] | parts[1] if entry.class_id == 9 else parts[entry.class_id - 1]
+                expected = Fit(SHAPE[1:], 16, "opencv").masks(whole[row["slice"]][None].astype(np.uint8))[0]
+                assert np.array_equal(out, expected)
+            masks.append(out)
+        shared += int((np.sum(masks, 0) > 1).sum())
+    assert shared  # losses see truths that overlap
+
+
+def test_outlines_are_those_of_all_classes_of_a_pixel(cohort: tuple[Path, Truth], built: Path) -> None:
+    store = open_store(built)
+    row = store.index.slice(0, 1).to_pylist()[0]
+    mask = store.read_masks(0, 1)[0]
+    regions = store.class_table.regions(row["dataset"], mask)
+    parts = cohort[1][row["case"]]
+    assert set(regions) == {number for number in (1, 2, 3, 4) if parts[number - 1][row["slice"]].any()}
+    for number, inside in regions.items():
+        whole = parts[number - 1][row["slice"]][None].astype(np.uint8)
+        assert np.array_equal(inside, Fit(SHAPE[1:], 16, "opencv").masks(whole)[0] != 0)

@@ -96,7 +96,7 @@ def show_run(
                 "id": one.class_id,
                 "name": one.name,
                 "colour": f"#{bytes(class_colour(one.class_id)).hex()}",
-                "union": len(one.ids) > 1,
+                "union": len(one.label_ids) > 1,
             }
             for one in classes
         ],

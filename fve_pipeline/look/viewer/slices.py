@@ -125,19 +125,22 @@ class StoreSlices:
                 "id": entry.class_id,
                 "name": entry.name,
                 "instance": entry.instance,
-                "colour": list(class_colour(entry.ids[0])) if len(entry.ids) == 1 else None,
+                "colour": list(class_colour(entry.label_ids[0])) if len(entry.label_ids) == 1 else None,
             }
             for entry in self.store.class_table.of_dataset(dataset)
         ]
 
     def _outlined(self, grey: NDArray[np.uint8], row: int, only: int | None) -> NDArray[np.uint8]:
         mask = self.store.mask_rows.take([row])[0]
+        table = self.store.class_table
+        dataset = self.store.index.column("dataset")[row].as_py()
+        regions = table.regions(dataset, mask)
         if only is not None:
-            dataset = self.store.index.column("dataset")[row].as_py()
-            mask = np.where(self.store.class_table.find(dataset, only).values.where(mask), mask, 0)
+            entry = table.find(dataset, only)
+            wanted = set(regions) if entry.instance else {*entry.label_ids, *entry.ids}
+            regions = {label: inside for label, inside in regions.items() if label in wanted}
         picture = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB)
-        for number in np.unique(mask[mask > 0]).tolist():
-            inside = (mask == number).astype(np.uint8)
-            outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        for number, inside in regions.items():
+            outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, outlines, -1, class_colour(number), 1)
         return np.asarray(picture, np.uint8)
