@@ -12,13 +12,13 @@ from fve_kernels.cpu_statistics import label_counts
 from fve_pipeline.build.prepare.job import Overlaps
 from fve_pipeline.volume import Labels
 
-__all__ = ["Combined", "combine", "with_combinations"]
+__all__ = ["CombinedLabels", "combine", "with_combinations"]
 
 Classes = tuple[tuple[int, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Combined:
+class CombinedLabels:
     """``array`` (z,y,x) uint16 holds label ids, and from ``Overlaps.first`` on the ``combinations``, each of class ids."""
 
     array: NDArray[np.uint16]
@@ -35,7 +35,7 @@ def with_combinations(classes: Classes, first: int, combinations: Iterable[tuple
     )
 
 
-def combine(labels: Labels, overlaps: Overlaps, classes: Classes) -> Combined:
+def combine(labels: Labels, overlaps: Overlaps, classes: Classes) -> CombinedLabels:
     """Number the sets of labels that occur by the classes that they are, in an order that they alone decide.
 
     ``classes`` are (class id, its label ids). A set whose classes are those of one label is that label. Ids of no class
@@ -79,7 +79,7 @@ def combine(labels: Labels, overlaps: Overlaps, classes: Classes) -> Combined:
         for value, members in chosen.items():
             table[value] = number[members]
         array = table[array]
-    return Combined(array, combinations, tuple(notes))
+    return CombinedLabels(array, combinations, tuple(notes))
 
 
 def _classes_of_labels(classes: Classes) -> dict[int, tuple[int, ...]]:
