@@ -10,7 +10,7 @@ from typing import Any
 
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import (
-    Overlaps,
+    OverlapRule,
     PrepareJob,
     PrepareSettings,
     fingerprint,
@@ -150,11 +150,11 @@ def _jobs(
         yield of_dataset(case=case if salt is None else _hidden(case, salt))
 
 
-def _overlaps(catalog: Catalog) -> Overlaps | None:
+def _overlaps(catalog: Catalog) -> OverlapRule | None:
     if not catalog.overlaps:
         return None
     priority = tuple((spec.id, spec.priority) for spec in catalog.classes if spec.priority is not None)
-    return Overlaps(catalog.first_combination, priority)
+    return OverlapRule(catalog.first_combination, priority)
 
 
 def is_current(job: PrepareJob, facts: CaseFacts | None) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_kernels.cpu_statistics import label_counts
-from fve_pipeline.build.prepare.job import Overlaps
+from fve_pipeline.build.prepare.job import OverlapRule
 from fve_pipeline.volume import Labels
 
 __all__ = ["CombinedLabels", "combine", "with_combinations"]
@@ -19,7 +19,7 @@ Classes = tuple[tuple[int, tuple[int, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class CombinedLabels:
-    """``array`` (z,y,x) uint16 holds label ids, and from ``Overlaps.first`` on the ``combinations``, each of class ids."""
+    """``array`` (z,y,x) uint16 holds label ids, from ``OverlapRule.first`` on ``combinations``, each of class ids."""
 
     array: NDArray[np.uint16]
     combinations: tuple[tuple[int, ...], ...]
@@ -35,7 +35,7 @@ def with_combinations(classes: Classes, first: int, combinations: Iterable[tuple
     )
 
 
-def combine(labels: Labels, overlaps: Overlaps, classes: Classes) -> CombinedLabels:
+def combine(labels: Labels, overlaps: OverlapRule, classes: Classes) -> CombinedLabels:
     """Number the sets of labels that occur by the classes that they are, in an order that they alone decide.
 
     ``classes`` are (class id, its label ids). A set whose classes are those of one label is that label. Ids of no class
@@ -90,7 +90,7 @@ def _classes_of_labels(classes: Classes) -> dict[int, tuple[int, ...]]:
     return {label: tuple(sorted(of)) for label, of in found.items()}
 
 
-def _kept(ids: tuple[int, ...], own: Mapping[int, tuple[int, ...]], overlaps: Overlaps) -> list[int]:
+def _kept(ids: tuple[int, ...], own: Mapping[int, tuple[int, ...]], overlaps: OverlapRule) -> list[int]:
     """The labels of a voxel that have a class and yield to none of the others."""
     priority = dict(overlaps.priority)
     known = [label for label in ids if label in own]

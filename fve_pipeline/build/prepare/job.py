@@ -21,7 +21,7 @@ from fve_pipeline.volume import hash_files, read_header, source_files
 
 __all__ = [
     "PREPARE_VERSION",
-    "Overlaps",
+    "OverlapRule",
     "PrepareJob",
     "PrepareSettings",
     "fingerprint",
@@ -66,7 +66,7 @@ def prepare_settings(settings: StoreSettings) -> PrepareSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Overlaps:
+class OverlapRule:
     """How overlapping labels are kept: combinations of classes get the values from ``first`` on, which no label has.
 
     ``priority`` are (label id, priority) of the labels that have one; a voxel stays with those of the highest.
@@ -96,7 +96,7 @@ class PrepareJob:
     mask_dtype: str
     device: str = "cpu"
     salt: str | None = None
-    overlaps: Overlaps | None = None
+    overlaps: OverlapRule | None = None
 
 
 def fingerprint(job: PrepareJob) -> str:
