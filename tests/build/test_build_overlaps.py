@@ -226,8 +226,8 @@ def test_exports_of_one_label_a_voxel_say_what_is_lost(
     expected = [sum(int((m[i] & ~_written(m, i)).sum()) for m in truth.values()) for i in range(3)]
     found = lost(notes, "single")
     assert [found["heart"], found["atrium"], found["aorta"]] == expected
-    image = read_image(tmp_path / "nnunet/Dataset501_single/imagesTr/c0_0000.nii.gz")
-    files = [LabelFile("Dataset501_single/labelsTr/c0.nii.gz")]
+    image = read_image(tmp_path / "nnunet/nnUNet_raw/Dataset501_single/imagesTr/c0_0000.nii.gz")
+    files = [LabelFile("nnUNet_raw/Dataset501_single/labelsTr/c0.nii.gz")]
     labels = read_labels(files, tmp_path / "nnunet", image).array
     assert np.array_equal(labels == 4, truth["single/c0"][3])
     assert not lost_in(export_nifti(store, tmp_path / "nifti", Silent(), datasets=["single"]))
