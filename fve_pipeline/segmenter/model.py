@@ -60,7 +60,12 @@ class Segmenter(nn.Module):
         with torch.device("meta"):  # so that nothing is drawn twice, nor from the global generator
             self.backbone = FocalNet(config)
             self.sem_seg_head = Head(config)
-        self.to_empty(device=device)
+        # Not by ``to_empty``, which goes through torch's symbolic shapes: a second at every start.
+        room = {
+            name: torch.empty(own.shape, dtype=own.dtype, device=device)
+            for name, own in self.state_dict().items()
+        }
+        self.load_state_dict(room, assign=True)
         self.register_buffer("pixel_mean", torch.full((1, 3, 1, 1), PIXEL_MEAN))
         self.register_buffer("pixel_std", torch.full((1, 3, 1, 1), PIXEL_STD))
         if seed is not None:
