@@ -60,7 +60,7 @@ class Segmenter(nn.Module):
         with torch.device("meta"):  # so that nothing is drawn twice, nor from the global generator
             self.backbone = FocalNet(config)
             self.sem_seg_head = Head(config)
-        # Not by ``to_empty``, which goes through torch's symbolic shapes: a second at every start.
+        # Not by ``to_empty``, which goes through torch's symbolic shapes: a third of a second at every start.
         room = {
             name: torch.empty(own.shape, dtype=own.dtype, device=device)
             for name, own in self.state_dict().items()
