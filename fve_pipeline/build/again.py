@@ -31,7 +31,7 @@ def prepare_again(
     """
     facts = facts_again(store, needed, roots, work, resources)
     numbering = number_combinations(
-        datasets_of_store(store), facts.values(), store.settings.mask_dtype, known_only=True
+        datasets_of_store(store), facts.values(), store.settings.mask_dtype, store.findings, known_only=True
     )
     return prepared_cases(numbering, facts.values())
 

@@ -16,6 +16,7 @@ from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.commit import StoreContent
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
+from fve_pipeline.store.findings import identity
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.runs import RunPart, Runs
 from fve_pipeline.store.schema import Manifest, StoreSettings, Versions
@@ -49,6 +50,7 @@ def convert_store(source: Store, out: str, settings: StoreSettings, resources: R
         failures=manifest.failures,
         cases=source.cases,
         classes=source.classes,
+        findings=source.findings if len(source.findings) else None,
     )
     with transaction(out, resources) as store:
         return store.publish(content, _work(source, settings), lambda _: source.index)
@@ -105,11 +107,12 @@ def convert_shard(job: ConvertJob) -> int:
         encoded = encode(slices, settings.order, settings.boundary, settings.downsample, focal=focal)
         for place, image, mask in zip(part.rows, encoded, labels, strict=True):
             row = rows[place - first]
-            identity = (row["case"], row["rendition"], row["view"], row["slice"])
+            said = source.finding_digests.get(row["case"])
+            who = identity(row["case"], row["rendition"], row["view"], row["slice"], said)
             stage.add(
                 image_codec.encode_chunk(image[None]),
                 masks_codec.encode_chunk(mask[None]),
-                row_digest(identity, slices[place - low], mask),
+                row_digest(who, slices[place - low], mask),
                 row["class_ids"],
                 row["class_pixels"],
             )

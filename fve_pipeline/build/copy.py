@@ -20,6 +20,7 @@ from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.commit import StoreContent
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
+from fve_pipeline.store.findings import Identity, identity
 from fve_pipeline.store.layout import MASKS, Member, shard_key
 from fve_pipeline.store.opened import OpenShards
 from fve_pipeline.store.query import rows_of_cases
@@ -36,7 +37,7 @@ class CopyRow:
 
     source: int
     row: int
-    identity: tuple[str, str, str, int]
+    identity: Identity
     class_ids: tuple[int, ...]
     class_pixels: tuple[int, ...]
 
@@ -97,8 +98,8 @@ def _rows(stores: Sequence[Store], cases: Sequence[str]) -> tuple[list[CopyRow],
         names = ("case", "rendition", "view", "slice", "class_ids", "class_pixels")
         columns = [part.column(name).to_pylist() for name in names]
         for row, case, rendition, view, place, ids, pixels in zip(chosen.tolist(), *columns, strict=True):
-            identity = (case, rendition, view, place)
-            rows.append(CopyRow(source, row, identity, tuple(ids), tuple(pixels)))
+            who = identity(case, rendition, view, place, store.finding_digests.get(case))
+            rows.append(CopyRow(source, row, who, tuple(ids), tuple(pixels)))
     missing = set(cases) - {row.identity[0] for row in rows}
     if missing or not rows:
         msg = f"{len(missing)} of {len(cases)} cases are in none of the stores, such as {min(missing)!r}"
@@ -163,6 +164,8 @@ def _content(stores: Sequence[Store], cases: Sequence[str], settings: StoreSetti
     table = table.filter(pc.is_in(table.column("case"), value_set=wanted))
     datasets = set(table.column("dataset").to_pylist())
     classes = pa.concat_tables([store.classes for store in stores])
+    findings = pa.concat_tables([store.findings for store in stores])
+    findings = findings.filter(pc.is_in(findings.column("case"), value_set=wanted))
     return StoreContent(
         settings=settings,
         versions=stores[0].manifest.versions,
@@ -170,4 +173,5 @@ def _content(stores: Sequence[Store], cases: Sequence[str], settings: StoreSetti
         failures=[],
         cases=table,
         classes=classes.filter(pc.is_in(classes.column("dataset"), value_set=pa.array(sorted(datasets)))),
+        findings=findings if len(findings) else None,
     )

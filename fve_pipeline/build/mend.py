@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from fve_kernels.cpu_statistics import label_counts
 from fve_pipeline.build.again import facts_again
 from fve_pipeline.build.encode.numbering import number_combinations
 from fve_pipeline.build.encode.plan import plan_runs, plan_settings
+from fve_pipeline.build.encode.stage import finding_rows
 from fve_pipeline.build.encode.tables import RowClasses, case_rows, index_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.journal import read_journal
@@ -32,7 +34,7 @@ from fve_pipeline.store.tables import schema_of, table_bytes
 __all__ = ["mend_documents", "mend_tables"]
 
 # Each can be made once those before it are whole.
-_ORDER: tuple[TableName, ...] = ("classes", "cases", "index")
+_ORDER: tuple[TableName, ...] = ("classes", "findings", "cases", "index")
 
 # Damage changes a few characters of a hash that is written down; another manifest changes nearly all 64.
 _FEW = 8
@@ -113,6 +115,11 @@ def _table(
         numbered = (facts[case] for case in order)
         return number_combinations(datasets, numbered, store.settings.mask_dtype).table.to_arrow()
     cases = _case_order(store, damaged, work)
+    if name == "findings":
+        facts = _journal_facts(cases, work)
+        own = partial(map, facts.__getitem__, cases)
+        numbering = number_combinations(read_roster(work).datasets, own(), store.settings.mask_dtype)
+        return finding_rows(numbering, own())
     plan = plan_settings(store.settings)
     if name == "cases":
         facts = _journal_facts(cases, work)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fve_pipeline.volume.label_file import LabelFile
 
-__all__ = ["Case", "Rendition"]
+__all__ = ["Case", "CaseFinding", "Rendition"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,20 @@ class Rendition:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseFinding:
+    """A sentence about a case, in one or several wordings, and what it describes.
+
+    That is a mask, the non-zero voxels of ``label``, or ``ids`` of the case's own labels. ``table`` is the file that
+    says it.
+    """
+
+    texts: tuple[str, ...]
+    table: str
+    label: LabelFile | None = None
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """An image with its labels. Paths are relative to the dataset's root, with forward slashes.
 
@@ -34,7 +48,7 @@ class Case:
     coresets group by, unique across datasets (the catalog prefixes it unless it says that several datasets
     share subjects). ``split`` is None when the catalog leaves it to hash(subject, seed).
     ``scaled`` is True when the catalog says that the image is already 0..255. ``member`` names the image's array
-    in an npz.
+    in an npz. ``findings`` are its own sentences.
     """
 
     dataset: str
@@ -48,7 +62,13 @@ class Case:
     series: str | None = None
     scaled: bool = False
     member: str | None = None
+    findings: tuple[CaseFinding, ...] = ()
 
     @property
     def id(self) -> str:
         return f"{self.dataset}/{self.name}"
+
+    @property
+    def label_files(self) -> tuple[LabelFile, ...]:
+        """The label files, those of findings last."""
+        return (*self.labels, *(one.label for one in self.findings if one.label is not None))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.catalog.family import expand
+from fve_pipeline.catalog.finding_table import read_findings
 from fve_pipeline.catalog.frames import Framer
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog, ClassSpec
@@ -80,6 +81,7 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
     """Return the cases in the order in which their images are met."""
     layout = catalog.layout
     split_of = split_finder(catalog, root)
+    said = {} if catalog.findings is None else read_findings(catalog.findings, root, catalog.name)
     framer = None if catalog.frames is None else Framer(catalog, root, catalog.frames)
     name_of, subject_of = parse_pattern(layout.case_template), parse_pattern(layout.subject_template)
     series_of = None if layout.series is None else parse_pattern(layout.series)
@@ -98,6 +100,7 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
             series=None if series_of is None else series_of.format(parts),
             scaled=catalog.scaled,
             member=layout.image_member,
+            findings=said.get(name, ()),
         )
         if framer is None:
             yield case
@@ -127,6 +130,8 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _labels(catalog: Catalog, root: Path, parts: dict[str, str]) -> tuple[LabelFile, ...]:
+    if not catalog.layout.labels:
+        return ()
     pattern = parse_pattern(catalog.layout.labels)
     slices_of = parts["image"] if pattern.folder else None  # a folder of pictures, one a slice of the series
     held: dict[tuple[str | None, int | None], list[ClassSpec]] = {}

@@ -21,7 +21,8 @@ class Layout(BaseModel):
     """Globs with named parts (see ``Pattern``); ``images`` without any is the one file or folder of a single case.
 
     ``labels`` may use the parts of ``images``, ``{class}`` for one file a class, and ``{image}`` for the
-    image's own path (npz). ``case`` and ``subject`` are templates of the same parts; they default to
+    image's own path (npz); a dataset of findings may have none.
+    ``case`` and ``subject`` are templates of the same parts; they default to
     ``{case}`` (or all parts joined by ``_``) and to ``{subject}`` (or the case). ``where`` keeps the cases
     whose part, as a number, lies within bounds. ``image_member`` and ``label_member`` name the arrays of an npz
     or HDF5 file.
@@ -34,7 +35,7 @@ class Layout(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: str
-    labels: str
+    labels: str = ""
     image_member: str | None = Field(default=None, exclude_if=lambda member: member is None)
     label_member: str | None = None
     sparse: bool = False
@@ -61,7 +62,8 @@ class Layout(BaseModel):
     def _whole(self) -> Layout:
         if self.sparse and CLASS_PART not in self.label_parts:
             raise KeyedError("sparse", "only labels with one file a class ({class}) may lack some of them")
-        self.check_parts(self.labels, ("labels",), extra=(CLASS_PART, IMAGE_PART))
+        if self.labels:
+            self.check_parts(self.labels, ("labels",), extra=(CLASS_PART, IMAGE_PART))
         self.check_parts(self.case_template, ("case",))
         self.check_parts(self.subject_template, ("subject",))
         if self.series is not None:
@@ -102,7 +104,7 @@ class Layout(BaseModel):
     @property
     def label_parts(self) -> tuple[str, ...]:
         """The named parts of ``labels``."""
-        return parse_pattern(self.labels).parts
+        return parse_pattern(self.labels).parts if self.labels else ()
 
     @property
     def case_template(self) -> str:

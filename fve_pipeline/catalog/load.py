@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from fve_pipeline.catalog.finding_table import FindingTable
 from fve_pipeline.catalog.layout import Frames, Layout, SplitRule
 from fve_pipeline.catalog.positions import key_lines, line_of
 from fve_pipeline.catalog.rules import KeyedError
@@ -27,6 +28,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "split": SplitRule,
     "prompt_file": PromptFile,
     "shared": SharedSubject,
+    "findings": FindingTable,
 }
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from fve_pipeline.catalog.case import Case
+from fve_pipeline.catalog.finding_table import read_findings
 from fve_pipeline.catalog.pattern import parse_pattern
+from fve_pipeline.catalog.personal import personal
 from fve_pipeline.catalog.schema import Catalog
 
 __all__ = ["Problem", "file_problems"]
@@ -37,18 +39,38 @@ def file_problems(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[P
         *_orphans(catalog, root, cases),
         *split_subjects(cases),
         *_strangers(catalog, cases),
+        *_findings(catalog, root, cases),
     ]
+
+
+def _findings(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Problem]:
+    """Sentences of cases that are not there, and sentences that may name somebody."""
+    if catalog.findings is None:
+        return []
+    found = []
+    known = {case.name for case in cases}
+    strange = [name for name in read_findings(catalog.findings, root, catalog.name) if name not in known]
+    if strange:
+        what = f"findings of {len(strange)} cases that are not there, the first {strange[0]!r}"
+        message = f"{catalog.findings.table} has {what}"
+        found.append(Problem("warning", "findings without case", catalog.name, "", message))
+    for case in cases:
+        signs = {sign for one in case.findings for text in one.texts for sign in personal(text)}
+        if signs:
+            message = f"a sentence in {catalog.findings.table} may hold {', '.join(sorted(signs))}: look before you build"
+            found.append(Problem("warning", "personal data", case.dataset, case.name, message))
+    return found
 
 
 def _missing(root: Path, cases: Sequence[Case]) -> list[Problem]:
     found = []
     for case in cases:
-        lost = [file.path for file in case.labels if not os.path.exists(root / file.path)]
+        lost = [file.path for file in case.label_files if not os.path.exists(root / file.path)]
         if lost:
             of = (
                 "no label file"
-                if len(lost) == len(case.labels)
-                else f"{len(lost)} of {len(case.labels)} label files missing"
+                if len(lost) == len(case.label_files)
+                else f"{len(lost)} of {len(case.label_files)} label files missing"
             )
             message = f"{case.image}: {of}; expected {lost[0]}"
             found.append(Problem("error", "missing labels", case.dataset, case.name, message))
@@ -62,9 +84,9 @@ def _missing(root: Path, cases: Sequence[Case]) -> list[Problem]:
 def _orphans(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Problem]:
     """Label files that no case claims, where the labels' glob says where to look for them."""
     text = catalog.layout.labels
-    if "{image}" in text or "{class}" in text:
+    if not text or "{image}" in text or "{class}" in text:
         return []
-    claimed = {file.path for case in cases for file in case.labels}
+    claimed = {file.path for case in cases for file in case.label_files}
     allowed = {part: kind for part, kind in catalog.layout.kinds.items() if kind}
     for part, kind in allowed.items():
         text = text.replace(f"{{{part}}}", f"{{{part}:{kind}}}", 1)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fve_pipeline.catalog.finding_table import FindingTable
 from fve_pipeline.catalog.ignored import Ignored, ids_of, takes_rest
 from fve_pipeline.catalog.layout import Frames, Layout, SplitRule
 from fve_pipeline.catalog.pattern import parse_pattern
@@ -140,6 +141,7 @@ class Catalog(BaseModel):
     split: SplitRule | None = None
     frames: Frames | None = None
     prompt_file: PromptFile | None = None
+    findings: FindingTable | None = Field(default=None, exclude_if=lambda findings: findings is None)
 
     _window = field_validator("window")(checked_window)
 
@@ -154,10 +156,19 @@ class Catalog(BaseModel):
             return self
         if self.modality is None:
             raise KeyedError("modality", "missing; one of CT, MR, PET, US, Microscopy")
-        if not self.classes:
+        only_findings = self.findings is not None and self.findings.mask is not None
+        if not self.layout.labels and (not only_findings or self.classes):
+            raise KeyedError(("layout", "labels"), "missing; the path of a case's labels")
+        if not self.classes and (not only_findings or self.layout.labels):
             raise KeyedError("classes", "missing; give at least one class with id and name")
         self._check_classes()
         self._check_files()
+        if self.findings is not None and self.findings.mask is not None and self.any_id:
+            raise KeyedError(
+                ("findings", "mask"),
+                "masks of findings need ids that no label has, and here any may come: give the findings' ids instead, "
+                "or name the ids to ignore",
+            )
         self._check_renditions()
         classes = tuple(self._with_prompts(spec) for spec in self.classes)
         self.__dict__["classes"] = classes  # filling in a default; the model is frozen for everyone else
@@ -275,6 +286,8 @@ class Catalog(BaseModel):
     @property
     def overlaps(self) -> bool:
         """Whether a voxel may have several labels: as the layout says, or because its files may hold such labels."""
+        if self.findings is not None and self.findings.mask is not None:
+            return True
         if self.layout.overlaps is not None:
             return self.layout.overlaps
         if self.instance:

@@ -22,6 +22,7 @@ from fve_pipeline.store.generations import kept_generations
 from fve_pipeline.store.layout import (
     CASES,
     CLASSES,
+    FINDINGS,
     GENERATIONS,
     INDEX,
     JOURNAL,
@@ -46,7 +47,7 @@ from fve_pipeline.store.schema import (
     Versions,
 )
 from fve_pipeline.store.shard import write_file
-from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, table_bytes
+from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, FINDINGS_SCHEMA, INDEX_SCHEMA, table_bytes
 
 __all__ = ["Rewrite", "StoreContent", "commit", "next_generation", "restore_shards"]
 
@@ -71,8 +72,9 @@ class Rewrite:
 class StoreContent:
     """All that a commit publishes but what its shards tell.
 
-    ``cases`` and ``classes`` are whole tables, committed rows first. ``previous`` is the manifest of the store that
-    grows, or whose rows ``rewrite`` changes; with None the store is new, or replaces the one that is there.
+    ``cases``, ``classes`` and ``findings``, if there are any, are whole tables, committed rows first. ``previous`` is
+    the manifest of the store that grows, or whose rows ``rewrite`` changes; with None the store is new, or replaces the
+    one that is there.
     """
 
     settings: StoreSettings
@@ -81,6 +83,7 @@ class StoreContent:
     failures: Sequence[FailureEntry]
     cases: pa.Table
     classes: pa.Table
+    findings: pa.Table | None = None
     previous: Manifest | None = None
     rewrite: Rewrite | None = None
 
@@ -95,6 +98,8 @@ class StoreContent:
         digest = hashlib.sha256(json.dumps(described).encode())
         digest.update(table_bytes(self.cases, CASES_SCHEMA))
         digest.update(table_bytes(self.classes, CLASSES_SCHEMA))
+        if self.findings is not None:
+            digest.update(table_bytes(self.findings, FINDINGS_SCHEMA))
         return digest.hexdigest()
 
 
@@ -139,6 +144,8 @@ def commit(
         "cases": _stage_table(files, generation, CASES, content.cases, CASES_SCHEMA),
         "classes": _stage_table(files, generation, CLASSES, content.classes, CLASSES_SCHEMA),
     }
+    if content.findings is not None:
+        tables["findings"] = _stage_table(files, generation, FINDINGS, content.findings, FINDINGS_SCHEMA)
     manifest = Manifest.model_validate(
         {
             "generation": (number := next_generation(files)),
@@ -167,7 +174,8 @@ def commit(
                 )
                 raise StoreError(msg)
             moves.append((staged.key, final.key))
-    moves += [(staged_table(generation, key), key) for key in (INDEX, CASES, CLASSES, *documents)]
+    listed = [entry.file.key for entry in tables.values()]
+    moves += [(staged_table(generation, key), key) for key in (*listed, *documents)]
     if previous is None:
         removes = _obsolete(files, (target for _, target in moves))
         if files.list_keys(GENERATIONS):
@@ -175,6 +183,8 @@ def commit(
     else:
         beyond = previous.shards[len(shards) :]
         removes = [_tree(total.key) for entry in beyond for total in (entry.images, entry.masks)]
+        if "findings" in previous.tables and "findings" not in tables:
+            removes.append(FINDINGS)
     keep = previous is not None and (content.rewrite is not None or bool(kept_generations(files)))
     pending = PendingCommit(
         goal=goal,
@@ -303,6 +313,7 @@ def _replaced(
     shards = (total.key for entry in manifest.shards for total in (entry.images, entry.masks))
     tables = (entry.file.key for entry in manifest.tables.values())
     listed = [*shards, *tables, *store_documents(manifest)]
+    targets |= set(removes)
     replaced = (key for key in listed if key in targets or key.startswith(trees))
     if keep:
         return [(key, kept_key(manifest.generation, key)) for key in (*replaced, MANIFEST)]
@@ -310,10 +321,11 @@ def _replaced(
 
 
 def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
-    """Folders of shards, or of whole arrays, that a replaced store leaves behind."""
+    """Folders of shards, or of whole arrays, that a replaced store leaves behind, and its findings."""
+    kept = list(kept)
     kept_trees = {_tree(key) for key in kept}
     kept_members = {tree.split("/")[0] for tree in kept_trees}
-    trees: set[str] = set()
+    trees: set[str] = {FINDINGS} if FINDINGS not in kept and files.exists(FINDINGS) else set()
     for member in ("images", "slices", MASKS):
         for key in files.list_keys(member):
             tree = _tree(key)

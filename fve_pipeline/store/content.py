@@ -24,7 +24,7 @@ def row_digest(identity: Sequence[str | int], focal: np.ndarray, mask: np.ndarra
     Parameters
     ----------
     identity
-        (case, rendition, view, slice).
+        (case, rendition, view, slice), and the digest of the case's findings where it has any.
     focal
         (S, S) uint8: the slice itself, channel 0 of an encoded image.
     mask

@@ -10,6 +10,7 @@ __all__ = [
     "ASIDE",
     "CASES",
     "CLASSES",
+    "FINDINGS",
     "GENERATIONS",
     "INDEX",
     "JOURNAL",
@@ -45,6 +46,7 @@ MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 CASES = "cases.parquet"
 CLASSES = "classes.parquet"
+FINDINGS = "findings.parquet"
 MASKS: Member = "masks"
 
 # What a build leaves while it runs. After a commit only the lock file is there, empty.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
-from fve_pipeline.store.layout import ASIDE, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING, Key
+from fve_pipeline.store.layout import ASIDE, FINDINGS, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING, Key
 from fve_pipeline.store.migrations import in_one_line
 
 __all__ = ["PendingCommit", "discard", "finish", "recover"]
@@ -70,7 +70,10 @@ def finish(files: Files, pending: PendingCommit) -> None:
                 msg = f"{files.url}: the commit cannot be finished, since {source} is gone. {_MEND}"
                 raise StoreError(msg)
         for tree in pending.removes:
-            files.delete_tree(tree)
+            if tree != FINDINGS:
+                files.delete_tree(tree)
+            elif files.exists(FINDINGS):
+                files.delete(FINDINGS)
         files.move(pending.manifest, MANIFEST)
     discard(files)
 

@@ -16,7 +16,7 @@ from fve_pipeline.files.base import Buffer, Files
 from fve_pipeline.store.committed import has_grown_from, kept_since
 from fve_pipeline.store.layout import aside_key, kept_key
 from fve_pipeline.store.migrations import read_manifest
-from fve_pipeline.store.schema import Manifest, TableEntry, TableName
+from fve_pipeline.store.schema import OPTIONAL, Manifest, TableEntry, TableName
 from fve_pipeline.store.tables import migrated, schema_of, table_bytes
 
 __all__ = ["read_table"]
@@ -36,6 +36,8 @@ def read_table(files: Files, manifest: Manifest, name: TableName) -> pa.Table:
     Raises StoreFormatError, naming the file, when it is missing, damaged, or not of the
     format; StoreError when the store was replaced since.
     """
+    if name not in manifest.tables and name in OPTIONAL:
+        return schema_of(name).empty_table()
     entry = manifest.tables[name]
     where = f"{files.url}/{entry.file.key}"
     newest = manifest.generation

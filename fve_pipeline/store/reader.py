@@ -18,6 +18,7 @@ from fve_pipeline.store.cache import CachedShards, ShardCache
 from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.committed import CommittedFiles
 from fve_pipeline.store.documents import mask_codec, pixel_codec
+from fve_pipeline.store.findings import findings_digests
 from fve_pipeline.store.generations import GenerationFiles, kept_generations
 from fve_pipeline.store.layout import MANIFEST, MASKS, Member, kept_key
 from fve_pipeline.store.migrations import read_manifest
@@ -82,6 +83,16 @@ class Store:
     def classes(self) -> pa.Table:
         """One row a class of a dataset (``schema.CLASSES_SCHEMA``)."""
         return read_table(self.files, self.manifest, "classes")
+
+    @cached_property
+    def findings(self) -> pa.Table:
+        """One row a finding (``tables.FINDINGS_SCHEMA``); none where no dataset has sentences of its cases."""
+        return read_table(self.files, self.manifest, "findings")
+
+    @cached_property
+    def finding_digests(self) -> dict[str, str]:
+        """What the content id holds of each case's findings, by case."""
+        return findings_digests(self.findings)
 
     @cached_property
     def class_table(self) -> ClassTable:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fve_pipeline.store.codec import CodecName
-from fve_pipeline.store.layout import CASES, CLASSES, INDEX, MASKS, Member, member_of, shard_key
+from fve_pipeline.store.layout import CASES, CLASSES, FINDINGS, INDEX, MASKS, Member, member_of, shard_key
 from fve_pipeline.store.shard import FileSum, Sha256
 from fve_pipeline.store.tables import CASES_SCHEMA, CLASSES_SCHEMA, INDEX_SCHEMA, TableName
 
@@ -35,7 +35,14 @@ FORMAT_VERSION = 2
 # A rule, or the views themselves.
 VIEWS_PATTERN = r"^(paper|released|(axial|coronal|sagittal)(,(axial|coronal|sagittal)){0,2})$"
 
-TABLE_KEYS: Mapping[TableName, str] = {"index": INDEX, "cases": CASES, "classes": CLASSES}
+TABLE_KEYS: Mapping[TableName, str] = {
+    "index": INDEX,
+    "cases": CASES,
+    "classes": CLASSES,
+    "findings": FINDINGS,
+}
+# Tables of stores that have something to put into them.
+OPTIONAL: frozenset[TableName] = frozenset({"findings"})
 
 # At most so many bytes come out of one: a length of LZ4's grows by 255 a byte, and a block of zstd's, 128 KiB,
 # takes four.
@@ -135,13 +142,19 @@ class ShardEntry(_Model):
 
 
 class SourceEntry(_Model):
-    """One dataset that is in the store, with the terms it comes under."""
+    """One dataset that is in the store, with the terms it comes under.
+
+    ``findings`` says whether all findings of each case are listed, where the dataset has sentences of its cases.
+    """
 
     dataset: str
     licence: str
     citation: str
     url: str
     catalog_sha256: Sha256
+    findings: Literal["complete", "partial"] | None = Field(
+        default=None, exclude_if=lambda findings: findings is None
+    )
 
 
 class FailureEntry(_Model):
@@ -205,8 +218,9 @@ class Manifest(_Model):
 
     @model_validator(mode="after")
     def _files_lie_where_the_layout_says(self) -> Manifest:
-        if set(self.tables) != set(TABLE_KEYS):
-            msg = f"the tables are {', '.join(sorted(self.tables))}, not {', '.join(sorted(TABLE_KEYS))}"
+        expected_tables = sorted(set(TABLE_KEYS) - OPTIONAL)
+        if sorted(set(self.tables) - OPTIONAL) != expected_tables:
+            msg = f"the tables are {', '.join(sorted(self.tables))}, not {', '.join(expected_tables)}"
             raise ValueError(msg)
         found = [(entry.file.key, TABLE_KEYS[name]) for name, entry in self.tables.items()]
         for entry in self.shards:

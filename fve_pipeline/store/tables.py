@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 __all__ = [
     "CASES_SCHEMA",
     "CLASSES_SCHEMA",
+    "FINDINGS_SCHEMA",
     "INDEX_SCHEMA",
     "TableName",
     "migrated",
@@ -19,7 +20,7 @@ __all__ = [
     "table_bytes",
 ]
 
-TableName = Literal["index", "cases", "classes"]
+TableName = Literal["index", "cases", "classes", "findings"]
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _ROW_GROUP = 256 * 1024
@@ -98,10 +99,23 @@ CLASSES_SCHEMA = pa.schema(
     ]
 )
 
+FINDINGS_SCHEMA = pa.schema(
+    [
+        ("case", pa.string()),
+        ("dataset", pa.string()),
+        ("finding", pa.int32()),  # its number within the case, from 0
+        ("texts", pa.list_(pa.string())),  # the sentence, in one or several wordings
+        ("mask_ids", pa.list_(pa.uint16())),  # mask values in this case's rows that are the finding's
+        ("voxels", pa.uint64()),  # in the whole volume
+        ("source", pa.string()),  # path of the mask, or of the table, relative to the dataset's root
+    ]
+)
+
 _SCHEMAS: Mapping[TableName, pa.Schema] = {
     "index": INDEX_SCHEMA,
     "cases": CASES_SCHEMA,
     "classes": CLASSES_SCHEMA,
+    "findings": FINDINGS_SCHEMA,
 }
 
 # Columns that came with a later version of the format than the first.

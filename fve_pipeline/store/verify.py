@@ -14,6 +14,7 @@ from fve_pipeline.errors import FveError, StoreFormatError
 from fve_pipeline.runtime.threads import prefetch
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
 from fve_pipeline.store.documents import store_documents
+from fve_pipeline.store.findings import identity
 from fve_pipeline.store.layout import INDEX, MANIFEST
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.read_table import read_table
@@ -108,11 +109,17 @@ def _check_tables(store: Store) -> Iterator[Finding]:
         problem = _check_sum(store, entry.file)
         if problem is None:
             try:
-                read_table(store.files, store.manifest, name)
+                table = read_table(store.files, store.manifest, name)
+                problem = _wrong_findings(store, table) if name == "findings" else None
             except FveError as error:
                 problem = str(error)
         if problem:
             yield Finding(entry.file.key, problem)
+
+
+def _wrong_findings(store: Store, findings: pa.Table) -> str | None:
+    strange = set(findings.column("case").to_pylist()) - set(store.cases.column("case").to_pylist())
+    return f"it has findings of {min(strange)}, which is no case of the store" if strange else None
 
 
 def _check_sum(store: Store, expected: FileSum) -> str | None:
@@ -149,7 +156,10 @@ def _check_shard(store: Store, index: pa.Table | None, entry: ShardEntry) -> tup
         except FveError as error:
             findings.append(Finding(entry.images.key, " ".join([str(error), *_notes(error)]), entry.shard))
             return findings, []
-        digests.append(row_digest([row[name] for name in _IDENTITY], focal, mask))
+        who = identity(
+            row["case"], row["rendition"], row["view"], row["slice"], store.finding_digests.get(row["case"])
+        )
+        digests.append(row_digest(who, focal, mask))
         counts = np.bincount(mask.reshape(-1), minlength=np.iinfo(mask.dtype).max + 1)
         counted = store.class_table.of_masks(row["dataset"], row["rendition"]).present(counts)
         recorded = dict(zip(row["class_ids"], row["class_pixels"], strict=True))

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
 
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.roster import RosterDataset, class_table_of
@@ -22,7 +25,8 @@ Members = tuple[int, ...]
 class Numbering:
     """``table`` holds the classes of the datasets that were numbered, with all of their values.
 
-    ``values`` are those of combinations, by dataset and the class ids that they stand for.
+    ``values`` are those of combinations, by dataset and what they stand for: class ids, and ``-1 - n`` for the finding
+    ``n`` of the case that they are in.
     """
 
     table: ClassTable
@@ -38,23 +42,52 @@ class Numbering:
             found.append((value, self.values[facts.dataset, seen] if label is None else label))
         return tuple(found)
 
+    def findings(self, facts: CaseFacts) -> list[dict[str, Any]]:
+        """Return the rows of ``findings.parquet`` of one case."""
+        held = [(members, facts.first_combination + i) for i, members in enumerate(facts.combinations)]
+        stored = {name: dict(self.of_case(facts, name)) for name in facts.renditions}
+        rows = []
+        for number, one in enumerate(facts.findings):
+            mine = {
+                own[value] for own in stored.values() for members, value in held if -1 - number in members
+            }
+            rows.append(
+                {
+                    "case": facts.case,
+                    "dataset": facts.dataset,
+                    "finding": number,
+                    "texts": list(one.texts),
+                    "mask_ids": [*one.ids, *sorted(mine - set(one.ids))],
+                    "voxels": one.voxels,
+                    "source": one.source,
+                }
+            )
+        return rows
+
 
 def number_combinations(
     datasets: Iterable[RosterDataset],
     cases: Iterable[CaseFacts],
     mask_dtype: str,
+    findings: pa.Table | None = None,
     *,
     known_only: bool = False,
 ) -> Numbering:
-    """Number the combinations of the cases, in their order, after those that the datasets' classes name already.
+    """Number the combinations of the cases, in their order, after those that the datasets' classes, and the findings
+    of a store that grows, name already.
 
     Raises BuildError when the values do not fit the masks' dtype or, with ``known_only``, when one has none yet.
     """
     held = {dataset.name: dataset for dataset in datasets}
     table = class_table_of(held.values())
-    values = {(name, members): value for name in held for value, members in table.combinations(name).items()}
+    values = _known(table, held, findings)
     following = {
-        name: max(dataset.first_combination, *(max(c.ids, default=0) + 1 for c in dataset.classes), 1)
+        name: max(
+            dataset.first_combination,
+            *(max(c.ids, default=0) + 1 for c in dataset.classes),
+            *(value + 1 for (own, _), value in values.items() if own == name),
+            1,
+        )
         for name, dataset in held.items()
     }
     limit = 255 if mask_dtype == "uint8" else 65535
@@ -74,6 +107,23 @@ def number_combinations(
     return Numbering(ClassTable(tuple(_with_values(entry, values) for entry in table)), values)
 
 
+def _known(
+    table: ClassTable, datasets: Iterable[str], findings: pa.Table | None
+) -> dict[tuple[str, Members], int]:
+    """The values that a store has for combinations: classes with ids that are no label's, and findings' own."""
+    members: dict[tuple[str, int], set[int]] = {}
+    labels: dict[str, set[int]] = {}
+    for name in datasets:
+        labels[name] = {label for entry in table.of_dataset(name) for label in entry.label_ids}
+        for value, own in table.combinations(name).items():
+            members[name, value] = set(own)
+    for row in [] if findings is None else findings.select(["dataset", "finding", "mask_ids"]).to_pylist():
+        for value in row["mask_ids"]:
+            if value not in labels[row["dataset"]]:
+                members.setdefault((row["dataset"], value), set()).add(-1 - row["finding"])
+    return {(name, tuple(sorted(own))): value for (name, value), own in members.items()}
+
+
 class _Shown:
     """What the masks of a rendition make of a combination: only the classes that it shows count."""
 
@@ -89,7 +139,7 @@ class _Shown:
             self._labels.setdefault(tuple(sorted(labels[label])), label)
 
     def of(self, members: Members) -> Members:
-        return tuple(member for member in members if member in self._ids)
+        return tuple(member for member in members if member < 0 or member in self._ids)
 
     def label(self, members: Members) -> int | None:
         """The value that these classes have already: 0 for none, or a label that is just these."""
@@ -108,7 +158,9 @@ def _with_values(entry: ClassEntry, values: Mapping[tuple[str, Members], int]) -
 def _no_value(
     facts: CaseFacts, members: Members, table: ClassTable, known_only: bool, mask_dtype: str
 ) -> str:
-    names = ", ".join(table.find(facts.dataset, class_id).name for class_id in members)
+    names = ", ".join(
+        table.find(facts.dataset, one).name if one > 0 else f"finding {-one}" for one in members
+    )
     if known_only:
         return (
             f"{facts.case}: {names} overlap in it, which they did not when the store was built: "

@@ -20,6 +20,7 @@ from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.class_table import MaskClasses
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
+from fve_pipeline.store.findings import identity
 from fve_pipeline.store.layout import MASKS, Member, shard_key
 from fve_pipeline.store.schema import StoreSettings
 from fve_pipeline.store.shard import ShardFile, copy_chunks
@@ -43,12 +44,13 @@ ENCODE_VERSION = 2
 class PreparedCase:
     """What encoding needs to know of a case: its group in the prepared store, shape (z,y,x), and what the masks
     of each rendition hold. ``values`` are those of combinations by rendition, in the prepared labels and in the
-    store; none where no labels of the case overlap."""
+    store; none where no labels of the case overlap. ``findings`` is the digest of its findings, if it has any."""
 
     group: str
     shape: tuple[int, int, int]
     renditions: Mapping[str, MaskClasses]
     values: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    findings: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,12 @@ def encode_shard(job: EncodeJob) -> int:
         encoded, focal, labels = segment_samples(job.prepared, settings, segment, case, job.device)
         for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
             present = case.renditions[segment.rendition].present(label_counts(mask))
-            identity = (segment.case, segment.rendition, segment.view, segment.start + row)
+            place = segment.start + row
+            who = identity(segment.case, segment.rendition, segment.view, place, case.findings)
             stage.add(
                 image_codec.encode_chunk(image[None]),
                 masks_codec.encode_chunk(mask[None]),
-                row_digest(identity, focal_slice, mask),
+                row_digest(who, focal_slice, mask),
                 tuple(present),
                 tuple(present.values()),
             )
@@ -135,12 +138,14 @@ def segment_samples(
     height, width = slab.shape[1:]
     fit = Fit((height, width), settings.size, settings.resize)
     slices = fit.images(np.ascontiguousarray(slab))
+    kept = case.renditions[segment.rendition].kept
     if values := case.values.get(segment.rendition):
         table = np.arange(np.iinfo(labels.dtype).max + 1, dtype=labels.dtype)
+        if kept is not None:
+            table[~np.isin(table, kept)] = 0
         table[[prepared_as for prepared_as, _ in values]] = [stored_as for _, stored_as in values]
         labels = table[labels]
-    kept = case.renditions[segment.rendition].kept
-    if kept is not None:
+    elif kept is not None:
         labels = np.where(np.isin(labels, kept), labels, labels.dtype.type(0))
     # The store's dtype is the widest of its datasets'.
     masks = fit.masks(np.ascontiguousarray(labels, dtype=settings.mask_dtype))

@@ -37,12 +37,14 @@ from fve_pipeline.errors import BuildError
 from fve_pipeline.files.base import Files
 from fve_pipeline.store.commit import StoreContent
 from fve_pipeline.store.content import EMPTY_CONTENT
+from fve_pipeline.store.findings import findings_digests
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import FailureEntry, SourceEntry, StoreSettings, Versions
 from fve_pipeline.store.stage import ShardTarget
+from fve_pipeline.store.tables import FINDINGS_SCHEMA
 
-__all__ = ["StorePlan", "plan_store", "prepared_cases"]
+__all__ = ["StorePlan", "finding_rows", "plan_store", "prepared_cases"]
 
 
 def plan_store(prepared: Prepared, settings: StoreSettings, base: Store | None) -> StorePlan:
@@ -56,7 +58,8 @@ def plan_store(prepared: Prepared, settings: StoreSettings, base: Store | None) 
     facts = partial(map, prepared.facts.__getitem__, prepared.cases)
     runs = plan_runs(facts(), plan_settings(settings), first_row)
     shards = {plan.shard: plan for plan in plan_shards(runs, settings.shard_samples)}
-    numbering = number_combinations(_datasets(prepared.roster, base), facts(), settings.mask_dtype)
+    findings = base.findings if base else None
+    numbering = number_combinations(_datasets(prepared.roster, base), facts(), settings.mask_dtype, findings)
     return StorePlan(prepared, settings, base, runs, shards, numbering)
 
 
@@ -109,7 +112,7 @@ class StorePlan:
 
     def _inputs(self, facts: CaseFacts) -> str:
         """Name what a case's rows are made from: the prepared arrays, and what their combinations are called."""
-        if not facts.combinations:
+        if not facts.combinations and not facts.findings:
             return facts.inputs
         values = [self.numbering.of_case(facts, name) for name in facts.renditions]
         return hashlib.sha256(json.dumps([facts.inputs, values]).encode()).hexdigest()
@@ -122,11 +125,13 @@ class StorePlan:
             samples[run.case] = samples.get(run.case, 0) + run.length
         cases = case_rows((self.prepared.facts[case] for case in self.prepared.cases), plan, samples)
         classes = self.numbering.table.to_arrow()
+        findings = finding_rows(self.numbering, (self.prepared.facts[case] for case in self.prepared.cases))
         sources = [_source(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]
         if self.base is not None:
             # What is committed stays in place. Catalogs that changed were refused.
             cases = pa.concat_tables([self.base.cases, cases])
+            findings = pa.concat_tables([self.base.findings, findings])
             old = self.base.manifest
             held = {source.dataset for source in old.sources}
             added = [dataset for dataset in roster.datasets if dataset.name not in held]
@@ -140,6 +145,7 @@ class StorePlan:
             failures=failures,
             cases=cases,
             classes=classes,
+            findings=findings if len(findings) else None,
             previous=self.base.manifest if self.base else None,
         )
 
@@ -155,6 +161,10 @@ class StorePlan:
 def prepared_cases(numbering: Numbering, cases: Iterable[CaseFacts]) -> dict[str, PreparedCase]:
     """Return what encoding needs to know of each case, by case id."""
     held = cache(numbering.table.of_masks)
+
+    def digest(facts: CaseFacts) -> str | None:
+        return findings_digests(finding_rows(numbering, [facts])).get(facts.case) if facts.findings else None
+
     return {
         facts.case: PreparedCase(
             group=facts.group,
@@ -163,9 +173,16 @@ def prepared_cases(numbering: Numbering, cases: Iterable[CaseFacts]) -> dict[str
             values={name: numbering.of_case(facts, name) for name in facts.renditions}
             if facts.combinations
             else {},
+            findings=digest(facts),
         )
         for facts in cases
     }
+
+
+def finding_rows(numbering: Numbering, cases: Iterable[CaseFacts]) -> pa.Table:
+    """Return ``findings.parquet`` of these cases."""
+    rows = (row for facts in cases if facts.findings for row in numbering.findings(facts))
+    return pa.Table.from_pylist(list(rows), schema=FINDINGS_SCHEMA)
 
 
 def _source(dataset: RosterDataset) -> SourceEntry:
@@ -175,6 +192,7 @@ def _source(dataset: RosterDataset) -> SourceEntry:
         citation=dataset.citation,
         url=dataset.url,
         catalog_sha256=dataset.catalog_sha256,
+        findings=dataset.findings,
     )
 
 

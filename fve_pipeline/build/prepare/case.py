@@ -61,7 +61,7 @@ def failed(job: PrepareJob, reason: str) -> Failure:
 
 def _prepare(job: PrepareJob) -> CaseFacts:
     case, root = job.case, Path(job.root)
-    for path in (case.image, *(label.path for label in case.labels)):
+    for path in (case.image, *(label.path for label in case.label_files)):
         if printable(path) != path:
             msg = f"{path}: a file name with control characters, or bytes that are no UTF-8; expected text. Rename it."
             raise ReadError(msg)
@@ -130,7 +130,10 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         source=case.image,
         source_sha256=hash_files(image_files(case, root)),
         source_bytes=sum(stat.size for stat in stats),
-        labels=tuple(label.path for label in case.labels),
+        labels=(
+            *(label.path for label in case.label_files),
+            *dict.fromkeys(one.table for one in case.findings),
+        ),
         labels_sha256=label_hashes(case, root),
         stats=stats,
         shape=_int_triple(geometry.shape),
@@ -148,6 +151,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         recipe=recipe(job),
         first_combination=job.overlaps.first if job.overlaps and labels.combinations else 0,
         combinations=labels.combinations,
+        findings=labels.findings,
     )
 
 

@@ -38,6 +38,7 @@ def with_combinations(classes: Classes, first: int, combinations: Iterable[tuple
 def combine(labels: Labels, overlaps: OverlapRule, classes: Classes) -> CombinedLabels:
     """Number the sets of labels that occur by the classes that they are, in an order that they alone decide.
 
+    Labels from ``OverlapRule.first`` on are findings': they have no value of their own and yield to none.
     ``classes`` are (class id, its label ids). A set whose classes are those of one label is that label. Ids of no class
     are forgotten where they meet others, or where they have a value that combinations take.
     """
@@ -48,13 +49,15 @@ def combine(labels: Labels, overlaps: OverlapRule, classes: Classes) -> Combined
     several = yielded = 0
     for value in (int(value) for value in np.flatnonzero(counts) if value):
         ids = labels.sets.get(value)
+        if ids is None and value >= overlaps.first and value in own:
+            ids = (value,)
         if ids is None:
             if value >= overlaps.first:
                 plain[value] = 0
             continue
         kept = _kept(ids, own, overlaps)
         members = tuple(sorted(set().union(*(own.get(label, ()) for label in kept))))
-        like = kept if len(kept) == 1 else sorted(own)
+        like = (label for label in (kept if len(kept) == 1 else sorted(own)) if label < overlaps.first)
         label = next((label for label in like if own[label] == members), None)
         if not members:
             plain[value] = min(ids)
@@ -94,5 +97,5 @@ def _kept(ids: tuple[int, ...], own: Mapping[int, tuple[int, ...]], overlaps: Ov
     """The labels of a voxel that have a class and yield to none of the others."""
     priority = dict(overlaps.priority)
     known = [label for label in ids if label in own]
-    highest = max((priority.get(label, 0) for label in known), default=0)
-    return [label for label in known if priority.get(label, 0) == highest]
+    highest = max((priority.get(label, 0) for label in known if label < overlaps.first), default=0)
+    return [label for label in known if priority.get(label, 0) == highest or label >= overlaps.first]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fve_pipeline.imaging.statistics import ClassFacts
 
-__all__ = ["CaseFacts", "Failure", "SourceStat"]
+__all__ = ["CaseFacts", "Failure", "FindingFacts", "SourceStat"]
 
 
 class _Frozen(BaseModel):
@@ -23,13 +23,23 @@ class SourceStat(_Frozen):
     mtime_ns: int
 
 
+class FindingFacts(_Frozen):
+    """One finding: its wordings, the label ids that it is where it has some, and the ``source`` of its mask."""
+
+    texts: tuple[str, ...]
+    ids: tuple[int, ...]
+    voxels: int
+    source: str
+
+
 class CaseFacts(_Frozen):
     """One prepared case. ``group`` is its folder in the prepared store; ``fingerprint`` names what made it.
 
     ``shape`` (z,y,x); ``spacing`` (z,y,x) in mm; ``affine`` rows of the 4×4 matrix from the index (z,y,x,1)
     to LPS (x,y,z,1) in mm; ``quantiles`` of the first rendition's uint8 image at 0.5, 5, 25, 50, 75, 95 and
     99.5 percent; ``recipe`` is the job that made it, without paths of this machine. ``combinations`` are the sets of
-    class ids that the values from ``first_combination`` on stand for in the prepared labels, one after another.
+    class ids that the values from ``first_combination`` on stand for in the prepared labels, one after another; ``-1``
+    is the first of the ``findings``, ``-2`` the second.
     """
 
     case: str
@@ -60,6 +70,7 @@ class CaseFacts(_Frozen):
     recipe: str
     first_combination: int = 0
     combinations: tuple[tuple[int, ...], ...] = ()
+    findings: tuple[FindingFacts, ...] = ()
 
     @property
     def inputs(self) -> str:

@@ -120,6 +120,8 @@ def _described(job: PrepareJob) -> dict[str, Any]:
     for label in described["case"]["labels"]:
         if label["values"] is None:
             del label["values"]
+    if not job.case.findings:
+        del described["case"]["findings"]
     if job.salt is None:
         del described["salt"]
     if job.overlaps is None:
@@ -190,7 +192,8 @@ def source_names(job: PrepareJob) -> list[str]:
     named = [
         case.image,
         *(one.image for one in case.renditions if one.image),
-        *(one.path for one in case.labels),
+        *(one.path for one in case.label_files),
+        *(one.table for one in case.findings),
     ]
     with suppress(OSError, FveError):
         named += [path.relative_to(job.root).as_posix() for path in _all_files(case, Path(job.root))]
@@ -204,10 +207,14 @@ def image_files(case: Case, root: Path) -> list[Path]:
 
 
 def label_hashes(case: Case, root: Path) -> tuple[str, ...]:
-    """sha256 of each label file."""
-    return tuple(hash_files(source_files(root / label.path)) for label in case.labels)
+    """sha256 of each label file, and of what the findings say, where there are any."""
+    files = tuple(hash_files(source_files(root / label.path)) for label in case.label_files)
+    if not case.findings:
+        return files
+    said = [[one.texts, one.ids] for one in case.findings]
+    return (*files, hashlib.sha256(json.dumps(said).encode()).hexdigest())
 
 
 def _all_files(case: Case, root: Path) -> list[Path]:
-    labels = dict.fromkeys(label.path for label in case.labels)
+    labels = dict.fromkeys(label.path for label in case.label_files)
     return [*image_files(case, root), *(file for path in labels for file in source_files(root / path))]

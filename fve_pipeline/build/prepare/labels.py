@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fve_kernels.cpu_statistics import label_statistics
 from fve_pipeline.build.prepare.combine import combine, with_combinations
+from fve_pipeline.build.prepare.facts import FindingFacts
 from fve_pipeline.build.prepare.job import PrepareJob
 from fve_pipeline.errors import ReadError
 from fve_pipeline.imaging.statistics import ClassFacts, class_facts
@@ -28,6 +29,7 @@ class CaseLabels:
     mask: npt.NDArray[Any]
     classes: tuple[ClassFacts, ...]
     combinations: tuple[tuple[int, ...], ...]
+    findings: tuple[FindingFacts, ...]
     resampled: bool
     notes: tuple[str, ...]
 
@@ -37,21 +39,51 @@ def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
 
     Raises ReadError when an id is named by no class.
     """
-    labels = read_labels(job.case.labels, Path(job.root), geometry, overlaps=job.overlaps is not None)
+    case, overlaps = job.case, job.overlaps
+    # Masks of findings are labels of their own, numbered where no label of the catalog is.
+    own: dict[int, int] = {}
+    files = list(case.labels)
+    for place, one in enumerate(case.findings):
+        if one.label is not None and overlaps is not None:
+            own[place] = overlaps.first + place
+            files.append(replace(one.label, value=own[place]))
+    labels = read_labels(files, Path(job.root), geometry, overlaps=overlaps is not None)
     array, classes, notes = labels.array, job.classes, labels.notes
+    said = tuple(
+        (-1 - place, (own[place],) if place in own else one.ids) for place, one in enumerate(case.findings)
+    )
     combinations: tuple[tuple[int, ...], ...] = ()
-    if job.overlaps is not None:
-        _refuse_unnamed(voxels_of_labels(labels), job)
-        combined = combine(labels, job.overlaps, job.classes)
+    if overlaps is not None:
+        voxels = voxels_of_labels(labels)
+        voxels[list(own.values())] = 0
+        _refuse_unnamed(voxels, job)
+        combined = combine(labels, overlaps, (*job.classes, *said))
         array, combinations = combined.array, combined.combinations
-        classes = with_combinations(job.classes, job.overlaps.first, combinations)
+        classes = with_combinations(job.classes, overlaps.first, combinations)
         notes = (*notes, *combined.notes)
+        said = with_combinations(
+            tuple((member, tuple(i for i in ids if i < overlaps.first)) for member, ids in said),
+            overlaps.first,
+            combinations,
+        )
     found = label_statistics(array)
-    if job.overlaps is None:
+    if overlaps is None:
         _refuse_unnamed(found.counts, job)
     facts = class_facts(found, classes, geometry.shape, geometry.spacing)
+    findings = tuple(
+        FindingFacts(
+            texts=one.texts,
+            ids=one.ids,
+            voxels=int(found.counts[list(ids)].sum()),
+            source=one.label.path if one.label else one.table,
+        )
+        for one, (_, ids) in zip(case.findings, said, strict=True)
+    )
+    empty = [place for place, one in enumerate(findings, 1) if not one.voxels]
+    if empty:
+        notes = (*notes, f"findings without a voxel: {', '.join(map(str, empty))}")
     mask = array.astype(job.mask_dtype, copy=False)
-    return CaseLabels(mask, facts, combinations, labels.resampled, notes)
+    return CaseLabels(mask, facts, combinations, findings, labels.resampled, notes)
 
 
 def _refuse_unnamed(counts: npt.NDArray[np.int64], job: PrepareJob) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,6 +49,7 @@ class RosterDataset(_Frozen):
     classes: tuple[ClassEntry, ...]
     first_combination: int = 1
     overlaps: bool = False
+    findings: Literal["complete", "partial"] | None = None
 
 
 class Roster(_Frozen):
@@ -89,6 +91,7 @@ def describe_dataset(catalog: Catalog) -> RosterDataset:
         classes=classes,
         first_combination=catalog.first_combination,
         overlaps=catalog.overlaps,
+        findings=None if catalog.findings is None else "complete" if catalog.findings.complete else "partial",
     )
 
 
@@ -111,6 +114,7 @@ def datasets_of_store(store: Store) -> tuple[RosterDataset, ...]:
             instance=any(entry.instance for entry in classes[source.dataset]),
             mask_dtype=store.settings.mask_dtype,
             classes=classes[source.dataset],
+            findings=source.findings,
         )
         for source in store.manifest.sources
     )

@@ -14,6 +14,7 @@ from dataclasses import replace
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.catalog.kinds import ENDINGS
+from fve_pipeline.volume.label_file import LabelFile
 
 __all__ = ["hidden_case", "hidden_facts", "hidden_path", "hidden_text", "salt_mark", "salted"]
 
@@ -45,19 +46,25 @@ def hidden_case(case: Case, salt: str) -> Case:
         case,
         image=hidden_path(case.image, salt),
         series=None if case.series is None else salted(case.series, salt),
-        labels=tuple(
+        labels=tuple(_hidden_label(label, salt) for label in case.labels),
+        findings=tuple(
             replace(
-                label,
-                path=hidden_path(label.path, salt),
-                slices_of=None if label.slices_of is None else hidden_path(label.slices_of, salt),
+                one,
+                table=hidden_path(one.table, salt),
+                label=None if one.label is None else _hidden_label(one.label, salt),
             )
-            for label in case.labels
+            for one in case.findings
         ),
         renditions=tuple(
             one if one.image is None else replace(one, image=hidden_path(one.image, salt))
             for one in case.renditions
         ),
     )
+
+
+def _hidden_label(label: LabelFile, salt: str) -> LabelFile:
+    slices_of = None if label.slices_of is None else hidden_path(label.slices_of, salt)
+    return replace(label, path=hidden_path(label.path, salt), slices_of=slices_of)
 
 
 def hidden_facts(facts: CaseFacts, files: Sequence[str], salt: str) -> CaseFacts:
@@ -67,6 +74,9 @@ def hidden_facts(facts: CaseFacts, files: Sequence[str], salt: str) -> CaseFacts
             "source": hidden_path(facts.source, salt),
             "labels": tuple(hidden_path(path, salt) for path in facts.labels),
             "notes": tuple(hidden_text(note, files, salt) for note in facts.notes),
+            "findings": tuple(
+                one.model_copy(update={"source": hidden_path(one.source, salt)}) for one in facts.findings
+            ),
         }
     )
 
