@@ -17,6 +17,7 @@ from fve_pipeline.loading.augment import Change, Recipe, draw_change
 from fve_pipeline.loading.batch import LoadedBatch
 from fve_pipeline.loading.buffers import Allocate, BufferPool
 from fve_pipeline.loading.change import change_mask, change_slices
+from fve_pipeline.loading.findings import FindingMix, Sentences, mix_findings
 from fve_pipeline.loading.prompts import PromptTable, Question, ask, class_mask
 from fve_pipeline.loading.sampler import Ticket
 from fve_pipeline.loading.samples import SampleIndex
@@ -38,10 +39,14 @@ class Assembler:
     prompts: int | None
     augment: Recipe | None
     seed: int
+    findings: tuple[Sentences, FindingMix] | None = None
     _local: Any = field(default_factory=threading.local, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = (self.sources, self.index, self.classes, self.prompts, self.augment, self.seed)
+        parts = (
+            *(self.sources, self.index, self.classes, self.prompts, self.augment, self.seed),
+            self.findings,
+        )
         return Assembler, parts
 
     @cached_property
@@ -108,9 +113,24 @@ class Assembler:
     def _questions(self, places: Sequence[int], tickets: Sequence[Ticket]) -> list[list[Question]]:
         if self.prompts is None:
             return [[] for _ in places]
-        feasible = [self.feasible(place) for place in places]
+        feasible = [self._asked_for(place) for place in places]
         epochs, times = [t.epoch for t in tickets], [t.time for t in tickets]
-        return ask(feasible, self.prompts, self.seed, epochs, places, times)
+        asked = ask(feasible, self.prompts, self.seed, epochs, places, times)
+        if self.findings is None:
+            return asked
+        names = self.index.names["case"]
+        origins = [(*self._origin(place)[:2], names[self.index.case[place]]) for place in places]
+        return mix_findings(asked, origins, *self.findings, (self.seed, epochs, places, times))
+
+    def _asked_for(self, place: int) -> tuple[ClassEntry, ...]:
+        """Return the classes of a sample, or where its dataset has none, its case's findings."""
+        store, dataset, _ = self._origin(place)
+        if self.findings is None or self.classes.tables[store].of_dataset(dataset):
+            return self.feasible(place)
+        case = self.index.names["case"][self.index.case[place]]
+        absent = self.findings[0].absent(store, dataset, case, place)
+        own = self.findings[0].true(store, case)
+        return own or (self.feasible(place) if absent is None else (absent,))
 
     def _change(self, i: int, place: int, ticket: Ticket, questions: list[list[Question]]) -> Change:
         """Return what happens to sample ``i`` of the batch; its questions change sides when it is mirrored."""

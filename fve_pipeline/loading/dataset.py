@@ -15,6 +15,7 @@ from fve_pipeline.loading.assemble import Assembler
 from fve_pipeline.loading.augment import Recipe
 from fve_pipeline.loading.batch import LoadedBatch, Samples
 from fve_pipeline.loading.buffers import Allocate, BufferPool, in_shared_memory
+from fve_pipeline.loading.findings import FindingMix, Sentences
 from fve_pipeline.loading.prompts import PromptTable
 from fve_pipeline.loading.sampler import Sampler, Ticket
 from fve_pipeline.loading.samples import SampleIndex
@@ -46,6 +47,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
     augment
         Augmentations; None for none. Those within slices need the slices, which an encoded store of order 2
         or more no longer has apart.
+    findings
+        Which share of the questions is about the case's own findings, and about those of others that it does not have.
+        None asks for classes alone.
     order, boundary
         How to encode a lazy store; by default as its settings say.
     seed
@@ -70,6 +74,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
         order: int | None = None,
         boundary: str | None = None,
         seed: int = 0,
+        findings: FindingMix | None = None,
     ) -> None:
         listed = [stores] if isinstance(stores, (Store, str, Path)) else list(stores)
         opened = [s if isinstance(s, Store) else open_store(s) for s in listed]
@@ -89,7 +94,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self._memory = BufferPool()
         table = PromptTable(tuple(store.class_table for store in opened))
-        self.assembler = Assembler(self.sources, self.index, table, prompts, augment, seed)
+        sentences = Sentences(opened)
+        mixed = None if findings is None or prompts is None or not sentences else (sentences, findings)
+        self.assembler = Assembler(self.sources, self.index, table, prompts, augment, seed, mixed)
 
     def __len__(self) -> int:
         return len(self.chosen)

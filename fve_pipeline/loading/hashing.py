@@ -25,6 +25,7 @@ class Stream(IntEnum):
     PROMPT = 6
     AUGMENT = 7
     NOISE = 8
+    FINDING = 9
 
 
 def mix(stream: Stream, *parts: ArrayLike) -> NDArray[np.uint64]:

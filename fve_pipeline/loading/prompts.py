@@ -95,6 +95,9 @@ def class_mask(mask: NDArray[Any], entry: ClassEntry, out: NDArray[Any]) -> None
     if entry.instance:
         np.copyto(out, mask, casting="unsafe")
         return
+    if not entry.ids:  # a finding that the case does not have
+        out[...] = 0
+        return
     if len(entry.ids) > _FEW:
         np.copyto(out, _truths(entry.ids, mask.dtype.str)[mask])
         return

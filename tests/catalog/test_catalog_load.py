@@ -77,8 +77,8 @@ def swap(old: str, new: str) -> str:
             "mine.toml:8: unknown key 'nmae' in classes number 2. Did you mean 'name'? Known keys: file, id, ids, "
             "instance, layer, name, priority, prompts, side, site, value",
         ),
-        (swap('labels = "l', 'lables = "l'), "mine.toml:11: missing key 'labels' in [layout]\nmine.toml:13: unknown key 'lables' in [layout]. Did you mean 'labels'?"),
-        (swap('labels = "labels/{case}.nii.gz"\n', ""), "mine.toml:11: missing key 'labels' in [layout]"),
+        (swap('labels = "l', 'lables = "l'), "mine.toml:13: unknown key 'lables' in [layout]. Did you mean 'labels'?"),
+        (swap('labels = "labels/{case}.nii.gz"\n', ""), "mine.toml:11: layout.labels: missing; the path of a case's labels"),
         (swap('"CT"', '"XR"'), "mine.toml:2: modality: input should be 'CT', 'MR', 'PET', 'US' or 'Microscopy', found 'XR'"),
         (swap('modality = "CT"\n', ""), "mine.toml: modality: missing; one of CT, MR, PET, US, Microscopy"),
         (swap("id = 2, name", "id = 1, name"), "mine.toml:8: classes.id (number 2): id 1 is 'kidney' already"),
