@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,13 @@ def evaluate(
             "where there is one.",
         ),
     ] = False,
+    swap: Annotated[
+        Path | None,
+        typer.Option(
+            help="Predictions of the same images for another sentence: their Dice is told beside the true one. A model "
+            "that reads the sentence has less with it."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
     workers: Workers = None,
     memory: Memory = None,
@@ -102,6 +110,7 @@ def evaluate(
     --runtimes outputs/runtimes.csv --out scores.parquet --json
     """
     from fve_pipeline import evaluation as ev
+    from fve_pipeline.evaluation.swap import against_swapped
 
     if out.suffix.lower() == ".json":
         msg = f"{out}: scores are kept as Parquet, with their means as JSON beside it; give a name such as scores.parquet"
@@ -111,15 +120,16 @@ def evaluate(
     if scheduler is not None:  # whose workers may run elsewhere
         pred, truth = pred.absolute(), truth.absolute()
         images = images.absolute() if images is not None else None
-    pairs, missing = ev.match_folders(
-        pred,
-        truth,
-        table,
+    match = partial(
+        ev.match_folders,
+        truth=truth,
+        table=table,
         images=images,
         pred_pattern=pred_pattern,
         truth_pattern=truth_pattern,
         apart=overlaps,
     )
+    pairs, missing = match(pred)
     settings = ev.ScoreSettings(convention.value, instances, tolerance, allow_pickle, _ids(classes), overlaps)
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
@@ -129,10 +139,19 @@ def evaluate(
         with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
             result = score(executor=executor, progress=bars)
     ev.save(result, out)
+    read = None if swap is None else against_swapped(result, ev.evaluate(match(swap)[0], settings, seed=seed))
     if as_json:
-        print_json(result.as_json())
+        print_json(
+            result.as_json() | ({} if read is None else {"swap": asdict(read) | {"ratio": read.ratio}})
+        )
     else:
         _print(result.summary)
+        if read is not None:
+            times_more = "" if read.ratio is None else f", {read.ratio:.2f} times"
+            typer.echo(
+                f"Dice of {read.pairs} masks: {read.true:.4f} with the true sentence, {read.swapped:.4f} with "
+                f"another{times_more}"
+            )
         typer.echo(f"scores: {out}, means: {out.with_suffix('.json')}")
     for failure in result.failures:
         typer.echo(f"fve: {failure.case}: {failure.what}", err=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fve_pipeline.loading.batch import LoadedBatch as LoadedBatch
     from fve_pipeline.loading.batch import collate as collate
     from fve_pipeline.loading.dataset import SliceDataset as SliceDataset
+    from fve_pipeline.loading.findings import FindingMix as FindingMix
     from fve_pipeline.loading.loader import Loader as Loader
     from fve_pipeline.loading.loader import prefetch as prefetch
     from fve_pipeline.loading.sampler import Batches as Batches
