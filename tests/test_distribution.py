@@ -117,5 +117,5 @@ def test_the_demo_runs_from_the_wheel(built: dict[str, Path], tmp_path: Path) ->
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
     where = run(python, "-c", "import fve_pipeline, fve_kernels; print(fve_pipeline.__file__)", cwd=tmp_path)
     assert where.startswith(str(site))
-    run(tmp_path / "fresh/bin/fve", "demo", "--out", "demo", "--size", "64", cwd=tmp_path)
+    run(tmp_path / "fresh/bin/fve", "demo", "--out", "demo", cwd=tmp_path)
     assert (tmp_path / "demo/slices.zarr/manifest.json").is_file()

@@ -73,7 +73,7 @@ def load_plan(path: Path) -> Plan:
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}); expected a TOML file with stores, seeds, [[variants]] or [grid]"
         raise TrainError(msg) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: not TOML: {error}"
         raise TrainError(msg) from error
     except ValidationError as error:

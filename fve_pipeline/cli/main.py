@@ -97,8 +97,16 @@ def main() -> None:
             raise
         typer.echo(f"fve: {advice}", err=True)
         sys.exit(2)
-    except (OSError, MemoryError) as error:
-        if not is_environment_fault(error):
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # pathlib's own word, before Python 3.13
             raise
-        typer.echo(f"fve: {describe_fault(error)}", err=True)
+        typer.echo(printable(f"fve: {error}. Check the path."), err=True)
+        sys.exit(2)
+    except (OSError, MemoryError) as error:
+        if is_environment_fault(error):
+            typer.echo(f"fve: {describe_fault(error)}", err=True)
+        elif isinstance(error, OSError) and error.filename is not None:
+            typer.echo(printable(f"fve: {error.filename}: {error.strerror}. Check the path."), err=True)
+        else:
+            raise
         sys.exit(2)

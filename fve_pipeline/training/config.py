@@ -190,7 +190,7 @@ def load_config(path: Path | None, adapt: str | None = None, **overrides: Any) -
         except FileNotFoundError as error:
             msg = f"{path}: no such file; give a TOML file to --config, or none for the finetune protocol"
             raise TrainError(msg) from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             msg = f"{path}: not TOML: {error}"
             raise TrainError(msg) from error
     if adapt not in (None, "bio2vol"):
