@@ -58,9 +58,11 @@ def check_against_sources(
             segment = Segment(
                 row["case"], row["rendition"], row["view"], length, row["slice"], row["slice"] + 1
             )
-            images, _, masks = segment_samples(open_files(work / "prepared"), store.settings, segment, case)
+            ((image, _, mask),) = segment_samples(
+                open_files(work / "prepared"), store.settings, segment, case
+            )
             stored_image, stored_mask = store.sample(int(number))
-            for name, made, stored in (("image", images[0], stored_image), ("mask", masks[0], stored_mask)):
+            for name, made, stored in (("image", image, stored_image), ("mask", mask, stored_mask)):
                 if not np.array_equal(made, stored):
                     differing = int(np.count_nonzero(made != stored))
                     problem = f"the {name} made from the source differs in {differing:,} values"

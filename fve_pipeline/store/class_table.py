@@ -31,9 +31,11 @@ class MaskValues:
         """Return where the class lies in a mask of any shape, as bool of that shape."""
         return mask > 0 if self.instances else np.isin(mask, self.ids)
 
-    def pixels(self, counts: NDArray[np.integer[Any]]) -> int:
-        """Return the class's pixels; ``counts`` (256,) or (65536,) are those of each mask value."""
-        return int(counts[1:].sum() if self.instances else counts[list(self.ids)].sum())
+    def pixels(self, pixels_of: Mapping[int, int]) -> int:
+        """Return the class's pixels; ``pixels_of`` are those of each mask value that a mask holds."""
+        if self.instances:
+            return sum(pixels_of.values()) - pixels_of.get(0, 0)
+        return sum(pixels_of.get(label, 0) for label in self.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,9 @@ class MaskClasses:
 
         ``counts`` (256,) or (65536,) are the pixels of each mask value.
         """
-        found = ((class_id, values.pixels(counts)) for class_id, values in self.values)
+        held = np.flatnonzero(counts)
+        pixels_of = dict(zip(held.tolist(), counts[held].tolist(), strict=True))  # few of 65,536 values
+        found = ((class_id, values.pixels(pixels_of)) for class_id, values in self.values)
         return {class_id: pixels for class_id, pixels in found if pixels}
 
 

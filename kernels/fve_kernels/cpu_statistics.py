@@ -48,7 +48,7 @@ def label_counts(labels: NDArray[Any]) -> NDArray[np.int64]:
 def _in_words(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint64], np.uint64]:
     """The labels in one row; as many of them as fill words of eight bytes; what times a label is a word of it."""
     flat = np.ascontiguousarray(labels).reshape(-1)
-    if flat.ctypes.data % 8:
+    if flat.__array_interface__["data"][0] % 8:
         flat = flat.copy()
     size = flat.dtype.itemsize
     words = flat[: flat.size * size // 8 * 8 // size].view(np.uint64)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from fve_kernels.cpu_statistics import label_counts
 from fve_pipeline.build.encode.plan import Segment, ShardPlan
@@ -38,6 +38,8 @@ __all__ = [
 
 # Raised whenever the same prepared data and settings would give other stored bytes.
 ENCODE_VERSION = 2
+
+_ROWS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,10 @@ def encode_shard(job: EncodeJob) -> int:
     stage.keep(list(_committed(job, settings.member)), list(_committed(job, MASKS)))
     for segment in job.shard.segments:
         case = job.cases[segment.case]
-        encoded, focal, labels = segment_samples(job.prepared, settings, segment, case, job.device)
-        for row, (image, focal_slice, mask) in enumerate(zip(encoded, focal, labels, strict=True)):
+        samples = segment_samples(job.prepared, settings, segment, case, job.device)
+        for row, (image, focal_slice, mask) in enumerate(samples, segment.start):
             present = case.renditions[segment.rendition].present(label_counts(mask))
-            place = segment.start + row
-            who = identity(segment.case, segment.rendition, segment.view, place, case.findings)
+            who = identity(segment.case, segment.rendition, segment.view, row, case.findings)
             stage.add(
                 image_codec.encode_chunk(image[None]),
                 masks_codec.encode_chunk(mask[None]),
@@ -129,8 +130,11 @@ def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:
 
 def segment_samples(
     prepared: Files, settings: StoreSettings, segment: Segment, case: PreparedCase, device: str = "cpu"
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[Any]]:
-    """Images to store, focal slices, and masks of one segment, all at the stored size."""
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[Any]]]:
+    """Yield the image to store, the focal slice and the mask of each row of a segment, at the stored size.
+
+    An image is good until the next one is asked for.
+    """
     context = context_depth(settings.order) if settings.storage == "encoded" else 0
     low, high = max(0, segment.start - context), min(segment.length, segment.stop + context)
     slab = _read(prepared, f"{case.group}/{segment.rendition}", segment.view, low, high)
@@ -150,16 +154,35 @@ def segment_samples(
     # The store's dtype is the widest of its datasets'.
     masks = fit.masks(np.ascontiguousarray(labels, dtype=settings.mask_dtype))
     focal = slices[segment.start - low : segment.stop - low]
-    if settings.storage == "slices":
-        return focal, focal, masks
+    images = focal if settings.storage == "slices" else _encoded(slices, segment, low, settings, device)
+    yield from zip(images, focal, masks, strict=True)
+
+
+def _encoded(
+    slices: NDArray[np.uint8], segment: Segment, low: int, settings: StoreSettings, device: str
+) -> Iterator[NDArray[np.uint8]]:
+    """Encode the segment's slices out of ``slices``, the first of which is slice ``low``.
+
+    A few at a time where each needs its neighbours only: they are compressed while they are in the cache, and the
+    whole segment takes no memory. Deeper orders halve each slice once for all of them.
+    """
     rows = np.arange(segment.start - low, segment.stop - low)
-    encoded = encode(
-        slices, settings.order, settings.boundary, settings.downsample, focal=rows, device=device
-    )
-    return encoded, focal, masks
+    step = _ROWS_AT_ONCE if settings.order <= 1 and device == "cpu" else len(rows)
+    out = np.empty((step, *slices.shape[1:], 3), np.uint8)
+    for first in range(0, len(rows), step):
+        focal = rows[first : first + step]
+        yield from encode(
+            slices,
+            settings.order,
+            settings.boundary,
+            settings.downsample,
+            focal=focal,
+            out=out[: len(focal)],
+            device=device,
+        )
 
 
-def _read(files: Files, path: str, view: str, start: int, stop: int) -> npt.NDArray[Any]:
+def _read(files: Files, path: str, view: str, start: int, stop: int) -> NDArray[Any]:
     """Slices ``start:stop`` of a prepared array along a view: (n,H,W)."""
     bounds = [slice(None)] * 3
     bounds[AXES[view]] = slice(start, stop)
