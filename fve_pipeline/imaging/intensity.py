@@ -25,11 +25,13 @@ __all__ = [
     "PERCENTILES",
     "RULES",
     "WINDOWS",
+    "Conversion",
     "Decision",
     "Window",
     "lost_below_zero",
     "parse_window",
     "percentiles",
+    "plan_uint8",
     "share_below_zero",
     "to_uint8",
 ]
@@ -117,10 +119,16 @@ def percentiles(
     from fve_kernels.geometry import KernelInputError
 
     try:
-        found = compute(array, q, positive=over == "positive", threads=_threads(parallel))
+        found = compute(_as_stored(array), q, positive=over == "positive", threads=_threads(parallel))
     except KernelInputError as error:
         raise IntensityError(str(error)) from None
     return tuple(float(value) for value in found)
+
+
+def _as_stored(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array with its axes as they lie in memory, where that makes it contiguous: for what needs no order."""
+    forwards = array[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in array.strides)]
+    return forwards.transpose(sorted(range(array.ndim), key=lambda axis: -forwards.strides[axis]))
 
 
 def share_below_zero(array: NDArray[Any]) -> float:
@@ -137,6 +145,39 @@ def lost_below_zero(array: NDArray[Any], decision: Decision) -> str:
     if _ABOVE_ZERO not in decision.text or (share := share_below_zero(array)) <= FEW_BELOW_ZERO:
         return ""
     return f'{share:.0%} {LOST}; say percentiles_over = "all" in the catalog'
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a volume becomes uint8, settled: call it on the volume or on any part of it.
+
+    ``bounds`` are (lower, upper, low, high): values are clipped to the first two, and the last two become 0 and 255.
+    """
+
+    decision: Decision
+    bounds: tuple[float, float, float, float] | None = None
+    truncate: bool = False
+    parallel: bool = False
+    device: str = "cpu"
+
+    def __call__(self, array: NDArray[Any], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return the array as uint8, in ``out`` where it is given, else maybe itself."""
+        if self.bounds is None:
+            if out is None:
+                return array
+            np.copyto(out, array)
+            return out
+        if self.device == "cuda":
+            from fve_kernels import cuda_rescale
+
+            result: NDArray[np.uint8] = cuda_rescale.rescale(
+                array, *self.bounds, truncate=self.truncate, out=out
+            )
+            return result
+        from fve_kernels import cpu_rescale
+
+        threads = _threads(self.parallel)
+        return cpu_rescale.rescale(array, *self.bounds, truncate=self.truncate, out=out, threads=threads)
 
 
 def to_uint8(
@@ -165,6 +206,31 @@ def to_uint8(
 
     Raises IntensityError, with what to do about it.
     """
+    convert = plan_uint8(
+        array,
+        modality=modality,
+        rule=rule,
+        window=window,
+        percentiles_over=percentiles_over,
+        scaled=scaled,
+        parallel=parallel,
+        device=device,
+    )
+    return convert(array, out), convert.decision
+
+
+def plan_uint8(
+    array: NDArray[Any],
+    *,
+    modality: str,
+    rule: str = "window",
+    window: Window | str | None = None,
+    percentiles_over: str = "positive",
+    scaled: bool = False,
+    parallel: bool = False,
+    device: str = "cpu",
+) -> Conversion:
+    """Decide how :func:`to_uint8` turns a volume into uint8, so that it can be done slab by slab."""
     if rule not in RULES:
         msg = f"rule is {rule!r}; expected one of {', '.join(RULES)}"
         raise IntensityError(msg)
@@ -172,10 +238,10 @@ def to_uint8(
         msg = f"percentiles_over is {percentiles_over!r}; expected 'positive' or 'all'"
         raise IntensityError(msg)
     if array.dtype == np.uint8:
-        return _untouched(array, out), Decision("untouched", 0, 255, "untouched: the data is uint8")
-    rescale = _rescaler(device, out, parallel)
+        return Conversion(Decision("untouched", 0, 255, "untouched: the data is uint8"))
+    how = partial(Conversion, truncate=rule == "medsam", parallel=parallel, device=device)
     if scaled:
-        return _declared(array, rescale)
+        return Conversion(_declared(array), (0, 255, 0, 255), parallel=parallel, device=device)
     if window is not None:
         chosen = parse_window(window) if isinstance(window, str) else window
         lower, upper, text = chosen.lower, chosen.upper, f"window {chosen}"
@@ -187,29 +253,10 @@ def to_uint8(
         raise IntensityError(msg)
     else:
         lower, upper, text = _percentile_bounds(array, rule, percentiles_over, parallel)
-    return _rescale(array, rule, lower, upper, text, rescale)
+    return _rescaling(array, rule, lower, upper, text, how)
 
 
-def _untouched(array: NDArray[np.uint8], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    if out is None:
-        return array
-    np.copyto(out, array)
-    return out
-
-
-def _rescaler(device: str, out: NDArray[np.uint8] | None, parallel: bool) -> Callable[..., NDArray[np.uint8]]:
-    if device == "cuda":
-        from fve_kernels import cuda_rescale
-
-        return partial(cuda_rescale.rescale, out=out)
-    from fve_kernels import cpu_rescale
-
-    return partial(cpu_rescale.rescale, out=out, threads=_threads(parallel))
-
-
-def _declared(
-    array: NDArray[Any], rescale: Callable[..., NDArray[np.uint8]]
-) -> tuple[NDArray[np.uint8], Decision]:
+def _declared(array: NDArray[Any]) -> Decision:
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):
         msg = (
@@ -217,8 +264,9 @@ def _declared(
             "remove that declaration, or check which file this is"
         )
         raise IntensityError(msg)
-    text = f"untouched: declared as scaled ({array.dtype}, {low:g} to {high:g})"
-    return rescale(array, 0, 255, 0, 255), Decision("untouched", 0, 255, text)
+    return Decision(
+        "untouched", 0, 255, f"untouched: declared as scaled ({array.dtype}, {low:g} to {high:g})"
+    )
 
 
 def _percentile_bounds(array: NDArray[Any], rule: str, over: str, parallel: bool) -> tuple[float, float, str]:
@@ -237,14 +285,9 @@ def _percentile_bounds(array: NDArray[Any], rule: str, over: str, parallel: bool
     return lower, upper, text
 
 
-def _rescale(
-    array: NDArray[Any],
-    rule: str,
-    lower: float,
-    upper: float,
-    text: str,
-    rescale: Callable[..., NDArray[np.uint8]],
-) -> tuple[NDArray[np.uint8], Decision]:
+def _rescaling(
+    array: NDArray[Any], rule: str, lower: float, upper: float, text: str, how: Callable[..., Conversion]
+) -> Conversion:
     low, high = lower, upper
     if rule == "medsam":
         low, high = (float(np.clip(value, lower, upper)) for value in (array.min(), array.max()))
@@ -252,9 +295,9 @@ def _rescale(
     text += f": {low:g} to {high:g} becomes 0 to 255, {'truncated' if rule == 'medsam' else 'rounded'}"
     if low == high:
         # Everything is clipped to one value, which becomes 0.
-        text += "; constant, so all 0"
-        return rescale(array, lower, upper, low, low + max(1, abs(low))), Decision(rule, low, high, text)
-    return rescale(array, lower, upper, low, high, truncate=rule == "medsam"), Decision(rule, low, high, text)
+        settled = Decision(rule, low, high, f"{text}; constant, so all 0")
+        return how(settled, (lower, upper, low, low + max(1, abs(low))), truncate=False)
+    return how(Decision(rule, low, high, text), (lower, upper, low, high))
 
 
 def _threads(parallel: bool) -> int:

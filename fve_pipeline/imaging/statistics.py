@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from fve_kernels.cpu_statistics import LabelStatistics
 
-__all__ = ["QUANTILES", "ClassFacts", "class_facts", "gradient_energy", "quantiles_uint8"]
+__all__ = ["QUANTILES", "ClassFacts", "ImageFacts", "class_facts", "gradient_energy", "quantiles_uint8"]
 
 QUANTILES = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
+_EVERY = 4
 
 
 class ClassFacts(BaseModel):
@@ -31,25 +32,55 @@ class ClassFacts(BaseModel):
     centroid: tuple[float, float, float]
 
 
-def quantiles_uint8(image: npt.NDArray[np.uint8]) -> tuple[float, ...]:
-    """Values at ``QUANTILES`` percent of a uint8 array, from its histogram: no sort, no copy."""
-    from fve_kernels.cpu_statistics import histogram_uint8
+class ImageFacts:
+    """Facts of a (D,H,W) uint8 image, gathered slab by slab while each is in the cache: no sort, no copy."""
 
-    ranks = np.array(QUANTILES) / 100 * (image.size - 1)
-    cumulative = np.cumsum(histogram_uint8(image))
-    return tuple(float(value) for value in np.searchsorted(cumulative, ranks, side="right"))
+    def __init__(self) -> None:
+        self._histogram = np.zeros(256, np.int64)
+        self._slices = 0
+        self._total = self._steps = 0
+
+    def add(self, slab: npt.NDArray[np.uint8]) -> None:
+        """Take the next slices."""
+        from fve_kernels.cpu_statistics import histogram_uint8, squared_steps
+
+        self._histogram += histogram_uint8(slab)
+        for plane in slab[-self._slices % _EVERY :: _EVERY]:
+            total, steps = squared_steps(plane)
+            self._total += total
+            self._steps += steps
+        self._slices += len(slab)
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Values at ``QUANTILES`` percent."""
+        cumulative = np.cumsum(self._histogram)
+        ranks = np.array(QUANTILES) / 100 * (cumulative[-1] - 1)
+        return tuple(float(value) for value in np.searchsorted(cumulative, ranks, side="right"))
+
+    @property
+    def gradient_energy(self) -> float:
+        """Mean squared in-plane difference between neighbours, in grey levels squared.
+
+        Read on every fourth slice: a descriptor, not a measurement.
+        """
+        return self._total / self._steps if self._steps else 0.0
+
+
+def quantiles_uint8(image: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+    """Return the values at ``QUANTILES`` percent of a (D,H,W) uint8 image."""
+    return _facts_of(image).quantiles
 
 
 def gradient_energy(image: npt.NDArray[np.uint8]) -> float:
-    """Mean squared in-plane difference between neighbours, in grey levels squared, of a (D,H,W) image.
+    """Return :attr:`ImageFacts.gradient_energy` of a whole (D,H,W) image."""
+    return _facts_of(image).gradient_energy
 
-    Read on every fourth slice: a descriptor, not a measurement.
-    """
-    from fve_kernels.cpu_statistics import squared_steps
 
-    found = [squared_steps(plane) for plane in image[::4]]
-    count = sum(steps for _, steps in found)
-    return sum(total for total, _ in found) / count if count else 0.0
+def _facts_of(image: npt.NDArray[np.uint8]) -> ImageFacts:
+    facts = ImageFacts()
+    facts.add(image)
+    return facts
 
 
 def class_facts(

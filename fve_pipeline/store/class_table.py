@@ -35,6 +35,8 @@ class MaskValues:
         """Return the class's pixels; ``pixels_of`` are those of each mask value that a mask holds."""
         if self.instances:
             return sum(pixels_of.values()) - pixels_of.get(0, 0)
+        if len(self.ids) == 1:
+            return pixels_of.get(self.ids[0], 0)
         return sum(pixels_of.get(label, 0) for label in self.ids)
 
 

@@ -14,7 +14,7 @@ from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
 from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
 from fve_pipeline.volume.kinds import kind_of
 from fve_pipeline.volume.label_file import LabelFile
-from fve_pipeline.volume.orientation import check_affine, plan_turn, turn_affine, turn_array
+from fve_pipeline.volume.orientation import check_affine, plan_turn, settle_view, turn_affine, turn_view
 from fve_pipeline.volume.overlay import Overlay, Sets, counted, flattened, members
 from fve_pipeline.volume.pictures import read_pictures
 from fve_pipeline.volume.read import load_raw, read_header
@@ -128,7 +128,7 @@ def _on_grid(
     notes.extend(f"{name}: {note}" for note in raw.notes)
     turn = plan_turn(raw.affine)
     affine = turn_affine(raw.affine, raw.shape, turn)
-    array = turn_array(array, turn)
+    array = settle_view(turn_view(array, turn))
     shape = (array.shape[0], array.shape[1], array.shape[2])
     target = like.shape
     if shape == target and (offset := grid_offset(like.affine, affine, shape)) < 0.5:

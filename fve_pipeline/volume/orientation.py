@@ -18,10 +18,11 @@ __all__ = [
     "check_orthogonal",
     "flat_affine",
     "plan_turn",
+    "settle_view",
     "shear",
     "spacing_of",
     "turn_affine",
-    "turn_array",
+    "turn_view",
 ]
 
 #: Cosine of the angle between two axes above which they are not called orthogonal: 0.11 degrees, which moves
@@ -119,16 +120,23 @@ def turn_affine(affine: NDArray[np.float64], shape: tuple[int, int, int], turn: 
     return out + 0.0  # turns -0.0 into 0.0
 
 
-def turn_array(array: NDArray[Any], turn: Turn) -> NDArray[Any]:
-    """Return the array turned, C-contiguous, in native byte order. May reuse the buffer it was given."""
+def turn_view(array: NDArray[Any], turn: Turn) -> NDArray[Any]:
+    """Return the array turned, in native byte order, as a view where it is in that order already."""
     order, flips = turn
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if order == (0, 1, 2) and array.flags.c_contiguous and array.flags.writeable:
-        _flip_in_place(array, *flips)
-        return array
     step = tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)
-    out = np.ascontiguousarray(array.transpose(order)[step])
+    return array.transpose(order)[step]
+
+
+def settle_view(array: NDArray[Any]) -> NDArray[Any]:
+    """Return what :func:`turn_view` gave, C-contiguous. May reuse the buffer that is behind it."""
+    flips = tuple(stride < 0 for stride in array.strides)
+    unflipped = array[tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)]
+    if unflipped.flags.c_contiguous and unflipped.flags.writeable:
+        _flip_in_place(unflipped, *flips)
+        return unflipped
+    out = np.ascontiguousarray(array)
     return out if out.flags.writeable else out.copy()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,18 @@ from fve_pipeline.volume.orientation import (
     check_affine,
     check_orthogonal,
     plan_turn,
+    settle_view,
     shear,
     spacing_of,
     turn_affine,
-    turn_array,
+    turn_view,
 )
 from fve_pipeline.volume.tiff import read_tiff
 from fve_pipeline.volume.tilt import straighten
 from fve_pipeline.volume.types import Header, Raw, Volume
 from fve_pipeline.volume.values import apply_scale, narrow, replace_nonfinite, scaled_dtype
 
-__all__ = ["load_raw", "read_header", "read_image"]
+__all__ = ["load_raw", "read_header", "read_image", "view_image"]
 
 
 def read_image(
@@ -77,6 +79,31 @@ def read_image(
     GeometryError
         Its geometry is missing or impossible: uneven slices, mixed orientations, axes not orthogonal.
     """
+    volume = view_image(
+        path,
+        series=series,
+        channel=channel,
+        modality=modality,
+        member=member,
+        nonfinite=nonfinite,
+        resample_tilt=resample_tilt,
+        name=name,
+    )
+    return replace(volume, array=settle_view(volume.array))
+
+
+def view_image(
+    path: str | Path,
+    *,
+    series: str | None = None,
+    channel: int | None = None,
+    modality: str | None = None,
+    member: str | None = None,
+    nonfinite: float | None = None,
+    resample_tilt: bool = False,
+    name: str | None = None,
+) -> Volume:
+    """As :func:`read_image`, but the array is a view, as the file holds its axes: for who goes over it once."""
     path = Path(path)
     name = name or shown(path)
     raw = load_raw(path, name, series=series, channel=channel, member=member or "imgs", voxels=True)
@@ -102,7 +129,7 @@ def read_image(
     turn = plan_turn(affine)
     turned = turn_affine(affine, array.shape, turn)
     return Volume(
-        array=turn_array(array, turn),
+        array=turn_view(array, turn),
         spacing=spacing_of(turned),
         affine=turned,
         modality=modality or raw.modality,

@@ -6,10 +6,12 @@ A case with bad data fails alone, with its reason on record. What is the machine
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
 from fve_pipeline.build.prepare.job import (
@@ -26,13 +28,15 @@ from fve_pipeline.build.prepare.veil import hidden_facts, hidden_text
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import lost_below_zero, parse_window, to_uint8
-from fve_pipeline.imaging.statistics import gradient_energy, quantiles_uint8
+from fve_pipeline.imaging.intensity import Conversion, lost_below_zero, parse_window, plan_uint8
+from fve_pipeline.imaging.slabs import plain_slabs
+from fve_pipeline.imaging.statistics import ImageFacts
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
-from fve_pipeline.store.volume import write_volume
-from fve_pipeline.volume import Header, Volume, hash_files, read_image
+from fve_pipeline.store.volume import write_slabs, write_volume
+from fve_pipeline.volume import Header, Volume, hash_files
 from fve_pipeline.volume.labels import check_sizes
+from fve_pipeline.volume.read import view_image
 
 __all__ = ["failed", "prepare_case", "read_rendition"]
 
@@ -90,7 +94,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
             notes.extend(note for note in volume.notes if note not in notes)
         geometry = _same_grid(geometry, volume, wanted[0])
         window = parse_window(rendition.window) if rendition.window is not None else None
-        image, decision = to_uint8(
+        convert = plan_uint8(
             volume.array,
             modality=case.modality,
             rule=job.settings.rule,
@@ -99,15 +103,15 @@ def _prepare(job: PrepareJob) -> CaseFacts:
             scaled=case.scaled,
             device=job.device,
         )
-        decisions.append(f"{rendition.name}: {decision}")
-        if lost := lost_below_zero(volume.array, decision):
+        decisions.append(f"{rendition.name}: {convert.decision}")
+        if lost := lost_below_zero(volume.array, convert.decision):
             notes.append(f"{rendition.name}: {lost}")
-        pixels.update(repr((image.shape, volume.spacing)).encode())
-        pixels.update(np.ascontiguousarray(image).data)
+        pixels.update(repr((volume.shape, volume.spacing)).encode())
+        facts = ImageFacts()
+        slabs = _image_slabs(volume.array, convert, pixels, facts)
+        write_slabs(files, f"{group}/{rendition.name}", volume.shape, np.dtype(np.uint8), slabs)
         if not quantiles:
-            quantiles, energy = quantiles_uint8(image), gradient_energy(image)
-        write_volume(files, f"{group}/{rendition.name}", image)
-        del image
+            quantiles, energy = facts.quantiles, facts.gradient_energy
     if geometry is None:
         msg = f"{case.id}: the catalog gives it no rendition; give the dataset at least one window or channel"
         raise ReadError(msg)
@@ -155,11 +159,21 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     )
 
 
+def _image_slabs(
+    image: npt.NDArray[Any], convert: Conversion, pixels: Any, facts: ImageFacts
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the image as uint8, slab by slab; each is hashed and looked at while it is in the cache."""
+    for slab in plain_slabs(image, convert):
+        pixels.update(slab.data)
+        facts.add(slab)
+        yield slab
+
+
 def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
     """The source of one rendition, read as the job says."""
     case = job.case
     path = rendition.image or case.image
-    return read_image(
+    return view_image(
         Path(job.root) / path,
         series=case.series,
         channel=rendition.channel,
