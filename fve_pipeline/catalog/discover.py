@@ -15,9 +15,10 @@ from fve_pipeline.catalog.frames import Framer
 from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog, ClassSpec
 from fve_pipeline.catalog.split import split_finder
-from fve_pipeline.errors import CatalogError
+from fve_pipeline.errors import CatalogError, ReadError
 from fve_pipeline.runtime.text import printable
 from fve_pipeline.volume.label_file import LabelFile
+from fve_pipeline.volume.references import referring_objects
 
 __all__ = ["discover", "find_volumes", "natural_key"]
 
@@ -88,16 +89,17 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
     for image, parts in catalog.find_images(root):
         # What stands for the case everywhere must be safe to show; the paths stay as the system knows them.
         name, subject = printable(name_of.format(parts)), printable(subject_of.format(parts))
+        series = None if series_of is None else series_of.format(parts)
         case = Case(
             dataset=catalog.name,
             name=name,
             subject=catalog.subject_id(name, subject),
             modality=str(catalog.modality),
             image=image,
-            labels=_labels(catalog, root, {**parts, "image": image}),
+            labels=_labels(catalog, root, {**parts, "image": image}, series),
             renditions=_renditions(catalog, parts),
             split=split_of(name, subject, parts),
-            series=None if series_of is None else series_of.format(parts),
+            series=series,
             scaled=catalog.scaled,
             member=layout.image_member,
             findings=said.get(name, ()),
@@ -106,6 +108,21 @@ def _find(catalog: Catalog, root: Path) -> Iterator[Case]:
             yield case
         else:
             yield from framer.split(case, subject)
+
+
+def _referring(root: Path, folder: str, kind: str, image: str, series: str | None) -> tuple[str, str | None]:
+    """(path of the one RTSTRUCT or SEG below a folder that refers to an image, or of the folder; what is lacking)."""
+    try:
+        found = referring_objects(root / folder, kind, root / image, series)
+    except ReadError as error:  # of the image, which will say so when it is read
+        return folder, str(error)
+    if len(found) == 1:
+        return found[0].relative_to(root).as_posix(), None
+    said = f"{len(found)} of them refer" if found else "none of them refers"
+    return folder, (
+        f"{folder}: looked for the {kind} of {image}, and {said} to it; expected one. Put the right one there, or name "
+        "the file in labels"
+    )
 
 
 def _label_paths(images: Iterable[tuple[str, Iterable[LabelFile]]]) -> set[str]:
@@ -129,17 +146,32 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return (*key, (2, 0, name))
 
 
-def _labels(catalog: Catalog, root: Path, parts: dict[str, str]) -> tuple[LabelFile, ...]:
+def _labels(
+    catalog: Catalog, root: Path, parts: dict[str, str], series: str | None = None
+) -> tuple[LabelFile, ...]:
     if not catalog.layout.labels:
         return ()
     pattern = parse_pattern(catalog.layout.labels)
+    layout = catalog.layout
+    if layout.labels_of is not None or catalog.structures is not None:
+        path, lack = pattern.format(parts), None
+        if layout.labels_of is not None and pattern.folder:
+            path, lack = _referring(root, path, layout.labels_of, parts["image"], series)
+        return (LabelFile(path, structures=catalog.structures, threshold=layout.threshold, lack=lack),)
     slices_of = parts["image"] if pattern.folder else None  # a folder of pictures, one a slice of the series
     held: dict[tuple[str | None, int | None], list[ClassSpec]] = {}
     for spec in catalog.classes:
         if spec.file is not None or spec.layer is not None:
             held.setdefault((spec.file, spec.layer), []).append(spec)
     if not held:
-        return (LabelFile(pattern.format(parts), member=catalog.layout.label_member, slices_of=slices_of),)
+        return (
+            LabelFile(
+                pattern.format(parts),
+                member=layout.label_member,
+                slices_of=slices_of,
+                threshold=layout.threshold,
+            ),
+        )
     found = tuple(
         LabelFile(
             pattern.format({**parts, "class": file or ""}),

@@ -30,6 +30,10 @@ class Layout(BaseModel):
     missing file fails its case. ``series`` names the DICOM series of a folder with several. ``overlaps`` says whether
     a voxel may have several labels; where it is left out, files decide that may hold such labels: several of a case,
     several layers, DICOM objects.
+    ``images_of`` keeps the matches that hold DICOM files of a modality (CT, MR, PT). ``labels_of`` says that labels are
+    an RTSTRUCT or SEG: the file, or (a slash at the end) the one below a folder that refers to the image's series;
+    with ``sparse``, a case may lack structures. ``threshold`` is the share from which on a voxel of a fractional SEG
+    belongs to its segment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +42,11 @@ class Layout(BaseModel):
     labels: str = ""
     image_member: str | None = Field(default=None, exclude_if=lambda member: member is None)
     label_member: str | None = None
+    images_of: str | None = Field(
+        default=None, pattern=r"^[A-Z]{2,}$", exclude_if=lambda value: value is None
+    )
+    labels_of: Literal["RTSTRUCT", "SEG"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    threshold: float | None = Field(default=None, gt=0, le=1, exclude_if=lambda value: value is None)
     sparse: bool = False
     case: str = ""
     subject: str = ""
@@ -60,8 +69,15 @@ class Layout(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Layout:
-        if self.sparse and CLASS_PART not in self.label_parts:
-            raise KeyedError("sparse", "only labels with one file a class ({class}) may lack some of them")
+        if self.sparse and CLASS_PART not in self.label_parts and self.labels_of is None:
+            raise KeyedError(
+                "sparse",
+                "only labels with one file a class ({class}), or of structures (labels_of), may lack some",
+            )
+        if self.labels_of is not None and CLASS_PART in self.label_parts:
+            raise KeyedError(
+                "labels_of", "an RTSTRUCT or SEG holds all classes; labels has one file a class ({class})"
+            )
         if self.labels:
             self.check_parts(self.labels, ("labels",), extra=(CLASS_PART, IMAGE_PART))
         self.check_parts(self.case_template, ("case",))

@@ -65,7 +65,12 @@ def _findings(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Probl
 def _missing(root: Path, cases: Sequence[Case]) -> list[Problem]:
     found = []
     for case in cases:
-        lost = [file.path for file in case.label_files if not os.path.exists(root / file.path)]
+        found += [
+            Problem("error", "missing labels", case.dataset, case.name, file.lack)
+            for file in case.label_files
+            if file.lack
+        ]
+        lost = [file.path for file in case.label_files if file.lack is None and not os.path.exists(root / file.path)]
         if lost:
             of = (
                 "no label file"
@@ -84,7 +89,7 @@ def _missing(root: Path, cases: Sequence[Case]) -> list[Problem]:
 def _orphans(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Problem]:
     """Label files that no case claims, where the labels' glob says where to look for them."""
     text = catalog.layout.labels
-    if not text or "{image}" in text or "{class}" in text:
+    if not text or "{image}" in text or "{class}" in text or catalog.layout.labels_of is not None:
         return []
     claimed = {file.path for case in cases for file in case.label_files}
     allowed = {part: kind for part, kind in catalog.layout.kinds.items() if kind}

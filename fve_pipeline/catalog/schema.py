@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from fve_pipeline.catalog.prompts import default_prompts
 from fve_pipeline.catalog.rules import KeyedError, checked_window
 from fve_pipeline.catalog.shared import PromptFile
 from fve_pipeline.runtime.text import printable
+from fve_pipeline.volume.references import has_modality
+from fve_pipeline.volume.structures import Structure
 
 __all__ = ["Catalog", "ClassSpec", "Modality", "RenditionSpec"]
 
@@ -29,7 +32,8 @@ class ClassSpec(BaseModel):
     for instance data, where the mask's ids are the instances. ``file`` names the class's own file in a
     dataset that ships one file a class, ``layer`` its own layer of a 4D label file, counted from 0, and ``value``
     what it is in that file or layer where it shares it with other classes. Where labels overlap, a voxel stays with
-    the classes of the highest ``priority`` (0 unless it is given), and the others yield it.
+    the classes of the highest ``priority`` (0 unless it is given), and the others yield it. ``structures`` are names of the class in an RTSTRUCT or DICOM SEG,
+    ``structures_like`` a regular expression that such a name matches whole; by default its own name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +49,18 @@ class ClassSpec(BaseModel):
     instance: bool = False
     value: int | None = Field(default=None, ge=1, le=65535, exclude_if=lambda value: value is None)
     priority: int | None = Field(default=None, exclude_if=lambda priority: priority is None)
+    structures: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    structures_like: str | None = Field(default=None, exclude_if=lambda pattern: pattern is None)
+
+    @field_validator("structures_like")
+    @classmethod
+    def _compiles(cls, text: str | None) -> str | None:
+        try:
+            re.compile(text or "")
+        except re.error as error:
+            msg = f"{text!r} is no regular expression: {error}"
+            raise ValueError(msg) from error
+        return text
 
     @model_validator(mode="before")
     @classmethod
@@ -89,7 +105,16 @@ class ClassSpec(BaseModel):
             raise KeyedError(
                 "priority", "only a class with an id of its own yields; give its parts the priority"
             )
+        if self.named_structures and (self.is_union or self.instance or self.file or self.layer is not None):
+            raise KeyedError(
+                "structures", "only a class with an id of its own, and no file or layer, has structures"
+            )
         return self
+
+    @property
+    def named_structures(self) -> bool:
+        """Whether the class says what it is called in an RTSTRUCT or SEG."""
+        return bool(self.structures) or self.structures_like is not None
 
     @property
     def is_union(self) -> bool:
@@ -293,7 +318,8 @@ class Catalog(BaseModel):
         if self.instance:
             return False
         parts = {(spec.file, spec.layer) for spec in self.classes if spec.file or spec.layer is not None}
-        return len(parts) > 1 or self.layout.labels.lower().endswith(".dcm")
+        objects = self.layout.labels_of is not None or self.layout.labels.lower().endswith(".dcm")
+        return len(parts) > 1 or objects
 
     @property
     def first_combination(self) -> int:
@@ -309,6 +335,22 @@ class Catalog(BaseModel):
         wide = self.any_id or self.overlaps or max(self.declared_ids, default=0) > 255
         return "uint16" if wide else "uint8"
 
+    @property
+    def structures(self) -> tuple[Structure, ...] | None:
+        """The classes by what they are called in an RTSTRUCT or SEG; None where ids or files say which is which."""
+        own = [spec for spec in self.classes if not spec.is_union and not spec.instance]
+        if self.layout.labels_of != "RTSTRUCT" and not any(spec.named_structures for spec in own):
+            return None
+        return tuple(
+            Structure(
+                spec.id,
+                spec.structures if spec.named_structures else (spec.name,),
+                spec.structures_like,
+                self.layout.sparse,
+            )
+            for spec in own
+        )
+
     def subject_id(self, case: str, subject: str) -> str:  # noqa: ARG002 (a family's datasets look at the case)
         """A subject's name across datasets: within ``subjects``, which catalogs may share, or the catalog."""
         return f"{self.subjects or self.name}/{subject}"
@@ -320,4 +362,5 @@ class Catalog(BaseModel):
             (path, parts)
             for path, parts in parse_pattern(self.layout.images).find(root)
             if all(low <= int(parts[part]) <= high for part, (low, high) in where.items())
+            and (self.layout.images_of is None or has_modality(root / path, self.layout.images_of))
         ]

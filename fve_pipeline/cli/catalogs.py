@@ -9,6 +9,7 @@ import typer
 
 from fve_pipeline.cli.catalogs_check import check
 from fve_pipeline.cli.catalogs_make import from_bids, from_folder, from_nnunet
+from fve_pipeline.cli.catalogs_structures import structures
 
 if TYPE_CHECKING:
     from fve_pipeline.catalog import Catalog
@@ -26,6 +27,7 @@ app.command()(check)
 app.command()(from_nnunet)
 app.command()(from_bids)
 app.command()(from_folder)
+app.command()(structures)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Name = Annotated[

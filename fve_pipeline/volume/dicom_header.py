@@ -19,7 +19,15 @@ from fve_pipeline.errors import ReadError
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.refusal import refusal
 
-__all__ = ["NOT_IMAGES", "FileHeader", "Frame", "is_media_directory", "looks_like_dicom", "read_file_header"]
+__all__ = [
+    "NOT_IMAGES",
+    "FileHeader",
+    "Frame",
+    "is_media_directory",
+    "looks_like_dicom",
+    "object_kind",
+    "read_file_header",
+]
 
 # Odd values are this module's to judge; pydicom's warnings about them would quote the header.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -102,6 +110,11 @@ def looks_like_dicom(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def object_kind(path: Path, name: str) -> str | None:
+    """Return the modality of a DICOM file (``SEG``, ``RTSTRUCT``, ``CT``); None for a folder or another kind of file."""
+    return read_file_header(path, name).modality if path.is_file() and looks_like_dicom(path) else None
 
 
 def is_media_directory(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from fve_pipeline.volume.dicom_header import NOT_IMAGES, FileHeader
 from fve_pipeline.volume.refusal import refusal, truncated
 
-__all__ = ["check_pixels", "check_whole", "read_pixels"]
+__all__ = ["check_pixels", "check_whole", "decode_file", "read_pixels"]
 
 _LONG_VR = {b"OB", b"OW", b"UN", b"OF", b"OD"}
 
@@ -133,21 +134,15 @@ def _decode(header: FileHeader, name: str) -> NDArray[Any]:
             "one slope a file",
             "Decompress the file first (dcmdjpeg, gdcmconv --raw)",
         )
-    from fve_pipeline.volume.quiet_itk import sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(header.path))
-    try:
-        array = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError:
+    array = decode_file(header.path)
+    if array is None:
         kind = pydicom.uid.UID(header.syntax).name
         raise refusal(
             name,
             f"its pixels ({kind}) can't be decoded",
             "a readable stream",
             "Export it again, uncompressed",
-        ) from None
+        )
     expected = (len(header.frames), header.rows, header.columns)
     if array.size != np.prod(expected):
         raise refusal(
@@ -155,3 +150,17 @@ def _decode(header: FileHeader, name: str) -> NDArray[Any]:
         )
     frames: NDArray[Any] = array.reshape(expected)
     return frames
+
+
+def decode_file(path: Path) -> NDArray[Any] | None:
+    """Return a compressed file's pixels as GDCM decodes them (RLE, JPEG, JPEG-LS, JPEG 2000); None where it cannot."""
+    from fve_pipeline.volume.quiet_itk import sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        array: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError:
+        return None
+    return array

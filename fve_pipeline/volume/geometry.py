@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["boxes_overlap", "grid_offset", "itk_place", "resample_nearest"]
+__all__ = ["boxes_overlap", "grid_offset", "itk_place", "resample_nearest", "span_text"]
 
 Shape = tuple[int, int, int]
 Affine = NDArray[np.float64]
@@ -94,3 +94,11 @@ def itk_place(affine: Affine) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """Return origin (x,y,z) in mm and direction (3×3, a column an axis x, y, z) of a grid, as ITK has them."""
     xyz = affine[:3, [2, 1, 0]]
     return affine[:3, 3].copy(), xyz / np.sqrt((xyz**2).sum(axis=0))
+
+
+def span_text(affine: Affine, shape: Shape) -> str:
+    """Return where a grid lies, in whole mm along LPS x, y, z."""
+    ends = np.array([affine[:3, 3], affine[:3, 3] + affine[:3, :3] @ (np.array(shape) - 1)])
+    return ", ".join(
+        f"{low:.0f}..{high:.0f}" for low, high in zip(ends.min(axis=0), ends.max(axis=0), strict=True)
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fve_pipeline.volume.structures import Structure
+
 __all__ = ["LabelFile"]
 
 
@@ -16,7 +18,9 @@ class LabelFile:
     ships). ``values`` gives the ids of a file's values, where it holds some of the classes under numbers of its
     own: (value in the file, id). ``member`` names an array inside an npz or HDF5 file. ``channel`` selects one
     layer of a file of several (4D label maps with a structure a layer). ``slices_of`` is the DICOM folder whose
-    slices the pictures in the folder ``path`` are, one PNG each (CHAOS).
+    slices the pictures in the folder ``path`` are, one PNG each (CHAOS). ``structures`` are
+    the classes of an RTSTRUCT or DICOM SEG by what they are called there, and ``threshold`` (0..1) the share of a
+    voxel from which on a fractional SEG's segment has it. ``lack`` says why no file could be named.
     """
 
     path: str
@@ -25,3 +29,6 @@ class LabelFile:
     channel: int | None = None
     slices_of: str | None = None
     values: tuple[tuple[int, int], ...] | None = None
+    structures: tuple[Structure, ...] | None = None
+    threshold: float | None = None
+    lack: str | None = None

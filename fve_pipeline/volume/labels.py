@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import GeometryError, ReadError
-from fve_pipeline.volume.dicom_seg import is_segmentation, read_segmentation
-from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest
+from fve_pipeline.volume.dicom_header import object_kind
+from fve_pipeline.volume.dicom_rtstruct import read_rtstruct
+from fve_pipeline.volume.dicom_seg import read_segmentation
+from fve_pipeline.volume.geometry import boxes_overlap, grid_offset, resample_nearest, span_text
 from fve_pipeline.volume.kinds import kind_of
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.orientation import check_affine, plan_turn, settle_view, turn_affine, turn_view
@@ -119,7 +121,7 @@ def _on_grid(
 ) -> tuple[NDArray[Any], Sets, bool]:
     """(ids on the image's grid, what values stand for several, whether that took resampling)."""
     name = file.path
-    raw = _load(file, root, name)
+    raw = _load(file, root, name, like)
     if raw.array is None:  # pragma: no cover - readers fill it when asked for voxels
         raise AssertionError(name)
     array = _ids(apply_scale(raw.array, raw.slope, raw.intercept), name)
@@ -138,16 +140,14 @@ def _on_grid(
             )
         return array, raw.sets, False
     if not boxes_overlap(like.affine, target, affine, shape):
-        found = (
-            f"the label map lies at {_span(affine, shape)}, outside the image at {_span(like.affine, target)}"
-        )
+        found = f"the label map lies at {span_text(affine, shape)}, outside the image at {span_text(like.affine, target)}"
         expected, advice = "them to overlap (LPS x, y, z in mm)", "Check that it belongs to this image"
         raise refusal(name, found, expected, advice, GeometryError)
     before = int(np.count_nonzero(array)) * abs(float(np.linalg.det(affine[:3, :3])))
     array = resample_nearest(array, affine, like.affine, target)
     after = int(np.count_nonzero(array)) * abs(float(np.linalg.det(like.affine[:3, :3])))
     if before and not after:
-        found = f"no labelled voxel falls inside the image at {_span(like.affine, target)}"
+        found = f"no labelled voxel falls inside the image at {span_text(like.affine, target)}"
         advice = "Check that it belongs to this image and isn't mirrored"
         raise refusal(name, found, "some (LPS x, y, z in mm)", advice, GeometryError)
     change = f", {after / before:.0%} of the labelled volume is left" if before else ""
@@ -155,12 +155,17 @@ def _on_grid(
     return array, raw.sets, True
 
 
-def _load(file: LabelFile, root: Path, name: str) -> Raw:
+def _load(file: LabelFile, root: Path, name: str, like: Volume | Header) -> Raw:
     path = root / file.path
     if file.slices_of is not None:
         return read_pictures(path, root / file.slices_of)
-    if is_segmentation(path, name):
-        raw = read_segmentation(path, name, file.channel)
+    if file.lack is not None:
+        raise ReadError(file.lack)
+    kind = object_kind(path, name)
+    if kind == "RTSTRUCT":
+        return read_rtstruct(path, name, file.structures or (), like)
+    if kind == "SEG":
+        raw = read_segmentation(path, name, file.channel, file.structures, file.threshold, like)
         check_affine(raw.affine, name)
         return raw
     return load_raw(path, name, series=None, channel=file.channel, member=file.member or "gts", voxels=True)
@@ -243,13 +248,6 @@ def _note_values(array: NDArray[Any], file: LabelFile, notes: list[str]) -> None
     high = int(array.max())
     if high > 1 and any(((plane != 0) & (plane != high)).any() for plane in array):
         notes.append(f"{file.path}: holds several ids; all of them became {file.value}")
-
-
-def _span(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> str:
-    ends = np.array([affine[:3, 3], affine[:3, 3] + affine[:3, :3] @ (np.array(shape) - 1)])
-    return ", ".join(
-        f"{low:.0f}..{high:.0f}" for low, high in zip(ends.min(axis=0), ends.max(axis=0), strict=True)
-    )
 
 
 def _sizes(shape: Sequence[int]) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from volume_make import ramp, write_seg, write_series
 
 from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume import Labels, read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
+from fve_pipeline.volume.structures import Structure
 
 HEIGHTS = [2.5 * n for n in range(4)]
 
@@ -58,6 +60,81 @@ def test_empty_slices_are_left_out_of_the_file(series: Path, tmp_path: Path) -> 
     assert labels.resampled
 
 
+def test_sparse_frames_lie_on_the_images_slices(series: Path, tmp_path: Path) -> None:
+    """Without SpacingBetweenSlices: the two frames are two slices apart, and not slices of 5 mm."""
+    mask = masks()
+    labels = labels_of(series, write_seg(tmp_path / "seg.dcm", planes_of(3, mask, [1, 3]), [3]))
+    expected = mask * 3
+    expected[[0, 2]] = 0
+    np.testing.assert_array_equal(labels.array, expected)
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """Slices large enough for every encoder."""
+    return write_series(tmp_path / "wide", ramp((4, 40, 48)))
+
+
+def write_bytes(path: Path, values: np.ndarray, syntax: Any, **more: Any) -> Path:
+    """Values of a byte a pixel, one frame a slice, compressed or (None) not."""
+    planes = [(1, values[z], (-20.0, -30.0, HEIGHTS[z])) for z in range(4)]
+    pixels = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": values.tobytes()}
+    write_seg(path, planes, [1, 2, 3, 4], **pixels, **more)
+    if syntax is not None:
+        if syntax == JPEGLSLossless:
+            pytest.importorskip("jpeg_ls", reason="pyjpegls, which encodes JPEG-LS, is not to be had here")
+        data = pydicom.dcmread(path)
+        data.compress(syntax, generate_instance_uid=False)
+        data.save_as(path)
+    return path
+
+
+SYNTAXES = [None, RLELossless, JPEGLSLossless, JPEG2000Lossless]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=str)
+def test_fractional_and_compressed(wide: Path, tmp_path: Path, syntax: Any) -> None:
+    shares = np.random.default_rng(2).integers(0, 201, (4, 40, 48)).astype(np.uint8)
+    fractional = {"SegmentationType": "FRACTIONAL", "MaximumFractionalValue": 200}
+    path = write_bytes(tmp_path / "seg.dcm", shares, syntax, **fractional)
+    labels = labels_of(wide, path, threshold=0.4)
+    np.testing.assert_array_equal(labels.array, shares >= 80)
+    assert labels.notes == ("seg.dcm: fractional segments from 0.4 on",)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=str)
+def test_a_compressed_label_map(wide: Path, tmp_path: Path, syntax: Any) -> None:
+    ids = (ramp((4, 40, 48)) % 5).astype(np.uint8)
+    path = write_bytes(tmp_path / "seg.dcm", ids, syntax, SegmentationType="LABELMAP")
+    np.testing.assert_array_equal(labels_of(wide, path).array, ids)
+    if syntax is not None:
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 2 // 3])
+        with pytest.raises(ReadError, match=r"can't be decoded|damaged or incomplete"):
+            labels_of(wide, path)
+
+
+def test_coded_segments_become_classes(series: Path, tmp_path: Path) -> None:
+    one, two = masks(0), masks(1) & ~masks(0)
+    planes = planes_of(1, one, [0, 1, 2, 3]) + planes_of(2, two, [0, 1, 2, 3])
+    path = write_seg(tmp_path / "seg.dcm", planes, [1, 2, 3])
+    data = pydicom.dcmread(path)
+    code = pydicom.Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "10200004", "SCT", "Liver"
+    data.SegmentSequence[1].SegmentedPropertyTypeCodeSequence = [code]
+    data.save_as(path)
+    by_code = (Structure(7, ("SCT:10200004",)), Structure(4, ("Segment 1",)))
+    for liver in (by_code[0], Structure(7, ("liver",)), Structure(7, (), "Liv.*")):
+        labels = labels_of(series, path, structures=(liver, by_code[1]))
+        np.testing.assert_array_equal(labels.array, np.where(two, 7, one * 4))
+    with pytest.raises(ReadError, match="no segment is called 'spleen'; there are 3"):
+        labels_of(series, path, structures=(Structure(1, ("spleen",)),))
+    with pytest.raises(ReadError, match="the segment of 'segment 3' has no voxel"):
+        labels_of(series, path, structures=(Structure(1, ("segment 3",)),))
+    empty = labels_of(series, path, structures=(Structure(1, ("segment 3",), optional=True),))
+    assert empty.notes == ("seg.dcm: the segment of 'segment 3' has no voxel",)
+
+
 def test_overlapping_segments(series: Path, tmp_path: Path) -> None:
     one, two = masks(0), masks(1)
     planes = planes_of(2, two, [0, 1, 2, 3]) + planes_of(1, one, [0, 1, 2, 3])
@@ -92,8 +169,10 @@ def test_refused_segmentations(series: Path, tmp_path: Path) -> None:
         return str(caught.value)
 
     assert text(SegmentationType="FRACTIONAL") == (
-        "seg.dcm: a DICOM segmentation of type FRACTIONAL; expected BINARY or LABELMAP. Export it as one of them."
+        "seg.dcm: a DICOM segmentation of type FRACTIONAL, and no threshold; expected the share from which on a voxel "
+        "belongs to its segment. Say so in the catalog, such as threshold = 0.5 in [layout]."
     )
+    assert "of type HEATMAP; expected BINARY, LABELMAP or FRACTIONAL" in text(SegmentationType="HEATMAP")
     assert text(PixelData=b"\0" * 4) == (
         "seg.dcm: truncated, 4 of 15 bytes of pixels; expected all of them. Export it again."
     )

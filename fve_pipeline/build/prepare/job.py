@@ -118,8 +118,9 @@ def _described(job: PrepareJob) -> dict[str, Any]:
     if job.case.member is None:
         del described["case"]["member"]
     for label in described["case"]["labels"]:
-        if label["values"] is None:
-            del label["values"]
+        for name in ("values", "structures", "threshold", "lack"):
+            if label[name] is None:
+                del label[name]
     if not job.case.findings:
         del described["case"]["findings"]
     if job.salt is None:
@@ -208,6 +209,9 @@ def image_files(case: Case, root: Path) -> list[Path]:
 
 def label_hashes(case: Case, root: Path) -> tuple[str, ...]:
     """sha256 of each label file, and of what the findings say, where there are any."""
+    for label in case.label_files:
+        if label.lack is not None:
+            raise ReadError(label.lack)
     files = tuple(hash_files(source_files(root / label.path)) for label in case.label_files)
     if not case.findings:
         return files
@@ -216,5 +220,5 @@ def label_hashes(case: Case, root: Path) -> tuple[str, ...]:
 
 
 def _all_files(case: Case, root: Path) -> list[Path]:
-    labels = dict.fromkeys(label.path for label in case.label_files)
+    labels = dict.fromkeys(label.path for label in case.label_files if label.lack is None)
     return [*image_files(case, root), *(file for path in labels for file in source_files(root / path))]
