@@ -14,6 +14,7 @@ from fve_pipeline.errors import ReadError
 from fve_pipeline.imaging.anatomy import check_anatomy
 from fve_pipeline.imaging.intensity import share_below_zero
 from fve_pipeline.volume import read_header, read_image, read_labels
+from fve_pipeline.volume.dicom_header import object_kind
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.overlay import flattened, voxels_of_labels
 
@@ -88,6 +89,7 @@ def look_at(
             channel=first.channel,
             modality=case.modality,
             member=case.member,
+            suv=first.window is not None and first.window.startswith("suv_"),
         )
         _same_grids(case, root)
         labels = read_labels(case.labels, root, volume, overlaps=overlaps)
@@ -144,8 +146,10 @@ def _shape(rendition: Rendition, case: Case, root: Path) -> tuple[int, int, int]
 
 
 def _label_grid(file: LabelFile, root: Path, shape: tuple[int, int, int]) -> str:
-    if file.slices_of is not None:  # pictures have no grid of their own
-        return ""
+    if file.lack is not None:
+        raise ReadError(file.lack)
+    if file.slices_of is not None or object_kind(root / file.path, file.path) in ("RTSTRUCT", "SEG"):
+        return ""  # pictures and contours have no grid of their own, and a SEG's is its pixels'
     header = read_header(root / file.path, channel=file.channel, member=file.member or "gts")
     if header.shape == shape:
         return ""

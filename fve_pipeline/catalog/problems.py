@@ -70,7 +70,11 @@ def _missing(root: Path, cases: Sequence[Case]) -> list[Problem]:
             for file in case.label_files
             if file.lack
         ]
-        lost = [file.path for file in case.label_files if file.lack is None and not os.path.exists(root / file.path)]
+        lost = [
+            file.path
+            for file in case.label_files
+            if file.lack is None and not os.path.exists(root / file.path)
+        ]
         if lost:
             of = (
                 "no label file"

@@ -32,8 +32,9 @@ class ClassSpec(BaseModel):
     for instance data, where the mask's ids are the instances. ``file`` names the class's own file in a
     dataset that ships one file a class, ``layer`` its own layer of a 4D label file, counted from 0, and ``value``
     what it is in that file or layer where it shares it with other classes. Where labels overlap, a voxel stays with
-    the classes of the highest ``priority`` (0 unless it is given), and the others yield it. ``structures`` are names of the class in an RTSTRUCT or DICOM SEG,
-    ``structures_like`` a regular expression that such a name matches whole; by default its own name.
+    the classes of the highest ``priority`` (0 unless it is given), and the others yield it. ``structures``
+    are names of the class in an RTSTRUCT or DICOM SEG, ``structures_like`` a regular expression that such a name matches
+    whole; by default its own name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -47,23 +47,30 @@ LOST = "of its voxels other than 0 lie below 0 and became black"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A HU window: ``level`` ± half of ``width``."""
+    """A window, of HU or (``suv``) of SUV: ``level`` ± half of ``width``."""
 
     name: str
     width: float
     level: float
 
     @property
+    def suv(self) -> bool:
+        """Whether its values are standardised uptake values of a PET."""
+        return self.name.startswith("suv_")
+
+    @property
     def lower(self) -> float:
-        """The value in HU that becomes 0."""
+        """The value that becomes 0."""
         return self.level - self.width / 2
 
     @property
     def upper(self) -> float:
-        """The value in HU that becomes 255."""
+        """The value that becomes 255."""
         return self.level + self.width / 2
 
     def __str__(self) -> str:
+        if self.suv:
+            return f"{self.name} (SUV {self.lower:g} to {self.upper:g})"
         return f"{self.name} (width {self.width:g}, level {self.level:g})"
 
 
@@ -82,15 +89,18 @@ WINDOWS: Mapping[str, Window] = MappingProxyType(
 
 
 def parse_window(name: str) -> Window:
-    """Return a window by its name in ``WINDOWS``, or from "width/level" in HU, such as "400/40".
+    """Return a window by its name in ``WINDOWS``, from "width/level" in HU, such as "400/40", or from "suv_0-10".
 
     Raises IntensityError for anything else.
     """
     if name in WINDOWS:
         return WINDOWS[name]
+    uptake = re.fullmatch(r"suv_(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", name)
+    if uptake is not None and float(uptake[2]) > (low := float(uptake[1])):
+        return Window(name, float(uptake[2]) - low, (low + float(uptake[2])) / 2)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*(-?\d+(?:\.\d+)?)\s*", name)
     if match is None or float(match[1]) <= 0:
-        msg = f"unknown window {name!r}; expected one of {', '.join(WINDOWS)}, or width/level such as 400/40"
+        msg = f"unknown window {name!r}; expected one of {', '.join(WINDOWS)}, width/level such as 400/40, or suv_0-10"
         raise IntensityError(msg)
     return Window(name.strip(), float(match[1]), float(match[2]))
 

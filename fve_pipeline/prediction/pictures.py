@@ -82,6 +82,7 @@ def open_pictures(
         member: str | None,
         nonfinite: float | None,
         resample_tilt: bool,
+        suv: bool,
     ) -> Volume:
         return read_image(
             path,
@@ -91,6 +92,7 @@ def open_pictures(
             member=member,
             nonfinite=nonfinite,
             resample_tilt=resample_tilt,
+            suv=suv,
         )
 
     pictures = []
@@ -102,6 +104,7 @@ def open_pictures(
             own.member,
             settings.nonfinite if own.nonfinite is None else own.nonfinite,
             settings.resample_tilt or own.resample_tilt,
+            own.window is not None and parse_window(own.window).suv,
         )
         pictures.append(_picture(source, volume, own, settings))
     return pictures

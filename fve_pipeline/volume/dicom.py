@@ -19,6 +19,7 @@ from fve_pipeline.volume.dicom_header import (
 from fve_pipeline.volume.dicom_pixels import check_pixels, check_whole, read_pixels
 from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import shown
+from fve_pipeline.volume.pet import suv_factor
 from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Raw, Series
 from fve_pipeline.volume.values import apply_scale, narrow, scaled_dtype
@@ -49,8 +50,11 @@ def series_frames(path: Path) -> list[Frame]:
     return [frame for header in _choose(path, shown(path), None)[0] for frame in header.frames]
 
 
-def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool) -> Raw:
-    """Read the series of a folder, or (``voxels`` False) its headers only. Values come out rescaled."""
+def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool, suv: bool = False) -> Raw:
+    """Read the series of a folder, or (``voxels`` False) its headers only. Values come out rescaled.
+
+    With ``suv``, the raw volume's slope turns a PET series' values into SUV.
+    """
     headers, passed_over = _choose(path, name, series)
     frames = [(n, frame) for n, header in enumerate(headers) for frame in header.frames]
     sizes = sorted({(header.rows, header.columns) for header in headers})
@@ -74,6 +78,9 @@ def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool) -> Ra
     if any(header.lossy for header in headers):
         notes.append("the pixels were compressed with loss before they came here")
     raw = Raw((len(frames), *sizes[0]), _dtype(headers), affine, modality=modalities[0], notes=notes)
+    if suv:
+        raw.slope, how = suv_factor(list(dict.fromkeys(header.path for header in headers)), name)
+        raw.notes.append(how)
     if voxels:
         raw.array = _read_slices(headers, [frames[n] for n in order], raw)
         raw.dtype = raw.array.dtype

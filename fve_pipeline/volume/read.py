@@ -41,6 +41,7 @@ def read_image(
     member: str | None = None,
     nonfinite: float | None = None,
     resample_tilt: bool = False,
+    suv: bool = False,
     name: str | None = None,
 ) -> Volume:
     """Read one 3D image as (z,y,x) in LPS, exactly: axes are permuted and flipped, never interpolated.
@@ -63,6 +64,8 @@ def read_image(
         Replaces NaN and infinite voxels, with their count in the notes; they are refused without it.
     resample_tilt
         Resample a sheared volume (tilted CT gantry) linearly; refused without it.
+    suv
+        A PET's values as SUV by body weight: computed for DICOM; other files are taken to hold it.
     name
         What messages call the file; the path as given, or its last part when it is absolute.
 
@@ -106,7 +109,7 @@ def view_image(
     """As :func:`read_image`, but the array is a view, as the file holds its axes: for who goes over it once."""
     path = Path(path)
     name = name or shown(path)
-    raw = load_raw(path, name, series=series, channel=channel, member=member or "imgs", voxels=True)
+    raw = load_raw(path, name, series=series, channel=channel, member=member or "imgs", voxels=True, suv=suv)
     array = raw.array
     raw.array = None  # so that each step below can free what it replaces
     if array is None or array.size == 0:  # pragma: no cover - readers raise before
@@ -175,12 +178,19 @@ def read_header(
 
 
 def load_raw(
-    path: Path, name: str, *, series: str | None, channel: int | None, member: str, voxels: bool
+    path: Path,
+    name: str,
+    *,
+    series: str | None,
+    channel: int | None,
+    member: str,
+    voxels: bool,
+    suv: bool = False,
 ) -> Raw:
     """Return the volume as the file holds it, by the file's kind; its affine can be inverted."""
     kind = kind_of(path, name)
     if kind == "dicom":
-        raw = read_dicom(path, name, series=series, voxels=voxels)
+        raw = read_dicom(path, name, series=series, voxels=voxels, suv=suv)
     elif kind == "nifti":
         raw = read_nifti(path, name, channel=channel, voxels=voxels)
     elif kind == "itk":

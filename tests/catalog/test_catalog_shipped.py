@@ -33,6 +33,8 @@ def chaos(folder: str, slices: str) -> list[str]:
     ]
 
 
+# Told apart by what is in their files: tests/catalog/test_catalog_clinical.py makes them as DICOM.
+CLINICAL = {"autopet_dicom", "lctsc", "nsclc_radiomics"}
 # The files of a miniature, a folder or two of what lies beside them, and the (case, subject, split) to be found.
 LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
     "demo_ct": (["ct/a/image.nii.gz", "ct/a/labels.nii.gz"], [("a", "demo_ct/a", None)]),
@@ -72,6 +74,15 @@ LAYOUTS: dict[str, tuple[list[str], list[tuple[str, str, str | None]]]] = {
     "flare22": (
         ["images/FLARE22_Tr_0001_0000.nii.gz", "labels/FLARE22_Tr_0001.nii.gz"],
         [("FLARE22_Tr_0001", "flare22/FLARE22_Tr_0001", None)],
+    ),
+    "hecktor22": (
+        [
+            "imagesTr/CHUM-001__CT.nii.gz",
+            "imagesTr/CHUM-001__PT.nii.gz",
+            "labelsTr/CHUM-001.nii.gz",
+            "hecktor2022_clinical_info_training.csv",
+        ],
+        [("CHUM-001", "hecktor/CHUM-001", None)],
     ),
     "btcv": (
         ["Training/img/img0001.nii.gz", "Training/label/label0001.nii.gz", "Testing/img/img0061.nii.gz"],
@@ -192,6 +203,10 @@ TABLES = {
 
 # Label ids of the data: as many as the dataset has classes.
 IDS: dict[str, set[int]] = {
+    "autopet_dicom": {1},
+    "hecktor22": {1, 2},
+    "lctsc": set(range(1, 6)),
+    "nsclc_radiomics": set(range(1, 7)),
     "demo_ct": set(range(1, 7)),
     "demo_ct_dicom": set(range(1, 7)),
     "demo_mr": {1, 2},
@@ -287,7 +302,7 @@ def test_every_catalog_is_tested() -> None:
     single = {name for name in shipped_catalogs() if not load_catalog(name).is_family}
 
     assert set(IDS) == single
-    assert set(LAYOUTS) | {"totalsegmentator_ct", "totalsegmentator_mr"} == single
+    assert set(LAYOUTS) | {"totalsegmentator_ct", "totalsegmentator_mr"} | CLINICAL == single
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))

@@ -47,8 +47,13 @@ def test_windows_are_parsed() -> None:
     assert parse_window("brain") is WINDOWS["brain"]
     assert parse_window("400/40") == Window("400/40", 400, 40)
     assert parse_window(" 1500/-600.5 ").lower == -1350.5
-    for name in ("liver", "400", "0/40", "-400/40", "400/40/1", ""):
-        with pytest.raises(IntensityError, match=r"soft_tissue, lung, .* or width/level such as 400/40"):
+    suv = parse_window("suv_0-7.5")
+    assert (suv.lower, suv.upper, suv.suv, str(suv)) == (0, 7.5, True, "suv_0-7.5 (SUV 0 to 7.5)")
+    assert not parse_window("brain").suv
+    for name in ("liver", "400", "0/40", "-400/40", "400/40/1", "", "suv_10-0", "suv_-1-10", "suv 0-10"):
+        with pytest.raises(
+            IntensityError, match=r"soft_tissue, lung, .* width/level such as 400/40, or suv_0-10"
+        ):
             parse_window(name)
 
 

@@ -81,7 +81,7 @@ def write_bytes(path: Path, values: np.ndarray, syntax: Any, **more: Any) -> Pat
     pixels = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": values.tobytes()}
     write_seg(path, planes, [1, 2, 3, 4], **pixels, **more)
     if syntax is not None:
-        if syntax == JPEGLSLossless:
+        if syntax == JPEGLSLossless:  # no wheel for every Python
             pytest.importorskip("jpeg_ls", reason="pyjpegls, which encodes JPEG-LS, is not to be had here")
         data = pydicom.dcmread(path)
         data.compress(syntax, generate_instance_uid=False)

@@ -76,7 +76,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     files.delete_tree(group)  # what a killed task left half-written
 
     geometry: Header | None = None
-    source: tuple[str, int | None] | None = None
+    source: tuple[str, int | None, bool] | None = None
     volume: Volume | None = None
     pixels = hashlib.sha256()
     decisions: list[str] = []
@@ -84,7 +84,11 @@ def _prepare(job: PrepareJob) -> CaseFacts:
     quantiles: tuple[float, ...] = ()
     energy = 0.0
     for rendition in case.renditions:
-        wanted = (rendition.image or case.image, rendition.channel)
+        wanted = (
+            rendition.image or case.image,
+            rendition.channel,
+            (rendition.window or "").startswith("suv_"),
+        )
         if volume is None or wanted != source:
             volume = None  # let the last one go before the next is read
             if geometry is None:
@@ -181,6 +185,7 @@ def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
         member=case.member,
         nonfinite=job.settings.nonfinite,
         resample_tilt=job.settings.resample_tilt,
+        suv=rendition.window is not None and parse_window(rendition.window).suv,
         name=path,
     )
 
