@@ -12,7 +12,7 @@ import numpy as np
 from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.errors import ReadError
 from fve_pipeline.imaging.anatomy import check_anatomy
-from fve_pipeline.imaging.intensity import share_below_zero
+from fve_pipeline.imaging.intensity import share_below_zero, wants_suv
 from fve_pipeline.volume import read_header, read_image, read_labels
 from fve_pipeline.volume.dicom_header import object_kind
 from fve_pipeline.volume.label_file import LabelFile
@@ -89,7 +89,7 @@ def look_at(
             channel=first.channel,
             modality=case.modality,
             member=case.member,
-            suv=first.window is not None and first.window.startswith("suv_"),
+            suv=wants_suv(first.window),
         )
         _same_grids(case, root)
         labels = read_labels(case.labels, root, volume, overlaps=overlaps)

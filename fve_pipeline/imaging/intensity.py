@@ -34,6 +34,7 @@ __all__ = [
     "plan_uint8",
     "share_below_zero",
     "to_uint8",
+    "wants_suv",
 ]
 
 RULES = ("window", "medsam")
@@ -103,6 +104,11 @@ def parse_window(name: str) -> Window:
         msg = f"unknown window {name!r}; expected one of {', '.join(WINDOWS)}, width/level such as 400/40, or suv_0-10"
         raise IntensityError(msg)
     return Window(name.strip(), float(match[1]), float(match[2]))
+
+
+def wants_suv(window: str | None) -> bool:
+    """Return whether a window is one of PET's uptake, so that the image is to be read as SUV."""
+    return window is not None and parse_window(window).suv
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.intensity import parse_window, to_uint8, wants_suv
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.sources import VolumeSource
 from fve_pipeline.store.array import ShardedArray
@@ -104,7 +104,7 @@ def open_pictures(
             own.member,
             settings.nonfinite if own.nonfinite is None else own.nonfinite,
             settings.resample_tilt or own.resample_tilt,
-            own.window is not None and parse_window(own.window).suv,
+            wants_suv(own.window),
         )
         pictures.append(_picture(source, volume, own, settings))
     return pictures

@@ -90,6 +90,7 @@ def read_image(
         member=member,
         nonfinite=nonfinite,
         resample_tilt=resample_tilt,
+        suv=suv,
         name=name,
     )
     return replace(volume, array=settle_view(volume.array))
@@ -104,6 +105,7 @@ def view_image(
     member: str | None = None,
     nonfinite: float | None = None,
     resample_tilt: bool = False,
+    suv: bool = False,
     name: str | None = None,
 ) -> Volume:
     """As :func:`read_image`, but the array is a view, as the file holds its axes: for who goes over it once."""

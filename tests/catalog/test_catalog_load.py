@@ -75,7 +75,7 @@ def swap(old: str, new: str) -> str:
             swap('{ id = 2, name = "tumour" }', '{ id = 2, nmae = "tumour" }'),
             "mine.toml:8: missing key 'name' in classes number 2\n"
             "mine.toml:8: unknown key 'nmae' in classes number 2. Did you mean 'name'? Known keys: file, id, ids, "
-            "instance, layer, name, priority, prompts, side, site, value",
+            "instance, layer, name, priority, prompts, side, site, structures, structures_like, value",
         ),
         (swap('labels = "l', 'lables = "l'), "mine.toml:13: unknown key 'lables' in [layout]. Did you mean 'labels'?"),
         (swap('labels = "labels/{case}.nii.gz"\n', ""), "mine.toml:11: layout.labels: missing; the path of a case's labels"),
@@ -96,7 +96,7 @@ def swap(old: str, new: str) -> str:
         (swap("labels/{case}", "labels/{class}"), "mine.toml:7: classes (number 1): 'kidney' needs file = \"...\""),
         (swap('"images/{case}', '"images/*'), "mine.toml:12: layout.images: 'images/*.nii.gz' has a wildcard but no named part"),
         (GOOD + 'where = { number = [1, 2] }\n', "mine.toml:14: layout.where.number: images has no part {number}; it has {case}"),
-        (GOOD + "sparse = true\n", "mine.toml:14: layout.sparse: only labels with one file a class ({class}) may lack some"),
+        (GOOD + "sparse = true\n", "mine.toml:14: layout.sparse: only labels with one file a class ({class}), or of structures (labels_of), may lack some"),
         (swap("id = 2, name", "id = 2, layer = 1, name"), "mine.toml:7: classes (number 1): other classes have a layer of the label file"),
         (swap("ids = [1, 2]", "ids = [1, 2], layer = 1"), "mine.toml:9: classes.layer (number 3): only a class with an id of its own"),
         (GOOD + "[split]\n", "mine.toml:14: split: say where the split comes from in one way"),

@@ -28,7 +28,7 @@ from fve_pipeline.build.prepare.veil import hidden_facts, hidden_text
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import Conversion, lost_below_zero, parse_window, plan_uint8
+from fve_pipeline.imaging.intensity import Conversion, lost_below_zero, parse_window, plan_uint8, wants_suv
 from fve_pipeline.imaging.slabs import plain_slabs
 from fve_pipeline.imaging.statistics import ImageFacts
 from fve_pipeline.runtime.faults import is_environment_fault
@@ -87,7 +87,7 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         wanted = (
             rendition.image or case.image,
             rendition.channel,
-            (rendition.window or "").startswith("suv_"),
+            wants_suv(rendition.window),
         )
         if volume is None or wanted != source:
             volume = None  # let the last one go before the next is read
@@ -185,7 +185,7 @@ def read_rendition(job: PrepareJob, rendition: Rendition) -> Volume:
         member=case.member,
         nonfinite=job.settings.nonfinite,
         resample_tilt=job.settings.resample_tilt,
-        suv=rendition.window is not None and parse_window(rendition.window).suv,
+        suv=wants_suv(rendition.window),
         name=path,
     )
 
