@@ -60,10 +60,9 @@ CASES_SCHEMA = pa.schema(
         ("labels_sha256", pa.list_(pa.string())),
         ("shape", pa.list_(pa.int32(), 3)),  # (z, y, x)
         ("spacing", pa.list_(pa.float32(), 3)),  # (z, y, x) in mm
-        (
-            "affine",
-            pa.list_(pa.list_(pa.float64(), 4), 4),
-        ),  # rows; voxel (z, y, x, 1) to LPS (x, y, z, 1) in mm
+        # 4 rows of 4: voxel (z, y, x, 1) to LPS (x, y, z, 1) in mm. Of no fixed size: pyarrow up to 22, at the least,
+        # cannot read null ones of that kind back.
+        ("affine", pa.list_(pa.list_(pa.float64()))),
         ("orientation", pa.string()),  # axis codes of the source, such as RAS
         ("renditions", pa.list_(pa.string())),
         ("views", pa.list_(pa.string())),
