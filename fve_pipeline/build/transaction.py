@@ -33,6 +33,8 @@ __all__ = ["ShardWork", "Transaction", "holding", "transaction", "working_in"]
 
 # Shards that are built again are staged apart from those of a build that waits to be gone on with.
 _REPAIR = "repair"
+# What encoding takes on one core, roughly: how many shards travel together is decided by it.
+_SECONDS_A_PIXEL = 7e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,13 @@ class Transaction:
         progress.stage(work.name, work.rows, "slices")
         progress.advance(sum(len(receipt.row_digests) for receipt in done.values()))
 
+        seconds = settings.shard_samples * settings.size**2 * _SECONDS_A_PIXEL
+
         def tasks() -> Iterator[Task]:
             for shard, plan_hash in work.hashes.items():
                 if shard not in done:
                     job, nbytes = work.job(ShardTarget(self.files, generation, shard, plan_hash, settings))
-                    yield Task(f"{work.name} shard {shard}", (job,), nbytes)
+                    yield Task(f"{work.name} shard {shard}", (job,), nbytes, seconds)
 
         for _, rows in self.resources.executor.run(work.run, tasks()):
             progress.advance(rows)

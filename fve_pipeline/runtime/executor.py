@@ -1,7 +1,8 @@
 """Dask, and nothing else that knows it: a cluster, tasks admitted by their bytes, results as they come.
 
 A task is a function call that reads and writes its own files and returns a few kilobytes. No data moves
-between tasks, so the scheduler holds only what is in flight, however many tasks there are.
+between tasks, so the scheduler holds only what is in flight, however many tasks there are. Short tasks travel in
+batches (see ``batches``), since handing out costs the scheduler the same whatever it hands out.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, NoReturn, TypeVar
 
 from fve_pipeline.errors import BuildError, MachineError
+from fve_pipeline.runtime.batches import Task, TaskBatch, batches, run_batch
 from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
 
 __all__ = ["Executor", "Task", "cluster", "memory_budget"]
 
 R = TypeVar("R")
 
-# Tasks in flight for each worker thread: one runs, the others wait so that it never idles.
+# Batches in flight for each worker thread: one runs, the others wait so that it never idles.
 _QUEUED_PER_WORKER = 4
 
 # What a scheduler on a busy login node may take to answer.
@@ -66,15 +67,6 @@ _DASK_CONFIG: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One call: ``name`` is unique within a run and is what messages show; ``nbytes`` is its predicted peak."""
-
-    name: str
-    args: tuple[Any, ...]
-    nbytes: int
-
-
 def memory_budget(fraction: float = 0.8) -> int:
     """Bytes that a build may use by default: a share of what this machine, or its container, has."""
     from distributed.system import MEMORY_LIMIT
@@ -102,45 +94,56 @@ class Executor:
     def run(self, function: Callable[..., R], tasks: Iterable[Task]) -> Iterator[tuple[Task, R]]:
         """Call ``function(*task.args)`` for each task on the workers; yield (task, result) as they end.
 
-        Tasks are admitted while their predicted bytes fit the budget; one that is larger than the budget
-        runs alone. Raises BuildError when the machine and not the data is at fault: a worker killed again
+        Batches are admitted while their predicted bytes fit the budget; one that is larger than the budget
+        runs alone. Of a batch that ended early, with its worker or by an exception, what is left is run again, each
+        task alone. Raises BuildError when the machine and not the data is at fault: a worker killed again
         and again, no disk, no memory. Any exception that a task lets through ends the run.
         """
         from distributed import as_completed
 
-        pending: dict[Any, Task] = {}
+        pending: dict[Any, TaskBatch] = {}
         # Results come with the completions, in batches: asking for each costs a round trip more.
         finished = as_completed(with_results=True, raise_errors=False)
         held = 0
-        waiting = iter(tasks)
+        alone: list[TaskBatch] = []
+        waiting = batches(tasks, self.workers)
         upcoming = next(waiting, None)
         try:
             while pending or upcoming is not None:
                 while upcoming is not None and self._admits(upcoming, held, len(pending)):
                     future = self._client.submit(
-                        function, *upcoming.args, pure=False, key=(function.__name__, upcoming.name)
+                        run_batch,
+                        function,
+                        upcoming.args,
+                        pure=False,
+                        key=(function.__name__, upcoming.name),
                     )
                     pending[future.key] = upcoming
                     held += upcoming.nbytes
                     finished.add(future)
                     del future
-                    upcoming = next(waiting, None)
-                future, result = next(finished)
-                task = pending.pop(future.key)
-                held -= task.nbytes
+                    upcoming = alone.pop() if alone else next(waiting, None)
+                future, results = next(finished)
+                batch = pending.pop(future.key)
+                held -= batch.nbytes
                 if future.status != "finished":
-                    self._fail(future, task)
+                    if len(batch.tasks) == 1:
+                        self._fail(future, batch.tasks[0])
+                    results = []
                 future.release()
-                yield task, result
+                yield from zip(batch.tasks, results, strict=False)
+                alone += batch.singly(len(results))
+                if upcoming is None and alone:
+                    upcoming = alone.pop()
         finally:
             # Ctrl-C, an error, or a caller that stops early: nothing goes on behind its back.
             with contextlib.suppress(Exception):
                 self._client.cancel(list(finished.futures), force=True)
 
-    def _admits(self, task: Task, held: int, in_flight: int) -> bool:
+    def _admits(self, batch: TaskBatch, held: int, in_flight: int) -> bool:
         if in_flight == 0:
             return True
-        return in_flight < self.workers * _QUEUED_PER_WORKER and held + task.nbytes <= self.memory
+        return in_flight < self.workers * _QUEUED_PER_WORKER and held + batch.nbytes <= self.memory
 
     def _fail(self, future: Any, task: Task) -> NoReturn:
         """Raise what ended a task: as a BuildError when it is the machine's fault."""

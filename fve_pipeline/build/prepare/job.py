@@ -30,6 +30,7 @@ __all__ = [
     "job_from_recipe",
     "label_hashes",
     "predicted_bytes",
+    "predicted_seconds",
     "prepare_settings",
     "recipe",
     "source_names",
@@ -38,6 +39,8 @@ __all__ = [
 
 # Raised whenever the same case and settings would give other prepared bytes.
 PREPARE_VERSION = 1
+
+_LIBRARIES = 256 << 20  # bytes that a worker holds before it reads anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,12 @@ def predicted_bytes(job: PrepareJob) -> int:
         return 0
     voxels = int(np.prod(header.shape))
     # The file's bytes and their oriented copy, uint8 renditions one at a time, labels and their mask.
-    return 2 * header.nbytes + voxels * (1 + 2 + 2) + (256 << 20)
+    return 2 * header.nbytes + voxels * (1 + 2 + 2) + _LIBRARIES
+
+
+def predicted_seconds(nbytes: int) -> float:
+    """Return roughly what preparing a case of this predicted peak takes on one core."""
+    return 0.005 + max(0, nbytes - _LIBRARIES) / 600e6
 
 
 def source_stats(job: PrepareJob) -> tuple[SourceStat, ...]:

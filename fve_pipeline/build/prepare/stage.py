@@ -10,7 +10,7 @@ from pathlib import Path
 from fve_pipeline.build.cases import Dataset, is_current, refuse_changed_sources
 from fve_pipeline.build.prepare.case import failed, prepare_case
 from fve_pipeline.build.prepare.facts import CaseFacts, Failure
-from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, prepare_settings
+from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, predicted_seconds, prepare_settings
 from fve_pipeline.build.prepare.journal import Journal, read_journal
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
 from fve_pipeline.errors import BuildError
@@ -115,7 +115,7 @@ def _tasks(
         if needed > budget:
             refuse(job, needed)
         else:
-            yield Task(f"prepare {job.case.id}", (job,), needed)
+            yield Task(f"prepare {job.case.id}", (job,), needed, predicted_seconds(needed))
 
 
 def _too_large(job: PrepareJob, needed: int, budget: int) -> Failure:
