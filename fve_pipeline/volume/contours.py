@@ -34,7 +34,7 @@ def fill_polygons(polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int
     so that shapes that touch neither overlap nor leave a gap.
 
     >>> square = np.array([[0.5, 0.5], [0.5, 2.5], [2.5, 2.5], [2.5, 0.5]])
-    >>> fill_polygons([square], (4, 4)).sum()
+    >>> int(fill_polygons([square], (4, 4)).sum())
     4
     """
     rows, columns = shape

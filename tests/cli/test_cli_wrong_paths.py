@@ -33,6 +33,7 @@ COMMANDS = {
     "catalogs from-bids": "catalogs from-bids @",
     "catalogs from-folder": "catalogs from-folder @",
     "catalogs show": "catalogs show @",
+    "catalogs structures": "catalogs structures @",
     "coreset select": "coreset select @ --out chosen.parquet",
     "coreset compare": "coreset compare @",
     "figure encode": "figure encode @ --out figure.png",
