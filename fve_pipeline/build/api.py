@@ -13,6 +13,7 @@ from fve_pipeline.build.prepare.veil import salt_mark
 from fve_pipeline.build.request import BuildRequest, BuildSummary
 from fve_pipeline.build.settings import settings_for
 from fve_pipeline.catalog import Catalog, load_catalog
+from fve_pipeline.catalog.errata import load_errata
 from fve_pipeline.errors import SettingsError
 from fve_pipeline.runtime.device import choose_device, gpu_count
 from fve_pipeline.runtime.executor import Executor, cluster
@@ -33,6 +34,7 @@ def build_store(
     work: str | Path | None = None,
     only: Iterable[str] | None = None,
     salt: str | None = None,
+    errata: str | Path | None = None,
     overwrite: bool = False,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -66,6 +68,8 @@ def build_store(
         Ids of the cases to take; all of them by default.
     salt
         Hide names: subjects, cases and paths are recorded as salted hashes.
+    errata
+        A TOML or Parquet file of corrections of labels, by the sha256 of the image.
     overwrite
         Replace the store. The old one can be read until the new one is whole.
     executor
@@ -106,6 +110,7 @@ def build_store(
         settings=settings,
         only=None if only is None else frozenset(only),
         salt=salt,
+        errata={} if errata is None else load_errata(Path(errata)),
         out=str(out),
         overwrite=overwrite,
     )

@@ -223,6 +223,6 @@ def _same(row: Mapping[str, Any], source: str, labels: tuple[str, ...]) -> bool:
 def _refusal(cases: Sequence[str], what: str) -> str:
     shown = ", ".join(cases[:5]) + (f" and {len(cases) - 5} more" if len(cases) > 5 else "")
     return (
-        f"{len(cases)} cases are {what}: {shown}. Put them back as they were, or build the whole store anew with "
-        "--overwrite."
+        f"{len(cases)} cases are {what}: {shown}. Take the changes over with fve update, put them back as they "
+        "were, or build the whole store anew with --overwrite."
     )

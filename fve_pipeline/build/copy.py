@@ -28,7 +28,7 @@ from fve_pipeline.store.reader import Store
 from fve_pipeline.store.schema import Manifest, StoreSettings
 from fve_pipeline.store.stage import ShardStage, ShardTarget
 
-__all__ = ["CopyJob", "copy_cases", "copy_shard"]
+__all__ = ["CopyJob", "CopyRow", "copy_cases", "copy_row", "copy_shard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,23 @@ def copy_shard(job: CopyJob) -> int:
     shards = [OpenShards(files, capacity) for files, capacity in job.sources]
     stage = ShardStage(job.target)
     for row in job.rows:
-        capacity = job.sources[row.source][1]
-        image, pixels = _chunk(shards[row.source], capacity, settings.member, row.row, pixel_codec(settings))
-        mask, labels = _chunk(shards[row.source], capacity, MASKS, row.row, mask_codec(settings))
-        focal = pixels[..., 0] if settings.storage == "encoded" else pixels
-        digest = row_digest(row.identity, focal, labels)
-        stage.add(image, mask, digest, row.class_ids, row.class_pixels)
+        copy_row(stage, shards[row.source], job.sources[row.source][1], settings, row)
     return stage.write()
+
+
+def copy_row(
+    stage: ShardStage, shards: OpenShards, capacity: int, settings: StoreSettings, row: CopyRow
+) -> str:
+    """Add a row to the stage as it is stored in ``shards`` of ``capacity`` rows; return its digest.
+
+    Raises StoreFormatError when it is missing or damaged.
+    """
+    image, pixels = _chunk(shards, capacity, settings.member, row.row, pixel_codec(settings))
+    mask, labels = _chunk(shards, capacity, MASKS, row.row, mask_codec(settings))
+    focal = pixels[..., 0] if settings.storage == "encoded" else pixels
+    digest = row_digest(row.identity, focal, labels)
+    stage.add(image, mask, digest, row.class_ids, row.class_pixels)
+    return digest
 
 
 def _chunk(

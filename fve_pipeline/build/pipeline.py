@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow as pa
+
 from fve_pipeline.build.cases import expand_datasets, find_jobs
+from fve_pipeline.build.corrections import correct
+from fve_pipeline.build.digests import keep_grown
 from fve_pipeline.build.encode.stage import plan_store
 from fve_pipeline.build.prepare.job import prepare_settings
 from fve_pipeline.build.prepare.journal import read_journal
@@ -17,6 +22,7 @@ from fve_pipeline.errors import BuildError
 from fve_pipeline.files.open import open_files
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import Store
+from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import Manifest, StoreSettings
 from fve_pipeline.store.verify import require_sound_base
 
@@ -79,7 +85,10 @@ def _prepare(request: PrepareRequest, base: Store | None, resources: Resources) 
         device=resources.device,
     )
     committed = {row["case"]: row for row in base.cases.to_pylist()} if base else {}
-    return prepare_cases(found, jobs, request.work, request.settings, committed, resources)
+    corrected = correct(jobs, request.errata, found, request.work, resources)
+    return prepare_cases(
+        found, corrected.jobs, request.work, request.settings, committed, resources, corrected.dropped
+    )
 
 
 def _prepared_before(work: Path, settings: StoreSettings, base: Store | None) -> Prepared:
@@ -107,7 +116,12 @@ def _encode(
         require_sound_base(base)
     plan = plan_store(prepared, settings, base)
     shards = plan.work(open_files(work / "prepared"), store.resources.device)
-    manifest = store.publish(plan.content(), shards, plan.index)
+
+    def index(receipts: Sequence[Receipt]) -> pa.Table:
+        keep_grown(work, base, receipts)
+        return plan.index(receipts)
+
+    manifest = store.publish(plan.content(), shards, index)
     return _summary(out, manifest, base, prepared)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.prepare.facts import Failure
+from fve_pipeline.catalog.errata import Erratum
 from fve_pipeline.store.schema import StoreSettings
 
 __all__ = ["BuildRequest", "BuildSummary", "PrepareRequest"]
@@ -17,7 +18,7 @@ __all__ = ["BuildRequest", "BuildSummary", "PrepareRequest"]
 class PrepareRequest:
     """Cases to prepare in the folder ``work``: those of ``datasets``, or of them the ids in ``only``.
 
-    With a ``salt``, subjects are known by their salted hash.
+    With a ``salt``, subjects are known by their salted hash. ``errata`` correct labels, by the sha256 of the image.
     """
 
     datasets: Sequence[Dataset]
@@ -25,6 +26,7 @@ class PrepareRequest:
     settings: StoreSettings
     only: frozenset[str] | None = None
     salt: str | None = None
+    errata: Mapping[str, Erratum] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,9 +25,11 @@ from fve_pipeline.cli.prune import prune
 from fve_pipeline.cli.report import report
 from fve_pipeline.cli.scan import scan
 from fve_pipeline.cli.train import train
+from fve_pipeline.cli.update import update
 from fve_pipeline.cli.verify import verify
 from fve_pipeline.cli.view import view
 from fve_pipeline.cli.weights import weights_app
+from fve_pipeline.cli.withdraw import withdraw
 from fve_pipeline.errors import FveError
 from fve_pipeline.runtime.extras import missing_package
 from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
@@ -51,6 +53,8 @@ app.command()(encode)
 app.command()(info)
 app.command()(verify)
 app.command()(diff)
+app.command()(update)
+app.command()(withdraw)
 app.command()(prune)
 app.command()(export)
 app.command()(view)

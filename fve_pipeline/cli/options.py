@@ -14,6 +14,7 @@ from fve_pipeline.runtime.units import parse_bytes
 
 if TYPE_CHECKING:
     from fve_pipeline.build.cases import Dataset
+    from fve_pipeline.catalog.errata import Erratum
     from fve_pipeline.store.schema import StoreSettings
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Catalogs",
     "Codec",
     "Downsample",
+    "Errata",
     "HashKey",
     "HashSubjects",
     "Json",
@@ -48,6 +50,7 @@ __all__ = [
     "choice",
     "datasets_of",
     "encoded_settings",
+    "errata_of",
     "memory_of",
     "prepared_settings",
     "roots_of",
@@ -125,6 +128,14 @@ HashSubjects = Annotated[
         "--hash-subjects",
         metavar="SALT",
         help="Store salted hashes in place of the names of subjects, cases and files.",
+        rich_help_panel=_READING,
+    ),
+]
+Errata = Annotated[
+    Path | None,
+    typer.Option(
+        help="Corrections of labels by the sha256 of the image: TOML or Parquet.",
+        show_default=False,
         rich_help_panel=_READING,
     ),
 ]
@@ -263,6 +274,13 @@ def _setting_errors() -> Iterator[None]:
     except SettingsError as error:
         option = {"views_rule": "views", "percentiles_over": "percentiles"}.get(error.setting, error.setting)
         raise typer.BadParameter(error.problem, param_hint=f"--{option}" if option else None) from error
+
+
+def errata_of(path: Path | None) -> dict[str, Erratum]:
+    """Corrections by image; none without a file."""
+    from fve_pipeline.catalog.errata import load_errata
+
+    return {} if path is None else load_errata(path)
 
 
 def selected_cases(only: Path | None) -> frozenset[str] | None:

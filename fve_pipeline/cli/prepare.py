@@ -11,6 +11,7 @@ import typer
 from fve_pipeline.cli.hash_key import write_hash_key
 from fve_pipeline.cli.options import (
     Catalogs,
+    Errata,
     HashKey,
     HashSubjects,
     Json,
@@ -24,6 +25,7 @@ from fve_pipeline.cli.options import (
     Scheduler,
     Workers,
     datasets_of,
+    errata_of,
     memory_of,
     selected_cases,
     settings_of,
@@ -42,6 +44,7 @@ def prepare(
     percentiles: Percentiles = None,
     nonfinite: Nonfinite = None,
     resample_tilt: ResampleTilt = False,
+    errata: Errata = None,
     hash_subjects: HashSubjects = None,
     hash_key: HashKey = None,
     only: Only = None,
@@ -79,6 +82,7 @@ def prepare(
         settings=settings_of(preset, given, datasets),
         only=selected_cases(only),
         salt=hash_subjects,
+        errata=errata_of(errata),
     )
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         done = run_prepare(request, Resources(executor, bars))

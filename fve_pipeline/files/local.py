@@ -73,13 +73,16 @@ class LocalFiles:
     def copy(self, source: str, target: str) -> None:
         old, new = self.root / source, self.root / target
         make_folder(new.parent)
-        with replaced_whole(new) as partial:
-            try:
-                os.link(old, partial)
-            except FileNotFoundError:
-                raise
-            except OSError:  # not every file system has links
+        try:
+            # In one step where nothing is in the way: a kill leaves the name or none.
+            os.link(old, new)
+        except FileNotFoundError:
+            raise
+        except OSError:  # not every file system has links, and what is there already has to be replaced
+            with replaced_whole(new) as partial:
                 shutil.copyfile(old, partial)
+        else:
+            sync_folder(new.parent)
 
     def move(self, source: str, target: str) -> None:
         old, new = self.root / source, self.root / target

@@ -21,7 +21,7 @@ from fve_pipeline.store.layout import GENERATIONS, MANIFEST, kept_key
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
-__all__ = ["GenerationFiles", "kept_generations", "prune_generations"]
+__all__ = ["GenerationFiles", "kept_generations", "prune_generations", "sweep_generations"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ def kept_generations(files: Files) -> tuple[int, ...]:
 
 def prune_generations(files: Files, keep: int = 0) -> tuple[int, ...]:
     """Remove all but the newest ``keep`` older generations; to be called by the lock's holder. Return those removed."""
+    sweep_generations(files)
     held = kept_generations(files)
     gone = held[: len(held) - keep] if keep else held
     for generation in gone:
@@ -43,6 +44,16 @@ def prune_generations(files: Files, keep: int = 0) -> tuple[int, ...]:
     if len(gone) == len(held):
         files.delete_tree(GENERATIONS)
     return gone
+
+
+def sweep_generations(files: Files) -> None:
+    """Remove what is left of generations that were being pruned; to be called by the lock's holder."""
+    held = {str(generation) for generation in kept_generations(files)}
+    found = {key.removeprefix(f"{GENERATIONS}/").split("/")[0] for key in files.list_keys(GENERATIONS)}
+    for generation in sorted(found - held):
+        files.delete_tree(f"{GENERATIONS}/{generation}")
+    if not held:
+        files.delete_tree(GENERATIONS)
 
 
 class GenerationFiles:

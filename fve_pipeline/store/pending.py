@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
+from fve_pipeline.store.generations import sweep_generations
 from fve_pipeline.store.layout import ASIDE, FINDINGS, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING, Key
 from fve_pipeline.store.migrations import in_one_line
 
@@ -42,6 +43,7 @@ def recover(files: Files) -> str | None:
         data = files.read(JOURNAL)
     except FileNotFoundError:
         files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
+        sweep_generations(files)
         return None
     try:
         pending = PendingCommit.model_validate_json(data)

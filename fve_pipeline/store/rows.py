@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import StoreFormatError
-from fve_pipeline.files.base import ReadableFiles
+from fve_pipeline.files.base import Buffer, ReadableFiles
 from fve_pipeline.store.codec import ChunkCodec
 from fve_pipeline.store.layout import Member, shard_key
 from fve_pipeline.store.opened import OpenShards
@@ -58,6 +58,16 @@ class Rows:
 
     def decode(self, row: int, out: NDArray[np.uint8]) -> None:
         """Decode one row into its bytes, contiguous and as many as they are. Raises as ``take`` does."""
+        chunk = self.encoded(row)
+        try:
+            self._codec.decode_bytes(chunk, out)
+        except StoreFormatError as error:
+            key = shard_key(self._member, row // self._per_shard)
+            error.add_note(f"in row {row}, {self._url}/{key}; fve encode --repair builds that shard again")
+            raise
+
+    def encoded(self, row: int) -> Buffer:
+        """Return one row as it is stored, its checksum last. Raises as ``take`` does, but for damage within it."""
         if not 0 <= row < self.shape[0]:
             msg = f"row {row} is outside the {self.shape[0]} rows of {self._url}/{self._member}"
             raise IndexError(msg)
@@ -67,8 +77,4 @@ class Rows:
         if chunk is None:
             msg = f"{self._url}/{key} does not hold row {row}: the shard is missing or truncated"
             raise StoreFormatError(msg)
-        try:
-            self._codec.decode_bytes(chunk, out)
-        except StoreFormatError as error:
-            error.add_note(f"in row {row}, {self._url}/{key}; fve encode --repair builds that shard again")
-            raise
+        return chunk

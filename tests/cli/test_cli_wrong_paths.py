@@ -22,6 +22,8 @@ COMMANDS = {
     "diff": "diff @ @",
     "export": "export @ --to reference-png --out pngs",
     "prune": "prune @",
+    "update": "update @ @ --root .",
+    "withdraw": "withdraw @ --case made/c00",
     "scan": "scan @ --root . --out scan.parquet",
     "report": "report @ --out page.html",
     "evaluate": "evaluate @ @ --out scores.parquet",

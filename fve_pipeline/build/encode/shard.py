@@ -30,9 +30,11 @@ __all__ = [
     "ENCODE_VERSION",
     "EncodeJob",
     "PreparedCase",
+    "encode_segment",
     "encode_shard",
     "encoding_inputs",
     "predicted_bytes",
+    "segment_bytes",
     "segment_samples",
 ]
 
@@ -85,13 +87,18 @@ def encoding_inputs(settings: StoreSettings) -> dict[str, Any]:
 def predicted_bytes(job: EncodeJob) -> int:
     """Peak memory of writing a shard: one slab with its context at native and at stored size, and the shard."""
     settings = job.target.settings
-    size = settings.size
-    context = 2 * context_depth(settings.order)
-    slab = 0
-    for segment in job.shard.segments:
-        native = int(np.prod(job.cases[segment.case].shape)) // segment.length
-        slab = max(slab, (segment.stop - segment.start + context) * (3 * native + 8 * size * size))
-    return slab + 4 * job.shard.n_rows * size * size + (128 << 20)
+    slab = max(
+        (segment_bytes(segment, job.cases[segment.case].shape, settings) for segment in job.shard.segments),
+        default=0,
+    )
+    return slab + 4 * job.shard.n_rows * settings.size**2 + (128 << 20)
+
+
+def segment_bytes(segment: Segment, shape: tuple[int, int, int], settings: StoreSettings) -> int:
+    """Memory of one slab with its context, at native size, ``shape`` (z,y,x) being the volume's, and at stored size."""
+    native = int(np.prod(shape)) // segment.length
+    slices = segment.stop - segment.start + 2 * context_depth(settings.order)
+    return slices * (3 * native + 8 * settings.size**2)
 
 
 def encode_shard(job: EncodeJob) -> int:
@@ -101,23 +108,34 @@ def encode_shard(job: EncodeJob) -> int:
     """
     cv2.setNumThreads(1)
     settings = job.target.settings
-    image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
     stage = ShardStage(job.target)
     stage.keep(list(_committed(job, settings.member)), list(_committed(job, MASKS)))
     for segment in job.shard.segments:
-        case = job.cases[segment.case]
-        samples = segment_samples(job.prepared, settings, segment, case, job.device)
-        for row, (image, focal_slice, mask) in enumerate(samples, segment.start):
-            present = case.renditions[segment.rendition].present(label_counts(mask))
-            who = identity(segment.case, segment.rendition, segment.view, row, case.findings)
-            stage.add(
-                image_codec.encode_chunk(image[None]),
-                masks_codec.encode_chunk(mask[None]),
-                row_digest(who, focal_slice, mask),
-                tuple(present),
-                tuple(present.values()),
-            )
+        encode_segment(stage, job.prepared, settings, segment, job.cases[segment.case], job.device)
     return stage.write()
+
+
+def encode_segment(
+    stage: ShardStage,
+    prepared: Files,
+    settings: StoreSettings,
+    segment: Segment,
+    case: PreparedCase,
+    device: str = "cpu",
+) -> None:
+    """Encode the rows of one segment of a prepared case, and add them to the stage."""
+    image_codec, masks_codec = pixel_codec(settings), mask_codec(settings)
+    samples = segment_samples(prepared, settings, segment, case, device)
+    for row, (image, focal_slice, mask) in enumerate(samples, segment.start):
+        present = case.renditions[segment.rendition].present(label_counts(mask))
+        who = identity(segment.case, segment.rendition, segment.view, row, case.findings)
+        stage.add(
+            image_codec.encode_chunk(image[None]),
+            masks_codec.encode_chunk(mask[None]),
+            row_digest(who, focal_slice, mask),
+            tuple(present),
+            tuple(present.values()),
+        )
 
 
 def _committed(job: EncodeJob, member: Member) -> Iterable[bytes]:

@@ -44,7 +44,7 @@ from fve_pipeline.store.schema import FailureEntry, SourceEntry, StoreSettings, 
 from fve_pipeline.store.stage import ShardTarget
 from fve_pipeline.store.tables import FINDINGS_SCHEMA
 
-__all__ = ["StorePlan", "finding_rows", "plan_store", "prepared_cases"]
+__all__ = ["StorePlan", "case_inputs", "finding_rows", "plan_store", "prepared_cases", "source_entry"]
 
 
 def plan_store(prepared: Prepared, settings: StoreSettings, base: Store | None) -> StorePlan:
@@ -104,18 +104,13 @@ class StorePlan:
         encoding = encoding_inputs(self.settings)
         # A tail shard that is taken over is part of its successor's bytes.
         before = self.base.manifest.content_id if self.base else EMPTY_CONTENT
-        inputs = {case: self._inputs(self.prepared.facts[case]) for case in self.prepared.cases}
+        inputs = {
+            case: case_inputs(self.numbering, self.prepared.facts[case]) for case in self.prepared.cases
+        }
         return {
             number: plan_hash(plan, encoding | ({"after": before} if plan.copied else {}), inputs)
             for number, plan in self.shards.items()
         }
-
-    def _inputs(self, facts: CaseFacts) -> str:
-        """Name what a case's rows are made from: the prepared arrays, and what their combinations are called."""
-        if not facts.combinations and not facts.findings:
-            return facts.inputs
-        values = [self.numbering.of_case(facts, name) for name in facts.renditions]
-        return hashlib.sha256(json.dumps([facts.inputs, values]).encode()).hexdigest()
 
     def content(self) -> StoreContent:
         """Return what the commit publishes besides shards and index: committed rows first, then the new ones."""
@@ -126,7 +121,7 @@ class StorePlan:
         cases = case_rows((self.prepared.facts[case] for case in self.prepared.cases), plan, samples)
         classes = self.numbering.table.to_arrow()
         findings = finding_rows(self.numbering, (self.prepared.facts[case] for case in self.prepared.cases))
-        sources = [_source(dataset) for dataset in roster.datasets]
+        sources = [source_entry(dataset) for dataset in roster.datasets]
         failures = [FailureEntry(case=f.case, stage=f.stage, reason=f.reason) for f in roster.failures]
         if self.base is not None:
             # What is committed stays in place. Catalogs that changed were refused.
@@ -135,7 +130,7 @@ class StorePlan:
             old = self.base.manifest
             held = {source.dataset for source in old.sources}
             added = [dataset for dataset in roster.datasets if dataset.name not in held]
-            sources = [*old.sources, *map(_source, added)]
+            sources = [*old.sources, *map(source_entry, added)]
             listed = {dataset.name for dataset in roster.datasets}
             failures = [f for f in old.failures if f.case.split("/")[0] not in listed] + failures
         return StoreContent(
@@ -156,6 +151,14 @@ class StorePlan:
         if self.base is None:
             return new
         return pa.concat_tables([self.base.index, new]).unify_dictionaries()
+
+
+def case_inputs(numbering: Numbering, facts: CaseFacts) -> str:
+    """Name what a case's rows are made from: the prepared arrays, and what their combinations are called."""
+    if not facts.combinations and not facts.findings:
+        return facts.inputs
+    values = [numbering.of_case(facts, name) for name in facts.renditions]
+    return hashlib.sha256(json.dumps([facts.inputs, values]).encode()).hexdigest()
 
 
 def prepared_cases(numbering: Numbering, cases: Iterable[CaseFacts]) -> dict[str, PreparedCase]:
@@ -185,7 +188,8 @@ def finding_rows(numbering: Numbering, cases: Iterable[CaseFacts]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=FINDINGS_SCHEMA)
 
 
-def _source(dataset: RosterDataset) -> SourceEntry:
+def source_entry(dataset: RosterDataset) -> SourceEntry:
+    """Return a data set as the manifest lists it."""
     return SourceEntry(
         dataset=dataset.name,
         licence=dataset.licence,

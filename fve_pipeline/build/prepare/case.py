@@ -126,6 +126,8 @@ def _prepare(job: PrepareJob) -> CaseFacts:
 
     labels = case_labels(job, geometry)
     notes.extend(note for note in labels.notes if note not in notes)
+    if job.errata:
+        notes.append(job.errata)
     write_volume(files, f"{group}/labels", labels.mask)
     return CaseFacts(
         case=case.id,

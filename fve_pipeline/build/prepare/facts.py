@@ -78,6 +78,11 @@ class CaseFacts(_Frozen):
         made_from = "/".join([self.fingerprint, self.source_sha256, *self.labels_sha256])
         return hashlib.sha256(made_from.encode()).hexdigest()
 
+    @property
+    def corrected(self) -> bool:
+        """Whether errata changed the labels."""
+        return any(note.startswith("errata: ") for note in self.notes)
+
 
 class Failure(_Frozen):
     """A case that could not be prepared, and why."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from fve_pipeline.build.prepare.facts import SourceStat
-from fve_pipeline.build.prepare.veil import hidden_case, hidden_path
+from fve_pipeline.build.prepare.veil import hidden_case, hidden_path, hidden_text
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import FveError, ReadError, StoreFormatError
 from fve_pipeline.store.schema import StoreSettings
@@ -87,7 +87,8 @@ class PrepareJob:
     names, or None where any id may occur (instances, or ``ignore = "rest"``); ``mask_dtype`` follows from the catalog.
     ``device`` windows on ``cpu`` or ``cuda``, to the same bytes. With a ``salt``, what is recorded of the case names
     none of its paths; its name and subject are hashes already. With ``overlaps`` no label hides another; without, a
-    later label file wins, as in all that was built before labels could overlap.
+    later label file wins, as in all that was built before labels could overlap. ``relabel`` gives label ids others, all at
+    once, and ``errata`` is what is to be noted of a case whose labels are corrected.
     """
 
     case: Case
@@ -100,6 +101,8 @@ class PrepareJob:
     device: str = "cpu"
     salt: str | None = None
     overlaps: OverlapRule | None = None
+    relabel: tuple[tuple[int, int], ...] = ()
+    errata: str = ""
 
 
 def fingerprint(job: PrepareJob) -> str:
@@ -111,7 +114,8 @@ def fingerprint(job: PrepareJob) -> str:
 def recipe(job: PrepareJob) -> str:
     """The job as JSON without paths of this machine: with it, a case can be prepared again from its sources."""
     if job.salt is not None:
-        job = replace(job, case=hidden_case(job.case, job.salt), salt=None)
+        errata = hidden_text(job.errata, source_names(job), job.salt)
+        job = replace(job, case=hidden_case(job.case, job.salt), salt=None, errata=errata)
     return json.dumps(_described(job) | {"root": "", "work": "", "device": "cpu"}, sort_keys=True)
 
 
@@ -130,6 +134,8 @@ def _described(job: PrepareJob) -> dict[str, Any]:
         del described["salt"]
     if job.overlaps is None:
         del described["overlaps"]
+    if not job.errata:
+        del described["relabel"], described["errata"]
     return described
 
 

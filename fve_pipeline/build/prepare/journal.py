@@ -6,9 +6,10 @@ a killed build repeats at most the cases of the last few seconds.
 
 from __future__ import annotations
 
+import shutil
 import time
 import zlib
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from pathlib import Path
 from types import TracebackType
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.files.atomic import sweep_partials, write_whole
 
-__all__ = ["FactsBook", "Journal", "read_journal"]
+__all__ = ["FactsBook", "Journal", "forget", "read_journal"]
 
 _PART_SECONDS = 3.0
 _PART_CASES = 256
@@ -62,6 +63,22 @@ def read_journal(folder: Path) -> FactsBook:
         for case, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
             facts.add_json(case, text)
     return facts
+
+
+def forget(work: Path, cases: Collection[str]) -> None:
+    """Remove what ``work`` knows and holds of these cases: their facts, whatever part has them, and their arrays."""
+    gone = set(cases)
+    if (work / "journal").is_dir():
+        sweep_partials(work / "journal")
+    for part in _parts(work / "journal"):
+        table = pq.read_table(part)
+        left = [row for row in table.to_pylist() if row["case"] not in gone]
+        if len(left) == len(table):
+            continue
+        for text in (row["facts"] for row in table.to_pylist() if row["case"] in gone):
+            shutil.rmtree(work / "prepared" / CaseFacts.model_validate_json(text).group, ignore_errors=True)
+        with write_whole(part) as file:
+            pq.write_table(pa.Table.from_pylist(left, schema=_SCHEMA), file, compression="zstd")
 
 
 def _parts(folder: Path) -> list[Path]:

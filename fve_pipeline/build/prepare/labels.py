@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from fve_pipeline.imaging.statistics import ClassFacts, class_facts
 from fve_pipeline.volume import Header, Volume, read_labels
 from fve_pipeline.volume.overlay import voxels_of_labels
 
-__all__ = ["CaseLabels", "case_labels"]
+__all__ = ["CaseLabels", "case_labels", "relabelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
             own[place] = overlaps.first + place
             files.append(replace(one.label, value=own[place]))
     labels = read_labels(files, Path(job.root), geometry, overlaps=overlaps is not None)
-    array, classes, notes = labels.array, job.classes, labels.notes
+    array, classes, notes = relabelled(labels.array, job.relabel), job.classes, labels.notes
     said = tuple(
         (-1 - place, (own[place],) if place in own else one.ids) for place, one in enumerate(case.findings)
     )
@@ -84,6 +84,16 @@ def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
         notes = (*notes, f"findings without a voxel: {', '.join(map(str, empty))}")
     mask = array.astype(job.mask_dtype, copy=False)
     return CaseLabels(mask, facts, combinations, findings, labels.resampled, notes)
+
+
+def relabelled(labels: npt.NDArray[np.uint16], pairs: Collection[tuple[int, int]]) -> npt.NDArray[np.uint16]:
+    """Return the labels with each first id of the pairs replaced by the second, all at once."""
+    if not pairs:
+        return labels
+    table = np.arange(1 << 16, dtype=np.uint16)
+    for before, after in pairs:
+        table[before] = after
+    return table[labels]
 
 
 def _refuse_unnamed(counts: npt.NDArray[np.int64], job: PrepareJob) -> None:

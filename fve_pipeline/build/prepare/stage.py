@@ -41,11 +41,13 @@ def prepare_cases(
     settings: StoreSettings,
     committed: Mapping[str, Mapping[str, object]],
     resources: Resources,
+    dropped: Sequence[Failure] = (),
 ) -> Prepared:
     """Prepare what is missing and write the roster.
 
     ``jobs`` are all cases in catalog order; those in ``committed`` (rows of the store's ``cases.parquet``, by
-    id) are checked against their sources and not prepared again. A case that fails is recorded and left out.
+    id) are checked against their sources and not prepared again. A case that fails is recorded and left out, and so are
+    those that were ``dropped`` before.
 
     Raises BuildError when a committed case has changed or vanished, or when the machine is at fault.
     """
@@ -86,7 +88,7 @@ def prepare_cases(
         subject_salt=settings.subject_salt,
         datasets=tuple(describe_dataset(dataset.catalog) for dataset in datasets),
         cases=tuple(job.case.id for job in jobs if job.case.id not in failures),
-        failures=tuple(failures[job.case.id] for job in new if job.case.id in failures),
+        failures=(*dropped, *(failures[job.case.id] for job in new if job.case.id in failures)),
     )
     write_roster(work, roster)
     _sweep(work, known)
