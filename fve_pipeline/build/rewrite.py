@@ -98,7 +98,11 @@ def laid_cases(store: Store) -> dict[str, range]:
 def plan_rewrite(
     base: Store, gone: frozenset[str], facts: Mapping[str, CaseFacts], digests: bytes
 ) -> RewritePlan:
-    """Plan the store without the cases ``gone``, and with those that ``facts`` tell of, changed or new, in order."""
+    """Plan the store without the cases ``gone``, and with those that ``facts`` tell of, changed or new, in order.
+
+    ``base`` is the store as it is under the lock. Raises BuildError for one that is not rewritable.
+    """
+    require_rewritable(base)
     held = laid_cases(base)
     settings = plan_settings(base.settings)
     runs = {case: plan_runs([found], settings) for case, found in facts.items()}

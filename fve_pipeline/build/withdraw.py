@@ -85,8 +85,9 @@ class Withdrawal:
 def find_withdrawn(out: str, asked: Asked) -> list[dict[str, Any]]:
     """Return the rows of ``cases.parquet`` that are meant, of the store or of an older generation that is kept.
 
-    Raises BuildError when a name is nobody's, StoreError when there is no store.
+    Raises BuildError when a name is nobody's or the store is not rewritable, StoreError when there is no store.
     """
+    require_rewritable(open_store(out))
     known = _all_rows(out)
     rows = [row for row in known if asked.names(row)]
     missing = [

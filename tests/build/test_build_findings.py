@@ -19,8 +19,9 @@ from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.convert import convert_store
 from fve_pipeline.build.copy import copy_cases
 from fve_pipeline.build.repair import repair_store
+from fve_pipeline.build.rewrite import plan_rewrite
 from fve_pipeline.build.update import update_store
-from fve_pipeline.build.withdraw import Asked, withdraw
+from fve_pipeline.build.withdraw import Asked, find_withdrawn, withdraw
 from fve_pipeline.catalog.discover import discover
 from fve_pipeline.catalog.load import parse_catalog
 from fve_pipeline.catalog.personal import personal
@@ -112,6 +113,10 @@ def test_what_an_update_would_lose_is_refused_before_anything_is_touched(
         BuildError, match="holds findings, whose sentences an update or a withdrawal would not"
     ):
         withdraw(str(store), Asked(cases=frozenset({"reports/c2"})), tmp_path / "work", resources)
+    with pytest.raises(BuildError, match="holds findings"):  # a dry run says so, too
+        find_withdrawn(str(store), Asked(cases=frozenset({"reports/c2"})))
+    with pytest.raises(BuildError, match="holds findings"):  # and whoever grew them since the first look
+        plan_rewrite(open_store(store), frozenset({"reports/c2"}), {}, b"")
     with pytest.raises(BuildError, match="holds findings"):
         update_store(
             str(store), [Dataset(parse_catalog(CATALOG, "c"), cohort[0])], tmp_path / "work", resources
