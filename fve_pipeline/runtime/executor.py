@@ -95,46 +95,49 @@ class Executor:
         """Call ``function(*task.args)`` for each task on the workers; yield (task, result) as they end.
 
         Batches are admitted while their predicted bytes fit the budget; one that is larger than the budget
-        runs alone. Of a batch that ended early, with its worker or by an exception, what is left is run again, each
-        task alone. Raises BuildError when the machine and not the data is at fault: a worker killed again
-        and again, no disk, no memory. Any exception that a task lets through ends the run.
+        runs alone. Of a batch that ended early, by an exception or with its worker again and again, each task that is left
+        runs once more with nothing beside it: so a task that kills its workers is known from those that only died with
+        them. Raises BuildError when the machine and not the data is at fault: a worker killed again and again, no
+        disk, no memory. Any exception that a task lets through ends the run.
         """
         from distributed import as_completed
 
         pending: dict[Any, TaskBatch] = {}
         # Results come with the completions, in batches: asking for each costs a round trip more.
         finished = as_completed(with_results=True, raise_errors=False)
-        held = 0
-        alone: list[TaskBatch] = []
+        held = started = 0
+        again: list[TaskBatch] = []  # single tasks, to be run with nothing beside them
         waiting = batches(tasks, self.workers)
         upcoming = next(waiting, None)
+
+        def start(batch: TaskBatch) -> None:
+            nonlocal held, started
+            # A task may be run twice, and its first run may not be forgotten yet: keys are never used again.
+            key = (function.__name__, batch.name, started)
+            future = self._client.submit(run_batch, function, batch.args, pure=False, key=key)
+            pending[future.key] = batch
+            held += batch.nbytes
+            started += 1
+            finished.add(future)
+
         try:
-            while pending or upcoming is not None:
-                while upcoming is not None and self._admits(upcoming, held, len(pending)):
-                    future = self._client.submit(
-                        run_batch,
-                        function,
-                        upcoming.args,
-                        pure=False,
-                        key=(function.__name__, upcoming.name),
-                    )
-                    pending[future.key] = upcoming
-                    held += upcoming.nbytes
-                    finished.add(future)
-                    del future
-                    upcoming = alone.pop() if alone else next(waiting, None)
+            while pending or again or upcoming is not None:
+                isolated = bool(again) and not pending
+                if isolated:
+                    start(again.pop())
+                while not again and not isolated and upcoming and self._admits(upcoming, held, len(pending)):
+                    start(upcoming)
+                    upcoming = next(waiting, None)
                 future, results = next(finished)
                 batch = pending.pop(future.key)
                 held -= batch.nbytes
                 if future.status != "finished":
-                    if len(batch.tasks) == 1:
+                    if len(batch.tasks) == 1 and (isolated or started == 1 or not _was_lost(future)):
                         self._fail(future, batch.tasks[0])
                     results = []
                 future.release()
                 yield from zip(batch.tasks, results, strict=False)
-                alone += batch.singly(len(results))
-                if upcoming is None and alone:
-                    upcoming = alone.pop()
+                again += batch.singly(len(results))
         finally:
             # Ctrl-C, an error, or a caller that stops early: nothing goes on behind its back.
             with contextlib.suppress(Exception):
@@ -161,6 +164,13 @@ class Executor:
         if is_environment_fault(error):
             raise MachineError(f"{task.name}: {describe_fault(error)}") from error
         raise error
+
+
+def _was_lost(future: Any) -> bool:
+    """Whether workers died with a task on them: with whichever they had, by whoever's fault."""
+    from distributed.scheduler import KilledWorker
+
+    return isinstance(future.exception(), KilledWorker)
 
 
 @contextlib.contextmanager
