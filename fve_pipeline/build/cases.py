@@ -18,7 +18,7 @@ from fve_pipeline.build.prepare.job import (
     source_stats,
 )
 from fve_pipeline.build.prepare.veil import salted
-from fve_pipeline.catalog import Catalog, discover, expand
+from fve_pipeline.catalog import Catalog, discover, expand, require_folder
 from fve_pipeline.catalog.case import Case
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.executor import Task
@@ -32,6 +32,7 @@ __all__ = [
     "hash_key",
     "is_current",
     "refuse_changed_sources",
+    "require_folders",
 ]
 
 
@@ -57,6 +58,12 @@ def datasets_of(catalogs: Iterable[Catalog], root: str | Path | Mapping[str, str
             raise BuildError(msg)
         found.append(Dataset(catalog, Path(folder).absolute()))
     return found
+
+
+def require_folders(datasets: Iterable[Dataset]) -> None:
+    """Raise CatalogError for a dataset whose folder is none, or holds no image: before anything is started."""
+    for dataset in datasets:
+        require_folder(dataset.catalog, dataset.root)
 
 
 def expand_datasets(datasets: Iterable[Dataset]) -> list[Dataset]:

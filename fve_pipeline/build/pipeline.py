@@ -21,12 +21,14 @@ from fve_pipeline.build.transaction import Transaction, transaction, working_in
 from fve_pipeline.errors import BuildError
 from fve_pipeline.files.open import open_files
 from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.store.layout import JOURNAL, MANIFEST
+from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import Manifest, StoreSettings
 from fve_pipeline.store.verify import require_sound_base
 
-__all__ = ["build", "default_work", "encode_prepared", "prepare"]
+__all__ = ["build", "default_work", "encode_prepared", "prepare", "require_settings", "require_store"]
 
 
 def build(request: BuildRequest, resources: Resources) -> BuildSummary:
@@ -37,7 +39,7 @@ def build(request: BuildRequest, resources: Resources) -> BuildSummary:
     is writing into the store or the folder of prepared cases.
     """
     with transaction(request.out, resources, overwrite=request.overwrite) as store, working_in(request.work):
-        settings = _settings_beside(store.base, request.settings)
+        settings = _settings_beside(_manifest(store.base), request.out, request.settings)
         prepared = _prepare(request, store.base, resources)
         return _encode(store, prepared, request.work, settings, request.out)
 
@@ -56,7 +58,7 @@ def encode_prepared(
     Raises as :func:`build` does, and BuildError when they were prepared with other settings.
     """
     with transaction(out, resources, overwrite=overwrite) as store, working_in(work):
-        settings = _settings_beside(store.base, settings)
+        settings = _settings_beside(_manifest(store.base), out, settings)
         return _encode(store, _prepared_before(work, settings, store.base), work, settings, out)
 
 
@@ -125,14 +127,35 @@ def _encode(
     return _summary(out, manifest, base, prepared)
 
 
-def _settings_beside(base: Store | None, settings: StoreSettings) -> StoreSettings:
+def require_settings(out: str, settings: StoreSettings) -> None:
+    """Raise BuildError where the store at ``out`` has other settings than a build that would add to it.
+
+    A build looks again under the store's lock; this is for before its workers start. Nothing there is no fault.
+    """
+    files = open_files(out)
+    if files.exists(MANIFEST):
+        _settings_beside(read_manifest(files), files.url, settings)
+
+
+def require_store(location: str) -> None:
+    """Raise StoreError where there is neither a store nor one that was killed while it committed."""
+    files = open_files(location)
+    if not files.exists(JOURNAL):
+        read_manifest(files)
+
+
+def _manifest(store: Store | None) -> Manifest | None:
+    return store.manifest if store else None
+
+
+def _settings_beside(base: Manifest | None, place: str, settings: StoreSettings) -> StoreSettings:
     """Return the settings to build with. Raises BuildError when the store that is to grow has others.
 
     One of before labels could overlap keeps its masks' type: combinations find their values in it, or are refused.
     """
     if base is None:
         return settings
-    if base.manifest.format_version == 1 and settings.overlaps:
+    if base.format_version == 1 and settings.overlaps:
         own = {name: getattr(base.settings, name) for name in ("mask_dtype", "overlaps")}
         settings = settings.model_copy(update=own)
     differences = [
@@ -142,7 +165,7 @@ def _settings_beside(base: Store | None, settings: StoreSettings) -> StoreSettin
     ]
     if differences:
         msg = (
-            f"{base.files.url} was built with other settings: {'; '.join(differences)}. Build with the store's "
+            f"{place} was built with other settings: {'; '.join(differences)}. Build with the store's "
             "settings to append, elsewhere with --out, or anew with --overwrite."
         )
         raise BuildError(msg)

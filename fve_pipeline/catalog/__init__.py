@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fve_pipeline.catalog.discover import discover, find_volumes
+from fve_pipeline.catalog.discover import discover, find_volumes, require_folder
 from fve_pipeline.catalog.family import expand
 from fve_pipeline.catalog.load import load_catalog, shipped_catalogs
 from fve_pipeline.catalog.problems import Problem, file_problems
@@ -18,5 +18,6 @@ __all__ = [
     "file_problems",
     "find_volumes",
     "load_catalog",
+    "require_folder",
     "shipped_catalogs",
 ]

@@ -16,11 +16,12 @@ from fve_pipeline.catalog.pattern import parse_pattern
 from fve_pipeline.catalog.schema import Catalog, ClassSpec
 from fve_pipeline.catalog.split import split_finder
 from fve_pipeline.errors import CatalogError, ReadError
+from fve_pipeline.runtime.suggest import beside
 from fve_pipeline.runtime.text import printable
 from fve_pipeline.volume.label_file import LabelFile
 from fve_pipeline.volume.references import referring_objects
 
-__all__ = ["discover", "find_volumes", "natural_key"]
+__all__ = ["discover", "find_volumes", "natural_key", "require_folder"]
 
 
 def discover(catalog: Catalog, root: Path) -> list[Case]:
@@ -35,11 +36,7 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
         When ``root`` is no folder, when no image matches (the deepest folder that was reached and what it
         holds are named), when two images give one case name, or when a case's split cannot be told.
     """
-    if not root.is_dir():
-        msg = (
-            f"catalog {catalog.name!r}: the root {root} is no folder. Give the folder that holds the dataset."
-        )
-        raise CatalogError(msg)
+    require_folder(catalog, root)
     if catalog.is_family:
         return [case for dataset in expand(catalog, root) for case in discover(dataset, root)]
     cases: dict[str, Case] = {}
@@ -56,6 +53,21 @@ def discover(catalog: Catalog, root: Path) -> list[Case]:
         raise CatalogError(_nothing(catalog, root))
     _drop_label_maps(cases)
     return [cases[name] for name in sorted(cases, key=natural_key)]
+
+
+def require_folder(catalog: Catalog, root: Path) -> None:
+    """Raise CatalogError where ``root`` is no folder, or nothing in it has a name that the catalog's images have.
+
+    Quick for a folder of any size: it ends at the first name that fits.
+    """
+    if not root.is_dir():
+        msg = (
+            f"catalog {catalog.name!r}: the root {root} is no folder. {beside(root)}Give the folder that holds the "
+            "dataset."
+        )
+        raise CatalogError(msg)
+    if not catalog.is_family and next(iter(parse_pattern(catalog.layout.images).find(root)), None) is None:
+        raise CatalogError(_nothing(catalog, root))
 
 
 def find_volumes(catalog: Catalog, root: Path) -> list[tuple[str, dict[str, str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ from fve_pipeline.catalog.rules import KeyedError
 from fve_pipeline.catalog.schema import Catalog, ClassSpec, RenditionSpec
 from fve_pipeline.catalog.shared import PromptFile, SharedSubject
 from fve_pipeline.errors import CatalogError
+from fve_pipeline.runtime.suggest import beside, near
 
 __all__ = ["load_catalog", "parse_catalog", "shipped_catalogs"]
 
@@ -52,7 +52,7 @@ def load_catalog(name_or_path: str | Path) -> Catalog:
         try:
             return parse_catalog(path.read_text(encoding="utf-8"), str(name_or_path))
         except FileNotFoundError as error:
-            msg = f"{name_or_path}: no such catalog file. {_known(path.stem)}"
+            msg = f"{name_or_path}: no such catalog file. {beside(path) or _known(path.stem)}"
             raise CatalogError(msg) from error
         except UnicodeDecodeError as error:
             msg = (
@@ -61,7 +61,7 @@ def load_catalog(name_or_path: str | Path) -> Catalog:
             raise CatalogError(msg) from error
     name = str(name_or_path)
     if name not in shipped_catalogs():
-        msg = f"no catalog is called {name!r}. {_known(name)}"
+        msg = f"no catalog is called {name!r}. {_file_beside(path) or _known(name)}"
         raise CatalogError(msg)
     text = (resources.files("fve_catalogs") / f"{name}.toml").read_text(encoding="utf-8")
     return parse_catalog(text, f"{name}.toml")
@@ -82,10 +82,15 @@ def parse_catalog(text: str, where: str) -> Catalog:
         raise CatalogError("\n".join(found)) from error
 
 
+def _file_beside(path: Path) -> str:
+    """Return the file whose ending was left out, if that is what lies there."""
+    file = path.with_name(f"{path.name}.toml")
+    return f"Did you mean {file}?" if file.is_file() else ""
+
+
 def _known(name: str) -> str:
     shipped = shipped_catalogs()
-    close = difflib.get_close_matches(name, shipped, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    hint = near(name, shipped, 3)
     return f"{hint}Shipped are: {', '.join(shipped)}. Your own is given as the path of a .toml file."
 
 
@@ -124,6 +129,4 @@ def _expected(path: tuple[str | int, ...]) -> str:
     tables = [part for part in path[:-1] if part in _TABLES]
     model = _TABLES[str(tables[-1])] if tables else Catalog
     keys = sorted(model.model_fields)
-    close = difflib.get_close_matches(str(path[-1]), keys, n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known keys: {', '.join(keys)}"
+    return f"{near(str(path[-1]), keys)}Known keys: {', '.join(keys)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from fve_pipeline.catalog.personal import personal
 from fve_pipeline.catalog.schema import Catalog
 
 __all__ = ["Problem", "file_problems"]
+
+_OPEN = {"unknown", "todo", "tbd", "?"}
+_PLACEHOLDER = re.compile(r"(label|class|foreground|object|structure|roi|mask|todo)[ _-]?\d*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,26 @@ def file_problems(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[P
         *split_subjects(cases),
         *_strangers(catalog, cases),
         *_findings(catalog, root, cases),
+        *_left_open(catalog),
     ]
+
+
+def _left_open(catalog: Catalog) -> list[Problem]:
+    """What a draft leaves for a person to fill in: the licence, and classes that are called after their ids."""
+    found = []
+    if catalog.licence.strip().lower() in _OPEN:
+        message = (
+            f"licence = {catalog.licence!r}: say under which terms the data may be used, or that nobody knows"
+        )
+        found.append(Problem("warning", "unknown licence", catalog.name, "", message))
+    nameless = [spec.name for spec in catalog.classes if _PLACEHOLDER.fullmatch(spec.name.lower())]
+    if nameless:
+        message = (
+            f"{len(nameless)} classes have no name yet: {', '.join(nameless[:5])}. A model is asked by these words: "
+            "write what each one is"
+        )
+        found.append(Problem("warning", "placeholder classes", catalog.name, "", message))
+    return found
 
 
 def _findings(catalog: Catalog, root: Path, cases: Sequence[Case]) -> list[Problem]:

@@ -113,6 +113,7 @@ def build(
 
       fve build my.toml --root . --out my.zarr --order 2 --size 256 --dry-run
     """
+    from fve_pipeline.build.cases import require_folders
     from fve_pipeline.build.prepare.veil import salt_mark
 
     started = time.monotonic()
@@ -137,12 +138,13 @@ def build(
     }
     settings = settings_of(preset, given, datasets, shard_size)
     chosen = selected_cases(only)
+    require_folders(datasets)
     if dry_run:
         _forecast(datasets, settings, chosen, as_json)
         return
 
     from fve_pipeline.build.pipeline import build as run_build
-    from fve_pipeline.build.pipeline import default_work
+    from fve_pipeline.build.pipeline import default_work, require_settings
     from fve_pipeline.build.request import BuildRequest
     from fve_pipeline.runtime.device import choose_device, gpu_count
     from fve_pipeline.runtime.resources import Resources
@@ -165,6 +167,8 @@ def build(
         out=out,
         overwrite=overwrite,
     )
+    if not overwrite:
+        require_settings(out, settings)
     chosen_device = choose_device(device)
     gpus = gpu_count() if chosen_device == "cuda" else 0
     with running(workers, memory_of(memory), scheduler, as_json, gpus) as (executor, bars):

@@ -90,7 +90,7 @@ def encode(
 
       fve encode --repair amos.zarr --root /data/amos22
     """
-    from fve_pipeline.build.pipeline import default_work, encode_prepared
+    from fve_pipeline.build.pipeline import default_work, encode_prepared, require_settings
     from fve_pipeline.runtime.resources import Resources
 
     started = time.monotonic()
@@ -123,6 +123,8 @@ def encode(
     }
     folder = (work or default_work(out)).absolute()
     settings = prepared_settings(preset, given, folder, shard_size)
+    if not overwrite:
+        require_settings(out, settings)
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         summary = encode_prepared(folder, settings, out, Resources(executor, bars), overwrite=overwrite)
     finish(summary, started, as_json)

@@ -47,16 +47,14 @@ def encode(
     """
     from fve_pipeline.errors import StoreError
     from fve_pipeline.look.figures import draw_explanation
-    from fve_pipeline.store.query import rows_of_cases
+    from fve_pipeline.store.query import require_case, rows_of_cases
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.store.runs import Runs
 
     opened = open_store(store)
     name = case or opened.index.column("case")[0].as_py()
+    require_case(opened.cases, name, store)
     runs = Runs.of(opened.index).of_rows(rows_of_cases(opened.index, [name]))
-    if not runs:
-        msg = f"{store} has no case {name!r}; names are DATASET/NAME, as in its cases.parquet"
-        raise StoreError(msg)
     described = [
         tuple(opened.index.column(column)[run.start].as_py() for column in ("rendition", "view"))
         for run in runs

@@ -61,6 +61,7 @@ def prepare(
 
       fve prepare amos22_ct --root /data/amos22 --work amos.work
     """
+    from fve_pipeline.build.cases import require_folders
     from fve_pipeline.build.pipeline import prepare as run_prepare
     from fve_pipeline.build.prepare.veil import salt_mark
     from fve_pipeline.build.request import PrepareRequest
@@ -84,6 +85,7 @@ def prepare(
         salt=hash_subjects,
         errata=errata_of(errata),
     )
+    require_folders(datasets)
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         done = run_prepare(request, Resources(executor, bars))
     failures = done.roster.failures

@@ -54,10 +54,12 @@ def scan(
 
       fve build amos22_ct --root /data/amos22 --only coreset.parquet --out amos.zarr
     """
+    from fve_pipeline.build.cases import require_folders
     from fve_pipeline.build.scan import scan_datasets, summary_dict
 
     started = time.monotonic()
     datasets = datasets_of(catalogs, roots)
+    require_folders(datasets)
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         summary = scan_datasets(
             datasets,

@@ -62,13 +62,16 @@ def update(
 
       fve diff amos.zarr@1 amos.zarr
     """
-    from fve_pipeline.build.pipeline import default_work
+    from fve_pipeline.build.cases import require_folders
+    from fve_pipeline.build.pipeline import default_work, require_store
     from fve_pipeline.build.update import update_store, what_changed
     from fve_pipeline.runtime.resources import Resources
 
     started = time.monotonic()
     datasets, corrections = datasets_of(catalogs, roots), errata_of(errata)
     folder = (work or default_work(store)).absolute()
+    require_folders(datasets)
+    require_store(store)
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         resources = Resources(executor, bars)
         if dry_run:

@@ -33,14 +33,13 @@ def view(
     """
     import webbrowser
 
-    from fve_pipeline.errors import StoreError
     from fve_pipeline.look.viewer import StoreSlices, serve
+    from fve_pipeline.store.query import require_case
     from fve_pipeline.store.reader import open_store
 
     slices = StoreSlices(open_store(store))
-    if case is not None and case not in slices.store.cases.column("case").to_pylist():
-        msg = f"{store} has no case {case!r}; names are DATASET/NAME, as in its cases.parquet"
-        raise StoreError(msg)
+    if case is not None:
+        require_case(slices.store.cases, case, store)
     try:
         server = serve(slices, port)
     except OSError as error:

@@ -61,7 +61,7 @@ def withdraw(
 
       fve withdraw slices.zarr --subject P0042 --purge --checkpoints runs
     """
-    from fve_pipeline.build.pipeline import default_work
+    from fve_pipeline.build.pipeline import default_work, require_store
     from fve_pipeline.build.withdraw import Asked, find_withdrawn
     from fve_pipeline.build.withdraw import withdraw as run_withdraw
     from fve_pipeline.build.withdraw_report import withdrawal_report
@@ -79,6 +79,7 @@ def withdraw(
                 f"{len(rows):,} cases would go: {', '.join(row['case'] for row in rows)}. Nothing was written."
             )
         return
+    require_store(store)
     with running(workers, memory_of(memory), scheduler, as_json) as (executor, bars):
         done = run_withdraw(store, asked, folder, Resources(executor, bars), purge=purge)
     seen = _seen(done, checkpoints or [])

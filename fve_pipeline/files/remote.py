@@ -34,6 +34,10 @@ T = TypeVar("T")
 _MULTIPART = 512 * 2**20
 # obstore's attempts at a request, then ours, with a pause that doubles from twice this many seconds.
 _RETRIES: Any = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
+# Until a server has answered once, it is more likely not there than down.
+_ONCE: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
+# Where a machine in Amazon's cloud finds the credentials of its role.
+_INSTANCE = "169.254.169.254"
 _ATTEMPTS = 5
 _PAUSE = 0.1
 # The process that first used an object store.
@@ -49,16 +53,17 @@ class RemoteFiles:
     and here the request as a whole. A process forked from one that has used an object store cannot: StoreError.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, answered: bool = False) -> None:
         self._url = url.rstrip("/")
-        self._opened: Any = None
+        self._answered = answered
+        self._opened: dict[bool, Any] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"RemoteFiles({self._url!r})"
 
-    def __reduce__(self) -> tuple[type[RemoteFiles], tuple[str]]:
-        return RemoteFiles, (self._url,)
+    def __reduce__(self) -> tuple[type[RemoteFiles], tuple[str, bool]]:
+        return RemoteFiles, (self._url, self._answered)
 
     @property
     def url(self) -> str:
@@ -68,29 +73,45 @@ class RemoteFiles:
     def _store(self) -> Any:
         _refuse_after_fork()
         with self._lock:
-            if self._opened is None:
-                self._opened = _open(self._url)
-            return self._opened
+            if self._answered not in self._opened:
+                self._opened[self._answered] = _open(self._url, _RETRIES if self._answered else _ONCE)
+            return self._opened[self._answered]
 
     def _try(self, action: Callable[[], T]) -> T:
         """The action's result, after as many attempts as it takes within reason; it must bear repeating."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return action()
+                result = action()
             except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError) as error:
                 self._refuse(error)
+                self._answered = True
                 raise
             except (GenericError, JoinError) as error:
                 self._refuse(error)
+                self._answered = True
                 if attempt == _ATTEMPTS:
                     msg = f"{self._url}: gave up after {_ATTEMPTS} attempts: {_first_line(error)}"
                     raise StoreError(msg) from error
                 time.sleep(_PAUSE * 2**attempt)
+            else:
+                self._answered = True
+                return result
         raise AssertionError
 
     def _refuse(self, error: Exception) -> None:
-        """Raise StoreError where no further attempt will change the answer: no such bucket, no right to it."""
+        """Raise StoreError where no further attempt will change the answer: no server, no such bucket, no right to it."""
         said = str(error)
+        if _INSTANCE in said:
+            raise StoreError(_no_credentials(self._url)) from error
+        if not self._answered and "kind: Connect" in said:
+            server = os.environ.get("AWS_ENDPOINT_URL")
+            msg = (
+                f"{self._url}: no server answers at {server}, which AWS_ENDPOINT_URL names. Start it, or correct that"
+                if server
+                else f"{self._url}: no server answers ({_first_line(error)}). Check the network, or name another "
+                "server in AWS_ENDPOINT_URL"
+            )
+            raise StoreError(msg) from error
         if "NoSuchBucket" in said:
             bucket = "/".join(self._url.split("/")[:3])
             msg = f"{self._url}: there is no bucket {bucket}. Make it first (aws s3 mb {bucket}), or correct the URL"
@@ -218,14 +239,21 @@ def _refuse_after_fork() -> None:
         raise StoreError(msg)
 
 
-def _open(url: str) -> Any:
+def _no_credentials(url: str) -> str:
+    return (
+        f"{url}: no credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE with boto3 "
+        "installed, or AWS_SKIP_SIGNATURE=true for a bucket that all may read"
+    )
+
+
+def _open(url: str, retries: Any) -> Any:
     open_url: Any = obstore.store.from_url  # its overloads want the kind of store to be known
     options: dict[str, Any] = {"timeout": timedelta(minutes=5), "connect_timeout": timedelta(seconds=10)}
     if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
         options["allow_http"] = True
     more = {"credential_provider": provider} if (provider := _profile(url)) else {}
     try:
-        return open_url(url, client_options=options, retry_config=_RETRIES, **more)
+        return open_url(url, client_options=options, retry_config=retries, **more)
     except Exception as error:
         msg = f"{url} cannot be opened: {error}. Expected a URL such as s3://bucket/slices.zarr"
         raise StoreError(msg) from error

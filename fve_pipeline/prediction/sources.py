@@ -10,6 +10,7 @@ from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.journal import read_journal
 from fve_pipeline.catalog import Catalog, find_volumes
 from fve_pipeline.errors import PredictionError, ReadError
+from fve_pipeline.runtime.suggest import beside
 from fve_pipeline.volume import hash_files, list_series, source_files
 from fve_pipeline.volume.kinds import kind_of
 
@@ -86,6 +87,9 @@ def find_sources(
 def _inside(
     path: Path, catalog: Catalog | None, note: Callable[[str], None], renditions: Sequence[str]
 ) -> Iterator[VolumeSource]:
+    if not path.exists():
+        msg = f"{path}: no such file or folder. {beside(path)}".rstrip()
+        raise PredictionError(msg)
     if not path.is_dir():
         for one in () if catalog is None else catalog.renditions:
             if one.name in renditions and one.image:

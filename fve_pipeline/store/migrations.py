@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
 from fve_pipeline.files.local import LocalFiles
+from fve_pipeline.runtime.suggest import beside
 from fve_pipeline.store.layout import JOURNAL, MANIFEST, STAGING
 from fve_pipeline.store.schema import FORMAT_VERSION, Manifest
 
@@ -72,4 +73,5 @@ def _why_not(files: Files) -> str:
         return f"{files.url}: a build was stopped while it committed; run it again to finish that"
     if files.list_keys(STAGING):
         return f"{files.url} is not finished: run the same fve build again; it does only what is missing"
-    return f"there is no store at {files.url} (no {MANIFEST}): fve build makes one"
+    meant = beside(files.root) if isinstance(files, LocalFiles) and not files.root.exists() else ""
+    return f"there is no store at {files.url} (no {MANIFEST}): {meant or 'fve build makes one'}".rstrip()

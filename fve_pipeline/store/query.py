@@ -8,7 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["rows_of_cases", "rows_of_class"]
+from fve_pipeline.errors import StoreError
+from fve_pipeline.runtime.suggest import near_case
+
+__all__ = ["require_case", "rows_of_cases", "rows_of_class"]
+
+
+def require_case(cases: pa.Table, name: str, store: str) -> None:
+    """Raise StoreError, with the id that was probably meant, where ``cases`` (cases.parquet) has no case ``name``."""
+    known = cases.column("case").to_pylist()
+    if name not in known:
+        meant = near_case(name, known)
+        msg = f"{store} has no case {name!r}. {meant or 'Names are DATASET/NAME, as in its cases.parquet'}".rstrip()
+        raise StoreError(msg)
 
 
 def rows_of_class(index: pa.Table, dataset: str, class_id: int) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fve_pipeline.bio2vol.settings import PAPER, Bio2VolSettings
 from fve_pipeline.errors import TrainError
+from fve_pipeline.runtime.suggest import beside, near
 from fve_pipeline.runtime.units import parse_duration
 from fve_pipeline.segmenter.config import PRESETS, SegmenterConfig, preset
 
@@ -173,6 +174,20 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {problem['msg']} (found {problem.get('input')!r})"
 
 
+def _meant(error: ValidationError) -> str:
+    """Return the key that was probably meant, where the first thing wrong is a key that is not known."""
+    problem = error.errors()[0]
+    *tables, key = problem["loc"]
+    model: Any = TrainConfig
+    for table in tables:
+        field = model.model_fields.get(table)
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        model = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+        if model is None:
+            return ""
+    return near(str(key), model.model_fields) if problem["type"] == "extra_forbidden" else ""
+
+
 def load_config(path: Path | None, adapt: str | None = None, **overrides: Any) -> TrainConfig:
     """The configuration in ``path`` (none: the default protocol), ``overrides`` of its top level on top.
 
@@ -188,7 +203,7 @@ def load_config(path: Path | None, adapt: str | None = None, **overrides: Any) -
         try:
             raw = tomllib.loads(path.read_text())
         except FileNotFoundError as error:
-            msg = f"{path}: no such file; give a TOML file to --config, or none for the finetune protocol"
+            msg = f"{path}: no such file. {beside(path)}Give a TOML file to --config, or none for the finetune protocol"
             raise TrainError(msg) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             msg = f"{path}: not TOML: {error}"
@@ -201,5 +216,5 @@ def load_config(path: Path | None, adapt: str | None = None, **overrides: Any) -
     try:
         return TrainConfig.of({**raw, **overrides})
     except ValidationError as error:
-        msg = f"{path or 'configuration'}: {first_problem(error)}; docs/training.md lists every key"
+        msg = f"{path or 'configuration'}: {first_problem(error)}. {_meant(error)}docs/training.md lists every key"
         raise TrainError(msg) from error

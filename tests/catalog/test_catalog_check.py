@@ -242,3 +242,16 @@ def test_real_ultrasound_with_layered_labels(shared_data: Path, tmp_path: Path) 
     said = json.loads(result.stdout)
     assert said["cases"] == {"prostate_us": 7}
     assert [problem for problem in said["problems"] if problem["level"] == "error"] == []
+
+
+def test_what_a_draft_leaves_open_is_named(root: Path) -> None:
+    text = CATALOG.replace('"CC0"', '"unknown"').replace('name = "left kidney"', 'name = "label 2"')
+    (root / "mine.toml").write_text(text)
+    code, found = check(root, "--quick")
+    assert code == 0
+    assert found["unknown licence"][0][2].startswith("licence = 'unknown': say under which terms")
+    assert found["placeholder classes"][0][2].startswith(
+        "1 classes have no name yet: label 2. A model is asked by"
+    )
+    (root / "mine.toml").write_text(CATALOG)
+    assert not {"unknown licence", "placeholder classes"} & set(check(root, "--quick")[1])

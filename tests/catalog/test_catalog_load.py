@@ -70,14 +70,14 @@ def swap(old: str, new: str) -> str:
     ("text", "message"),
     [
         (swap("name = \"mine\"\n", "name = mine\n"), "mine.toml: not valid TOML: Invalid value (at line 1, column 8)"),
-        (swap("site", "sight"), "mine.toml:3: unknown key 'sight'. Did you mean 'site'? Known keys: citation, classes,"),
+        (swap("site", "sight"), "mine.toml:3: unknown key 'sight'. Did you mean site? Known keys: citation, classes,"),
         (
             swap('{ id = 2, name = "tumour" }', '{ id = 2, nmae = "tumour" }'),
             "mine.toml:8: missing key 'name' in classes number 2\n"
-            "mine.toml:8: unknown key 'nmae' in classes number 2. Did you mean 'name'? Known keys: file, id, ids, "
+            "mine.toml:8: unknown key 'nmae' in classes number 2. Did you mean name? Known keys: file, id, ids, "
             "instance, layer, name, priority, prompts, side, site, structures, structures_like, value",
         ),
-        (swap('labels = "l', 'lables = "l'), "mine.toml:13: unknown key 'lables' in [layout]. Did you mean 'labels'?"),
+        (swap('labels = "l', 'lables = "l'), "mine.toml:13: unknown key 'lables' in [layout]. Did you mean labels?"),
         (swap('labels = "labels/{case}.nii.gz"\n', ""), "mine.toml:11: layout.labels: missing; the path of a case's labels"),
         (swap('"CT"', '"XR"'), "mine.toml:2: modality: input should be 'CT', 'MR', 'PET', 'US' or 'Microscopy', found 'XR'"),
         (swap('modality = "CT"\n', ""), "mine.toml: modality: missing; one of CT, MR, PET, US, Microscopy"),

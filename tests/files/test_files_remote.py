@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -329,3 +330,38 @@ def test_a_forked_process_is_refused_and_does_not_hang(url: str, cache: ShardCac
 def test_a_wrong_url_is_explained() -> None:
     with pytest.raises(StoreError, match="Expected a URL such as s3://"):
         open_store("gopher://somewhere/slices.zarr")
+
+
+def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as held:  # bound and not listening: nothing can answer there
+        held.bind(("127.0.0.1", 0))
+        place = f"http://127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", place)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "x")
+        monkeypatch.setattr(remote.time, "sleep", lambda _: pytest.fail("it tried again"))
+        with pytest.raises(StoreError, match=f"no server answers at {place}") as raised:
+            open_store("s3://bucket/slices.zarr")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_server_that_has_answered_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = pickle.loads(pickle.dumps(RemoteFiles(url)))
+    files.write_atomic("a", [b"x"])
+    monkeypatch.setattr(remote, "_RETRIES", {"max_retries": 0})
+    monkeypatch.setattr(remote, "_PAUSE", 0.001)
+    elsewhere = pickle.loads(pickle.dumps(files))  # a worker's
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(StoreError, match="gave up after 5 attempts"):
+        elsewhere.read("a")
+
+
+def test_no_credentials_are_said_at_once(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server.endpoint
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(remote, "_INSTANCE", server.endpoint.removeprefix("http://"))
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", server.endpoint)
+    with pytest.raises(StoreError, match=r"no credentials were found\. Set AWS_ACCESS_KEY_ID") as raised:
+        open_store("s3://bucket/slices.zarr")
+    assert "\n" not in str(raised.value)
