@@ -21,7 +21,7 @@ from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import shown
 from fve_pipeline.volume.pet import suv_factor
 from fve_pipeline.volume.refusal import refusal
-from fve_pipeline.volume.types import Raw, Series
+from fve_pipeline.volume.types import DicomPlace, Raw, Series
 from fve_pipeline.volume.values import apply_scale, narrow, scaled_dtype
 
 __all__ = ["list_series", "read_dicom", "series_files", "series_frames"]
@@ -77,7 +77,10 @@ def read_dicom(path: Path, name: str, *, series: str | None, voxels: bool, suv: 
         notes.append("MONOCHROME1: low values are meant to be shown bright; values are kept as stored")
     if any(header.lossy for header in headers):
         notes.append("the pixels were compressed with loss before they came here")
-    raw = Raw((len(frames), *sizes[0]), _dtype(headers), affine, modality=modalities[0], notes=notes)
+    place = DicomPlace(headers[0].uid, headers[0].frame_of_reference)
+    raw = Raw(
+        (len(frames), *sizes[0]), _dtype(headers), affine, modality=modalities[0], place=place, notes=notes
+    )
     if suv:
         raw.slope, how = suv_factor(list(dict.fromkeys(header.path for header in headers)), name)
         raw.notes.append(how)

@@ -33,7 +33,8 @@ __all__ = [
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _TAGS: list[Any] = [
-    "SOPClassUID", "Modality", "SeriesInstanceUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "SOPClassUID", "Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns", "NumberOfFrames",
+    "SamplesPerPixel",
     "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
     "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "LossyImageCompression",
@@ -71,6 +72,7 @@ class FileHeader:
     path: Path
     name: str  # for messages
     uid: str = field(repr=False)
+    frame_of_reference: str = field(repr=False)
     modality: str
     syntax: str
     compressed: bool
@@ -175,6 +177,7 @@ def _header(path: Path, name: str, data: Any, syntax: str, pixels_at: int | None
         path=path,
         name=name,
         uid=str(data.get("SeriesInstanceUID") or ""),
+        frame_of_reference=str(data.get("FrameOfReferenceUID") or ""),
         modality=_CATALOG_NAMES.get(modality, modality),
         syntax=syntax,
         compressed=pydicom.uid.UID(syntax).is_compressed,

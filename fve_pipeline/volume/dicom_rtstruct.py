@@ -15,9 +15,10 @@ from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.contours import NotParallelError, fill_structure
 from fve_pipeline.volume.geometry import span_text
 from fve_pipeline.volume.overlay import Overlay
+from fve_pipeline.volume.references import refers_elsewhere
 from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.structures import Structure, assign
-from fve_pipeline.volume.types import Header, Raw, Volume
+from fve_pipeline.volume.types import DicomPlace, Header, Raw, Volume
 
 __all__ = ["DrawnStructure", "drawn_structures", "read_rtstruct"]
 
@@ -34,15 +35,20 @@ class DrawnStructure:
     marks: int
 
 
-def drawn_structures(path: Path, name: str) -> list[DrawnStructure]:
+def drawn_structures(path: Path, name: str, place: DicomPlace | None = None) -> list[DrawnStructure]:
     """Return an RTSTRUCT's structures by number.
 
-    Raises ReadError where the file is damaged or no RTSTRUCT.
+    Raises ReadError where the file is damaged or no RTSTRUCT, and GeometryError where it was drawn on another image
+    than that at ``place``.
     """
     try:
         data = pydicom.dcmread(path)
         if data.get("Modality") != "RTSTRUCT":
             raise refusal(name, "a DICOM object that is no RTSTRUCT", "one", "Name the structure set's file")
+        if place is not None and (other := refers_elsewhere(data, place)):
+            found, expected = f"its contours were drawn on {other} than the image's", "those of the image"
+            advice = "Name the image's own structure set, or the series it was drawn on"
+            raise refusal(name, found, expected, advice, GeometryError)
         drawn = {int(one.ReferencedROINumber): one for one in data.get("ROIContourSequence") or ()}
         return [
             _drawn(str(roi.get("ROIName") or ""), drawn.get(int(roi.ROINumber)))
@@ -76,12 +82,13 @@ def read_rtstruct(path: Path, name: str, wanted: Sequence[Structure], like: Volu
         For a class without a structure, or with one that encloses no voxel (both unless optional), and for contours
         in planes that are not parallel.
     GeometryError
-        For an image without a position, and for contours that all lie outside of the image.
+        For an image without a position, for contours that were drawn on another image, and for contours that all lie
+        outside of this one.
     """
     if not like.located:
         found = "contours in the patient's space, and an image that does not say where it lies"
         raise refusal(name, found, "the DICOM images they were drawn on", "Give those", GeometryError)
-    structures = drawn_structures(path, name)
+    structures = drawn_structures(path, name, like.place)
     places, notes = assign(wanted, [(one.name,) for one in structures], name, "structure")
     by_id = {one.id: one for one in wanted}
     overlay = Overlay(like.shape)

@@ -141,6 +141,7 @@ def view_image(
         orientation=axis_codes(turn) if raw.located else "unknown",
         located=raw.located,
         notes=tuple(notes),
+        place=raw.place,
     )
 
 
@@ -176,6 +177,7 @@ def read_header(
         affine=affine,
         orientation=axis_codes(turn) if raw.located else "unknown",
         located=raw.located,
+        place=raw.place,
     )
 
 

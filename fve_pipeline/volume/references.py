@@ -10,8 +10,9 @@ import pydicom
 
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.volume.dicom_header import looks_like_dicom
+from fve_pipeline.volume.types import DicomPlace
 
-__all__ = ["has_modality", "objects_below", "referring_objects"]
+__all__ = ["has_modality", "objects_below", "referring_objects", "refers_elsewhere"]
 
 _TAGS: list[Any] = [
     "Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "ReferencedSeriesSequence",
@@ -50,6 +51,19 @@ def referring_objects(folder: Path, modality: str, image: Path, series: str | No
         elif frames & set(_frames_of(header)):
             by_frame.append(file)
     return by_series or by_frame
+
+
+def refers_elsewhere(header: Any, place: DicomPlace) -> str | None:
+    """Return in what a DICOM object refers to another image than that at ``place``; None where it may be its own.
+
+    The same series, or the same frame of reference, will do; what one of the two does not say is not compared.
+    """
+    series, frames = {*_series_of(header)}, {*_frames_of(header)}
+    pairs = (("series", series, place.series), ("frame of reference", frames, place.frame))
+    compared = [(what, own in named) for what, named, own in pairs if named and own]
+    if not compared or any(same for _, same in compared):
+        return None
+    return " and ".join(f"another {what}" for what, _ in compared)
 
 
 def _header(path: Path) -> Any:

@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Header", "Labels", "Raw", "Series", "Volume"]
+__all__ = ["DicomPlace", "Header", "Labels", "Raw", "Series", "Volume"]
 
 Affine = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DicomPlace:
+    """UIDs of the series that an image is, and of the frame of reference it lies in: to compare, and never to print."""
+
+    series: str = field(repr=False)
+    frame: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +32,8 @@ class Volume:
     mm. ``affine`` maps (z,y,x,1) to LPS (x,y,z,1) in mm. ``orientation`` is the order in which the file held
     its axes, fastest first, by the direction each runs in ("RAS": i to the right, j forwards, k to the head),
     or "unknown" where the file doesn't say; then ``located`` is False, the axes are taken as they are, and
-    labels are matched by index. ``notes`` are what a user should know about how it was read.
+    labels are matched by index. ``notes`` are what a user should know about how it was read. ``place`` is a DICOM
+    image's.
     """
 
     array: NDArray[Any]
@@ -34,6 +43,7 @@ class Volume:
     orientation: str = "unknown"
     located: bool = True
     notes: tuple[str, ...] = ()
+    place: DicomPlace | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,6 +64,7 @@ class Volume:
             affine=self.affine,
             orientation=self.orientation,
             located=self.located,
+            place=self.place,
         )
 
 
@@ -94,6 +105,7 @@ class Header:
     affine: Affine
     orientation: str
     located: bool
+    place: DicomPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +144,6 @@ class Raw:
     channels: int = 1
     modality: str | None = None
     located: bool = True
+    place: DicomPlace | None = None
     notes: list[str] = field(default_factory=list)
     sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)

@@ -147,3 +147,38 @@ def test_an_image_in_any_format_takes_the_contours(series: Path, tmp_path: Path)
         read_image(tmp_path / "ct.nii.gz"),
     )
     np.testing.assert_array_equal(other.array, labels_of(series, path, Structure(1, ("lung",))).array)
+
+
+@pytest.mark.parametrize(
+    ("referred", "said"),
+    [
+        ({"series": "1.2.3.4", "frame": "9.9"}, None),  # the image's series
+        ({"series": "9.9.9", "frame": "1.2.3"}, None),  # the CT of a PET/CT
+        (
+            {"series": "9.9.9", "frame": "9.9"},
+            "another series and another frame of reference than the image's",
+        ),
+    ],
+)
+def test_contours_drawn_on_another_image_are_refused(
+    tmp_path: Path, referred: dict[str, str], said: str | None
+) -> None:
+    ct = write_series(
+        tmp_path / "ct", ramp((6, 20, 24)), [(-20.0, -30.0, z) for z in HEIGHTS], FrameOfReferenceUID="1.2.3"
+    )
+    path = write_rtstruct(tmp_path / "rs.dcm", {"lung": LUNG}, **referred)
+    if said is None:
+        assert labels_of(ct, path, Structure(1, ("lung",))).array.any()
+        return
+    with pytest.raises(GeometryError, match=said) as caught:
+        labels_of(ct, path, Structure(1, ("lung",)))
+    assert "9.9" not in str(caught.value)
+    # A copy as NIfTI does not say what it was.
+    write_nifti(tmp_path / "ct.nii.gz", ramp((6, 20, 24)), np.diag([-0.5, -0.7, 2.5, 1.0]) + _corner())
+    assert labels_of(tmp_path / "ct.nii.gz", path, Structure(1, ("lung",))).array.any()
+
+
+def _corner() -> np.ndarray:
+    moved = np.zeros((4, 4))
+    moved[:3, 3] = (20.0, 30.0, 0.0)
+    return moved
