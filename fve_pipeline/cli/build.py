@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from fve_pipeline.cli.completion import one_of
 from fve_pipeline.cli.hash_key import write_hash_key
 from fve_pipeline.cli.options import (
     Boundary,
@@ -92,7 +93,12 @@ def build(
         bool, typer.Option("--dry-run", help="Say what would be built, from headers alone.")
     ] = False,
     device: Annotated[
-        str, typer.Option(help="cpu | cuda | auto: one GPU a worker.", rich_help_panel="How it runs")
+        str,
+        typer.Option(
+            help="Where slices are encoded; one GPU a worker.",
+            rich_help_panel="How it runs",
+            **one_of("cpu", "cuda", "auto"),
+        ),
     ] = "cpu",
     workers: Workers = None,
     memory: Memory = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fve_pipeline.cli import completion
 from fve_pipeline.cli.catalogs_check import check
 from fve_pipeline.cli.catalogs_make import from_bids, from_folder, from_nnunet
 from fve_pipeline.cli.catalogs_structures import structures
@@ -31,7 +32,12 @@ app.command()(structures)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Name = Annotated[
-    str, typer.Argument(help="A shipped catalog's name or the path of a .toml file.", show_default=False)
+    str,
+    typer.Argument(
+        help="A shipped catalog's name or the path of a .toml file.",
+        show_default=False,
+        autocompletion=completion.catalogs,
+    ),
 ]
 
 

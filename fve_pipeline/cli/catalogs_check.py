@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fve_pipeline.cli import completion
+
 if TYPE_CHECKING:
     from fve_pipeline.catalog.case import Case
     from fve_pipeline.catalog.look import CaseLook
@@ -25,7 +27,12 @@ _FEW = 256  # cases that threads read before processes are worth their start
 
 def check(
     name: Annotated[
-        str, typer.Argument(help="A shipped catalog's name or the path of a .toml file.", show_default=False)
+        str,
+        typer.Argument(
+            help="A shipped catalog's name or the path of a .toml file.",
+            show_default=False,
+            autocompletion=completion.catalogs,
+        ),
     ],
     root: Annotated[
         Path, typer.Option("--root", help="The folder that holds the dataset.", show_default=False)

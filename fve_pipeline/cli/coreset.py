@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.coreset_output import print_comparison, print_selection, to_json
 from fve_pipeline.cli.options import Memory, Scheduler, Workers, memory_of
 from fve_pipeline.cli.progress import Bars
@@ -40,7 +41,10 @@ app = typer.Typer(
     "and compare ways of choosing.",
 )
 
-Stores = Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores, or folders made by fve scan.")]
+Stores = Annotated[
+    list[str],
+    typer.Argument(metavar="STORE...", help="Stores, or folders made by fve scan.", autocompletion=stores),
+]
 Fraction = Annotated[float | None, typer.Option(help="Share of the cases to take, such as 0.1.")]
 Cases = Annotated[int | None, typer.Option(help="How many cases to take, instead of a fraction.")]
 Split = Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from fve_pipeline.cli.options import Json, Memory, Scheduler, Workers, memory_of
 from fve_pipeline.cli.progress import console, errors
-from fve_pipeline.cli.running import print_json, running
+from fve_pipeline.cli.running import print_json, running, show_next
 
 __all__ = ["demo"]
 
@@ -62,13 +62,21 @@ def demo(
 
 def _explain(out: Path, cases: int, samples: int, seconds: float) -> None:
     console.print(
-        f"\n{cases} cases became {samples:,} encoded slices, verified, in {seconds:.0f} s.\n\n"
-        f"  look at   {out}/contact_sheet.png\n"
-        f"  inspect   fve info {out}/slices.zarr\n"
-        f"  check     fve verify {out}/slices.zarr --deep --root {out}/cohort\n"
-        f"  read      python -c \"import fve_pipeline; s = fve_pipeline.open_store('{out}/slices.zarr');"
-        ' print(s.images.shape, s.index.num_rows)"\n\n'
+        f"\n{cases} cases became {samples:,} encoded slices, verified, in {seconds:.0f} s.", highlight=False
+    )
+    store = f"{out}/slices.zarr"
+    show_next(
+        {
+            "look at": f"{out}/contact_sheet.png",
+            "inspect": f"fve info {store}",
+            "check": f"fve verify {store} --deep --root {out}/cohort",
+            "read": f"python -c \"import fve_pipeline; s = fve_pipeline.open_store('{store}'); "
+            'print(s.images.shape, s.index.num_rows)"',
+        }
+    )
+    console.print(
         "Next, your own data: fve catalogs list, then fve build CATALOG --root DIR --out slices.zarr\n",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )

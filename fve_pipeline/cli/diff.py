@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.options import Json
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import print_json
@@ -20,8 +21,8 @@ _SHOWN = 20  # cases of a kind that are printed
 
 
 def diff(
-    first: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
-    second: Annotated[str, typer.Argument(help="Another, or an older copy of it.")],
+    first: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
+    second: Annotated[str, typer.Argument(help="Another, or an older copy of it.", autocompletion=stores)],
     as_json: Json = False,
 ) -> None:
     """Compare two stores by content: settings, classes, cases, voxels a class. Only tables are read.

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from fve_pipeline.cli.options import Json, Memory, Scheduler, Workers, memory_of
 from fve_pipeline.cli.progress import Bars, console
-from fve_pipeline.cli.running import print_json, running
+from fve_pipeline.cli.running import print_json, running, show_next
 
 __all__ = ["evaluate"]
 
@@ -102,12 +102,13 @@ def evaluate(
     class. NIfTI, NRRD, MHA and npz ([i]segs[/] against [i]gts[/]) are read. A case that cannot be scored is
     named, the others are scored, and the exit code is 1.
 
-    [b]Examples[/]
+    [bold]Examples[/bold]
 
-    fve evaluate predictions/ truths/ --out scores.parquet
+      fve evaluate predictions/ truths/ --out scores.parquet
 
-    fve evaluate outputs/ 3D_val_gt/ --images 3D_val_npz/ --convention challenge --allow-pickle
-    --runtimes outputs/runtimes.csv --out scores.parquet --json
+      fve evaluate outputs/ 3D_val_gt/ --images 3D_val_npz/ --convention challenge --allow-pickle --out scores.parquet
+
+      fve evaluate outputs/ 3D_val_gt/ --runtimes outputs/runtimes.csv --out scores.parquet --json
     """
     from fve_pipeline import evaluation as ev
     from fve_pipeline.evaluation.swap import against_swapped
@@ -153,6 +154,12 @@ def evaluate(
                 f"another{times_more}"
             )
         typer.echo(f"scores: {out}, means: {out.with_suffix('.json')}")
+        show_next(
+            {
+                "look at": f"fve report STORE --scores {out} --pred {pred} --truth {truth}",
+                "compare": f"fve compare {out} OTHER.parquet",
+            }
+        )
     for failure in result.failures:
         typer.echo(f"fve: {failure.case}: {failure.what}", err=True)
     scored = any(row["class_id"] is None for row in result.rows)

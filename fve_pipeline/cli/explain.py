@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fve_pipeline.cli.options import choice
+from fve_pipeline.cli.completion import one_of
+from fve_pipeline.cli.options import Json, choice
 from fve_pipeline.cli.progress import console
+from fve_pipeline.cli.running import print_json
 
 __all__ = ["explain"]
 
@@ -22,18 +24,23 @@ def explain(
         int | None, typer.Option("--slice", help="Slice number along the view. [default: the middle]", min=0)
     ] = None,
     order: Annotated[int, typer.Option(help="FVE order k.", min=0, max=6)] = 3,
-    view: Annotated[str, typer.Option(help="axial | coronal | sagittal.")] = "axial",
+    view: Annotated[str, typer.Option(help="View.", **one_of("axial", "coronal", "sagittal"))] = "axial",
     window: Annotated[
         str | None, typer.Option(help="CT window: a name such as soft_tissue, or width/level in HU.")
     ] = None,
     modality: Annotated[str | None, typer.Option(help="CT, MR, … where the file doesn't say.")] = None,
-    boundary: Annotated[str, typer.Option(help="repeat | mirror: past the volume's ends.")] = "repeat",
-    downsample: Annotated[str, typer.Option(help="mean | stride.")] = "mean",
+    boundary: Annotated[
+        str, typer.Option(help="What lies past the volume's ends.", **one_of("repeat", "mirror"))
+    ] = "repeat",
+    downsample: Annotated[
+        str, typer.Option(help="How farther slices are halved.", **one_of("mean", "stride"))
+    ] = "mean",
     series: Annotated[str | None, typer.Option(help="Which series of a DICOM folder.")] = None,
     channel: Annotated[int | None, typer.Option(help="Which channel of a 4D or multi-channel file.")] = None,
     member: Annotated[
         str | None, typer.Option(help="Which array of an npz or HDF5 file. [default: imgs]")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Draw a slice as it is encoded at orders 1 to K, and what the last of them decodes to.
 
@@ -71,6 +78,10 @@ def explain(
     image, decision = to_uint8(slices, modality=volume.modality or "", window=window)
     figure = draw_explanation(np.asarray(image), index, order, boundary=boundary, downsample=downsample)
     save_figure(figure, out)
+    if as_json:
+        facts = {"view": view, "slice": index, "slices": len(slices), "order": order}
+        print_json({"picture": str(out), **facts, "decision": decision, "notes": list(volume.notes)})
+        return
     for note in volume.notes:
         console.print(note, style="dim", markup=False, soft_wrap=True)
     said = f"{decision}\n{view} slice {index} of {len(slices)}, order {order}: {out}"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from fve_pipeline.cli.completion import one_of, stores
 from fve_pipeline.cli.options import Json, choice
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
@@ -19,8 +20,8 @@ _FORMATS = ("reference-png", "challenge-npz", "nifti", "nnunet", "croissant")
 
 
 def export(
-    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
-    to: Annotated[str, typer.Option(help=" | ".join(_FORMATS))],
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
+    to: Annotated[str, typer.Option(help="For which program.", **one_of(*_FORMATS))],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -44,9 +45,11 @@ def export(
 ) -> None:
     """Write a store's samples for another program, or what is in it for a catalogue of datasets.
 
-    reference-png: train/, train_mask/ and train.json a dataset, as BiomedParse's fine-tuning reads them.
-    challenge-npz: imgs, gts and spacing a case, and class_prompts.json. nifti: a folder a case.
-    nnunet: Dataset501_NAME and so on. croissant: metadata with licences and checksums, as JSON-LD.
+      reference-png: train/, train_mask/ and train.json a dataset, as BiomedParse's fine-tuning reads them.
+      challenge-npz: imgs, gts and spacing a case, and class_prompts.json.
+      nifti: a folder a case.
+      nnunet: Dataset501_NAME and so on.
+      croissant: metadata with licences and checksums, as JSON-LD.
 
     Volumes lie where their sources lie, an oblique scan obliquely, unless --straight.
 

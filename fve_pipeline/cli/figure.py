@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fve_pipeline.cli.options import choice
+from fve_pipeline.cli.completion import one_of, stores
+from fve_pipeline.cli.options import Json, choice
 from fve_pipeline.cli.progress import console
+from fve_pipeline.cli.running import print_json
 
 __all__ = ["app"]
 
@@ -19,7 +21,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-StoreName = Annotated[str, typer.Argument(metavar="STORE", help="A store, such as slices.zarr.")]
+StoreName = Annotated[
+    str, typer.Argument(metavar="STORE", help="A store, such as slices.zarr.", autocompletion=stores)
+]
 Out = Annotated[Path, typer.Option(help="Picture to write: .svg, .pdf or .png.")]
 
 
@@ -31,9 +35,12 @@ def encode(
     rendition: Annotated[
         str | None, typer.Option(help="Window or channel. [default: the case's first]")
     ] = None,
-    view: Annotated[str | None, typer.Option(help="axial | coronal | sagittal. [default: the first]")] = None,
+    view: Annotated[
+        str | None, typer.Option(help="View. [default: the first]", **one_of("axial", "coronal", "sagittal"))
+    ] = None,
     index: Annotated[int | None, typer.Option("--slice", help="Slice. [default: the middle]", min=0)] = None,
     order: Annotated[int, typer.Option(help="FVE order k.", min=0, max=6)] = 3,
+    as_json: Json = False,
 ) -> None:
     """Draw a store's slice as it is encoded at orders 1 to K, and what the last of them decodes to.
 
@@ -73,13 +80,14 @@ def encode(
     if place >= len(slices):
         raise typer.BadParameter(f"{place}: there are slices 0 to {len(slices) - 1}", param_hint="--slice")
     settings = {"boundary": opened.settings.boundary, "downsample": opened.settings.downsample}
-    _save(draw_explanation(slices, place, order, **settings), out)
+    _save(draw_explanation(slices, place, order, **settings), out, as_json)
 
 
 @app.command()
 def allocation(
     out: Out = Path("allocation.svg"),
     orders: Annotated[int, typer.Option(help="Highest order drawn.", min=1, max=6)] = 6,
+    as_json: Json = False,
 ) -> None:
     """Draw the super pixels of orders 1 to K: which distance has which pixel, and its share.
 
@@ -89,11 +97,11 @@ def allocation(
     """
     from fve_pipeline.look.figures import draw_allocation
 
-    _save(draw_allocation(orders), out)
+    _save(draw_allocation(orders), out, as_json)
 
 
 @app.command()
-def views(store: StoreName, out: Out = Path("views.svg")) -> None:
+def views(store: StoreName, out: Out = Path("views.svg"), as_json: Json = False) -> None:
     """Draw a store's samples by dataset and view, and the shapes that the views were chosen from.
 
     [bold]Examples[/bold]
@@ -103,7 +111,7 @@ def views(store: StoreName, out: Out = Path("views.svg")) -> None:
     from fve_pipeline.look.store_figures import draw_views
     from fve_pipeline.store.reader import open_store
 
-    _save(draw_views(open_store(store)), out)
+    _save(draw_views(open_store(store)), out, as_json)
 
 
 @app.command()
@@ -111,6 +119,7 @@ def sheet(
     store: StoreName,
     out: Out = Path("sheet.png"),
     rows: Annotated[int, typer.Option("--slices", help="Slices of each dataset and rendition.", min=1)] = 4,
+    as_json: Json = False,
 ) -> None:
     """Draw a contact sheet: slices with most labelled pixels of each dataset and rendition, as they are encoded.
 
@@ -124,7 +133,7 @@ def sheet(
     if out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out}: a contact sheet is a .png", param_hint="--out")
     write_sheet(open_store(store), out, rows)
-    console.print(f"wrote {out}", markup=False, highlight=False)
+    _told(out, as_json)
 
 
 @app.command()
@@ -132,6 +141,7 @@ def classes(
     store: StoreName,
     out: Out = Path("classes.svg"),
     most: Annotated[int, typer.Option(help="Draw the rarest so many classes.", min=1)] = 60,
+    as_json: Json = False,
 ) -> None:
     """Draw how many cases and samples hold each class.
 
@@ -142,12 +152,19 @@ def classes(
     from fve_pipeline.look.store_figures import draw_classes
     from fve_pipeline.store.reader import open_store
 
-    _save(draw_classes(open_store(store), most), out)
+    _save(draw_classes(open_store(store), most), out, as_json)
 
 
-def _save(figure: Any, out: Path) -> None:
+def _save(figure: Any, out: Path, as_json: bool) -> None:
     from fve_pipeline.look.figures import save_figure
 
     choice("out", out.suffix, (".svg", ".pdf", ".png"))
     save_figure(figure, out)
-    console.print(str(out), markup=False, highlight=False, soft_wrap=True)
+    _told(out, as_json)
+
+
+def _told(out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"picture": str(out)})
+    else:
+        console.print(str(out), markup=False, highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.options import Json
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import print_json
@@ -15,7 +16,7 @@ __all__ = ["info"]
 
 
 def info(
-    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
     history: Annotated[
         bool,
         typer.Option("--history", help="What was changed, commit by commit, and what can still be opened."),

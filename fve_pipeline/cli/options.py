@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fve_pipeline.cli import completion
+from fve_pipeline.cli.completion import one_of
 from fve_pipeline.errors import BuildError
 from fve_pipeline.runtime.units import parse_bytes
 
@@ -66,7 +68,9 @@ _READING = "How files are read"
 Catalogs = Annotated[
     list[str],
     typer.Argument(
-        help="Catalogs: shipped names (see `fve catalogs list`) or TOML files.", metavar="CATALOG..."
+        help="Catalogs: shipped names (see `fve catalogs list`) or TOML files.",
+        metavar="CATALOG...",
+        autocompletion=completion.catalogs,
     ),
 ]
 Roots = Annotated[
@@ -80,7 +84,10 @@ Work = Annotated[
     typer.Option("--work", help="Folder of the prepared store. Default: beside the store, NAME.work."),
 ]
 Preset = Annotated[
-    str, typer.Option(help="paper | released: choices that belong together.", rich_help_panel=_SLICES)
+    str,
+    typer.Option(
+        help="Choices that belong together.", rich_help_panel=_SLICES, **one_of("paper", "released")
+    ),
 ]
 Order = Annotated[
     int | None,
@@ -94,19 +101,46 @@ Size = Annotated[
 ]
 Views = Annotated[
     str | None,
-    typer.Option(help="paper | released, or names: axial,coronal,sagittal.", rich_help_panel=_SLICES),
+    typer.Option(
+        help="A rule's name, or names: axial,coronal,sagittal. [default: the preset's]",
+        rich_help_panel=_SLICES,
+        **one_of("paper", "released", "axial", "coronal", "sagittal"),
+    ),
 ]
 TrainingViews = Annotated[
     bool, typer.Option(help="More views of near-isotropic training cases.", rich_help_panel=_SLICES)
 ]
 Boundary = Annotated[
-    str | None, typer.Option(help="repeat | mirror: past the volume's ends.", rich_help_panel=_SLICES)
+    str | None,
+    typer.Option(
+        help="What lies past the volume's ends. [default: the preset's]",
+        rich_help_panel=_SLICES,
+        **one_of("repeat", "mirror"),
+    ),
 ]
-Downsample = Annotated[str | None, typer.Option(help="mean | stride.", rich_help_panel=_SLICES)]
-Resize = Annotated[str | None, typer.Option(help="opencv | released.", rich_help_panel=_SLICES)]
+Downsample = Annotated[
+    str | None,
+    typer.Option(
+        help="How farther slices are halved. [default: mean]",
+        rich_help_panel=_SLICES,
+        **one_of("mean", "stride"),
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        help="How slices are resized. [default: the preset's]",
+        rich_help_panel=_SLICES,
+        **one_of("opencv", "released"),
+    ),
+]
 Percentiles = Annotated[
     str | None,
-    typer.Option(help="positive | all: voxels that percentiles are over.", rich_help_panel=_SLICES),
+    typer.Option(
+        help="Voxels that percentiles are over. [default: the preset's]",
+        rich_help_panel=_SLICES,
+        **one_of("positive", "all"),
+    ),
 ]
 Nonfinite = Annotated[
     float | None,
@@ -151,9 +185,14 @@ HashKey = Annotated[
 ]
 Storage = Annotated[
     str,
-    typer.Option(help="encoded: RGB slices for any trainer. slices: each slice once, encoded when read."),
+    typer.Option(
+        help="encoded: RGB slices for any trainer. slices: each slice once, encoded when read.",
+        **one_of("encoded", "slices"),
+    ),
 ]
-Codec = Annotated[str | None, typer.Option(help="lz4 (fast) | zstd (small).")]
+Codec = Annotated[
+    str | None, typer.Option(help="lz4 is fast, zstd small. [default: lz4]", **one_of("lz4", "zstd"))
+]
 ShardSize = Annotated[str, typer.Option(help="Raw bytes of images a shard.")]
 Seed = Annotated[int, typer.Option(help="Seed of the split by subject.")]
 Val = Annotated[float, typer.Option(help="Share of subjects for validation.", min=0, max=1)]

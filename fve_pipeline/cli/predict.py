@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.table import Table
 
+from fve_pipeline.cli.completion import catalogs, one_of
 from fve_pipeline.cli.options import Json, Nonfinite, ResampleTilt
 from fve_pipeline.cli.predict_asked import Instances, Overlaps, PrecisionChoice, asked, with_options
 from fve_pipeline.cli.progress import Bars, console, errors
@@ -47,6 +48,7 @@ def predict(
         str | None,
         typer.Option(
             help="A catalog's images, classes, ids, modality and window; --prompts picks classes of it.",
+            autocompletion=catalogs,
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -115,10 +117,16 @@ def predict(
         typer.Option(
             help="bio2vol reads across slices, none does not. [default: as the weights were trained]",
             rich_help_panel=_RUN,
+            **one_of("bio2vol", "none"),
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda. [default: cuda if there is one]", rich_help_panel=_RUN)
+        str | None,
+        typer.Option(
+            help="Where it runs. [default: cuda if there is one]",
+            rich_help_panel=_RUN,
+            **one_of("cpu", "cuda"),
+        ),
     ] = None,
     batch: Annotated[
         int | None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.options import Json
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import print_json
@@ -14,7 +15,7 @@ __all__ = ["prune"]
 
 
 def prune(
-    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
     keep: Annotated[int, typer.Option(help="How many of the newest older generations stay.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:

@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fve_pipeline.cli.options import roots_of
+from fve_pipeline.cli.completion import stores
+from fve_pipeline.cli.options import Json, roots_of
 from fve_pipeline.cli.progress import Bars, console
+from fve_pipeline.cli.running import print_json
 from fve_pipeline.files.atomic import write_whole
 
 __all__ = ["report"]
 
 
 def report(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="The store to look at.")],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="The store to look at.", autocompletion=stores)
+    ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     coreset: Annotated[
         Path | None, typer.Option(help="A selection of fve coreset, shown against the whole.")
@@ -33,6 +37,7 @@ def report(
         Path | None, typer.Option(help="Folder of their images, named alike. Default: --truth (npz).")
     ] = None,
     slices: Annotated[int, typer.Option(min=1, help="About how many slices to show.")] = 320,
+    as_json: Json = False,
     title: Annotated[str | None, typer.Option(help="The page's title. Default: the store's name.")] = None,
 ) -> None:
     """Write one self-contained page about a store: its datasets, slices, classes, and things to look at.
@@ -64,7 +69,7 @@ def report(
         raise typer.BadParameter(
             f"{out} is a folder; name a file, such as {out / 'report.html'}", param_hint="--out"
         )
-    with Bars() as bars:
+    with Bars(as_json) as bars:
         page = make_report(
             opened,
             title or Path(store).name,
@@ -78,4 +83,7 @@ def report(
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(out) as file:
         file.write(page.encode())
+    if as_json:
+        print_json({"page": str(out), "bytes": len(page.encode()), "store": store})
+        return
     console.print(f"{out}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser.", highlight=False)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fve_pipeline.build.request import BuildSummary
     from fve_pipeline.runtime.executor import Executor
 
-__all__ = ["finish", "print_json", "remembered_interrupt", "running"]
+__all__ = ["finish", "print_json", "remembered_interrupt", "running", "show_next"]
 
 
 @contextlib.contextmanager
@@ -80,6 +80,13 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1))
 
 
+def show_next(steps: Mapping[str, str]) -> None:
+    """Print the commands that one may want next, a line each under what they are for."""
+    width = max(map(len, steps))
+    text = "\n".join(f"  {name:<{width}}   {command}" for name, command in steps.items())
+    console.print(f"\n{text}\n", highlight=False, markup=False, soft_wrap=True)
+
+
 def finish(summary: BuildSummary, started: float, as_json: bool) -> None:
     """Print what was built and exit: 0 all built, 1 some cases failed."""
     seconds = time.monotonic() - started
@@ -101,9 +108,11 @@ def finish(summary: BuildSummary, started: float, as_json: bool) -> None:
         )
     if not summary.new_samples:
         console.print("Nothing was missing.")
-    console.print(
-        f"Look at it: fve figure sheet {summary.out}, or fve report {summary.out}",
-        markup=False,
-        soft_wrap=True,
+    show_next(
+        {
+            "look at": f"fve figure sheet {summary.out}, fve view {summary.out}",
+            "report": f"fve report {summary.out}",
+            "train": f"fve train {summary.out} --out runs/first",
+        }
     )
     raise typer.Exit(1 if failures else 0)

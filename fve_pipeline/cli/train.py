@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fve_pipeline.cli.completion import one_of
+from fve_pipeline.cli.completion import stores as stores_named
 from fve_pipeline.cli.progress import console, errors
+from fve_pipeline.cli.running import show_next
 
 if TYPE_CHECKING:
     from fve_pipeline.training.config import TrainConfig
@@ -19,8 +22,30 @@ __all__ = ["train"]
 _REQUEUE = 75
 
 
+def _write_config(file: Path | None) -> None:
+    """Write the commented configuration, and end."""
+    if file is None:
+        return
+    from fve_pipeline.training.config_text import config_text
+
+    if file.exists():
+        raise typer.BadParameter(f"{file} is there already; name another file", param_hint="--init-config")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(config_text())
+    console.print(
+        f"wrote {file}: change what you like, then fve train STORE --out RUN --config {file}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    raise typer.Exit
+
+
 def train(
-    stores: Annotated[list[str], typer.Argument(help="Stores to train on: their split 'train'.")],
+    stores: Annotated[
+        list[str],
+        typer.Argument(help="Stores to train on: their split 'train'.", autocompletion=stores_named),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, pictures.")],
     config: Annotated[
         Path | None, typer.Option(help="TOML file; without one, the finetune protocol.")
@@ -32,8 +57,12 @@ def train(
     coreset: Annotated[
         Path | None, typer.Option(help="Selection of fve coreset: train on its cases alone.")
     ] = None,
-    protocol: Annotated[str | None, typer.Option(help="finetune or paper, over what the file says.")] = None,
-    adapt: Annotated[str | None, typer.Option(help="bio2vol: adapt the model to volumes.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Over what the file says.", **one_of("finetune", "paper"))
+    ] = None,
+    adapt: Annotated[
+        str | None, typer.Option(help="Adapt the model to volumes.", **one_of("bio2vol"))
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
     ] = False,
@@ -44,6 +73,15 @@ def train(
         str | None,
         typer.Option(
             help="With --dry-run: TFLOP/s that a process reaches, or [b]measure[/], by one image here; gives hours."
+        ),
+    ] = None,
+    init_config: Annotated[  # noqa: ARG001 (its callback ends the program)
+        Path | None,
+        typer.Option(
+            help="Write every setting with its default and what it is for to this TOML file, and end.",
+            callback=_write_config,
+            is_eager=True,
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
@@ -58,6 +96,8 @@ def train(
     [bold]stop_after[/bold], start it again.
 
     [bold]Examples[/bold]
+
+      fve train --init-config train.toml
 
       fve train slices.zarr --out runs/liver --config train.toml
 
@@ -132,6 +172,12 @@ def train(
         for name, scores in result.scores.items():
             shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items() if isinstance(v, float))
             console.print(f"  {name}: {shown}", highlight=False)
+        show_next(
+            {
+                "predict": f"fve predict VOLUMES --weights {out} --catalog CATALOG --out predictions",
+                "score": "fve evaluate predictions TRUTHS --out scores.parquet",
+            }
+        )
 
 
 def _rate(tflops: str | None, settings: TrainConfig, size: int, world: int) -> float | None:

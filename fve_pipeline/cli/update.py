@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.options import (
     Catalogs,
     Errata,
@@ -31,7 +32,7 @@ _SHOWN = 20  # cases of a reason that are printed
 
 
 def update(
-    store: Annotated[str, typer.Argument(help="The store, such as slices.zarr.")],
+    store: Annotated[str, typer.Argument(help="The store, such as slices.zarr.", autocompletion=stores)],
     catalogs: Catalogs,
     roots: Roots,
     work: Work = None,

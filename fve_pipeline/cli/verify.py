@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.options import Json, Memory, Scheduler, Workers, memory_of, roots_of
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json, running
@@ -16,7 +17,7 @@ __all__ = ["verify"]
 
 
 def verify(
-    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
     deep: Annotated[
         bool, typer.Option("--deep", help="Decode every chunk; recount classes; recompute the content id.")
     ] = False,

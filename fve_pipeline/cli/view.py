@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 import typer
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.progress import console
 
 __all__ = ["view"]
 
 
 def view(
-    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.")],
+    store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
     case: Annotated[str | None, typer.Option(help="Case to begin with. [default: the first]")] = None,
     port: Annotated[
         int, typer.Option(help="Port of this machine; 0 takes a free one.", min=0, max=65535)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-weights_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+weights_app = typer.Typer(name="weights", invoke_without_command=True, rich_markup_mode="rich")
 
 _HOW = """\
 The released BiomedParse-V weights are one file:

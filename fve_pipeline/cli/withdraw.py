@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fve_pipeline.cli.completion import stores
 from fve_pipeline.cli.options import HashSubjects, Json, Memory, Scheduler, Work, Workers, memory_of
 from fve_pipeline.cli.progress import console
 from fve_pipeline.cli.running import print_json, running
@@ -18,7 +19,7 @@ __all__ = ["withdraw"]
 
 
 def withdraw(
-    store: Annotated[str, typer.Argument(help="The store, such as slices.zarr.")],
+    store: Annotated[str, typer.Argument(help="The store, such as slices.zarr.", autocompletion=stores)],
     subject: Annotated[list[str] | None, typer.Option(help="A subject; repeatable.")] = None,
     case: Annotated[list[str] | None, typer.Option(help="A case, as dataset/name; repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="A whole data set; repeatable.")] = None,
