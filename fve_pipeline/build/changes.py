@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fve_pipeline.build.cases import is_current
@@ -130,6 +130,8 @@ def _other_recipe(recorded: str, job: PrepareJob) -> str | None:
         return None
     if before.errata != now.errata:
         return "corrected" if now.errata else "no longer corrected"
+    if before == replace(now, case=replace(now.case, findings=before.case.findings)):
+        return "findings"
     return "described otherwise"
 
 

@@ -11,77 +11,34 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fve_pipeline.build.copy import CopyRow, copy_row
-from fve_pipeline.build.encode.numbering import Numbering
+from fve_pipeline.build.changes import classes_differ
+from fve_pipeline.build.copy import CopyRow
+from fve_pipeline.build.encode.numbering import Numbering, number_combinations
 from fve_pipeline.build.encode.plan import PlannedRun, Segment, plan_runs, plan_settings
-from fve_pipeline.build.encode.shard import (
-    ENCODE_VERSION,
-    PreparedCase,
-    encode_segment,
-    encoding_inputs,
-    segment_bytes,
-)
-from fve_pipeline.build.encode.stage import case_inputs, prepared_cases
+from fve_pipeline.build.encode.shard import ENCODE_VERSION, encoding_inputs, segment_bytes
+from fve_pipeline.build.encode.stage import case_inputs, finding_rows, prepared_cases
 from fve_pipeline.build.encode.tables import case_rows, index_rows
+from fve_pipeline.build.pieces import OldRows, Piece, RowsJob, cut_pieces, rows_in, write_rows
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.job import PREPARE_VERSION
+from fve_pipeline.build.prepare.roster import RosterDataset
 from fve_pipeline.build.relay import Laid, relay
 from fve_pipeline.build.transaction import ShardWork
-from fve_pipeline.errors import BuildError, StoreFormatError
-from fve_pipeline.files.base import Files, ReadableFiles
+from fve_pipeline.files.base import Files
 from fve_pipeline.store.class_table import ClassTable
 from fve_pipeline.store.commit import Rewrite, StoreContent
 from fve_pipeline.store.content import packed
-from fve_pipeline.store.opened import OpenShards
+from fve_pipeline.store.findings import identity
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import FailureEntry, SourceEntry, Versions
-from fve_pipeline.store.stage import ShardStage, ShardTarget
+from fve_pipeline.store.stage import ShardTarget
 
-__all__ = ["RewritePlan", "RowsJob", "laid_cases", "plan_rewrite", "require_rewritable", "write_rows"]
-
-
-@dataclass(frozen=True, slots=True)
-class OldRows:
-    """Rows ``first`` to ``first + n`` of the store that is changed."""
-
-    first: int
-    n: int
-
-
-Piece = OldRows | Segment
-
-
-@dataclass(frozen=True, slots=True)
-class RowsJob:
-    """One shard to write to ``target``: rows copied from the store's shards, and segments of prepared cases."""
-
-    target: ShardTarget
-    base: ReadableFiles
-    pieces: tuple[tuple[CopyRow, ...] | Segment, ...]
-    digests: bytes  # of the rows to copy, one after another
-    prepared: Files
-    cases: Mapping[str, PreparedCase]
-    device: str = "cpu"
-
-
-def require_rewritable(store: Store) -> None:
-    """Refuse a store whose rows cannot be taken out yet without losing what belongs to them: BuildError."""
-    what = ""
-    if store.findings.num_rows:
-        what = "findings, whose sentences"
-    elif store.settings.overlaps:
-        what = "labels that may overlap, whose mask values"
-    if what:
-        msg = (
-            f"{store.files.url} holds {what} an update or a withdrawal would not carry over yet. Build it anew from the "
-            "cases that stay: fve build --overwrite"
-        )
-        raise BuildError(msg)
+__all__ = ["RewritePlan", "laid_cases", "plan_rewrite"]
 
 
 def laid_cases(store: Store) -> dict[str, range]:
@@ -100,9 +57,8 @@ def plan_rewrite(
 ) -> RewritePlan:
     """Plan the store without the cases ``gone``, and with those that ``facts`` tell of, changed or new, in order.
 
-    ``base`` is the store as it is under the lock. Raises BuildError for one that is not rewritable.
+    ``base`` is the store as it is under the lock.
     """
-    require_rewritable(base)
     held = laid_cases(base)
     settings = plan_settings(base.settings)
     runs = {case: plan_runs([found], settings) for case, found in facts.items()}
@@ -115,44 +71,8 @@ def plan_rewrite(
             pieces += [Segment(r.case, r.rendition, r.view, r.length, 0, r.length) for r in runs[laid.case]]
         else:
             pieces.append(OldRows(held[laid.case].start, laid.rows))
-    shards = _cut(pieces, base.settings.shard_samples)
+    shards = cut_pieces(pieces, base.settings.shard_samples)
     return RewritePlan(base, facts, digests, tuple(laid.case for laid in order), runs, held, shards)
-
-
-def _cut(pieces: Sequence[Piece], capacity: int) -> list[list[Piece]]:
-    """Pieces by shard; old rows that follow each other are one."""
-    shards: list[list[Piece]] = [[]]
-    room = capacity
-
-    def put(piece: Piece, n: int) -> None:
-        nonlocal room
-        last = shards[-1][-1] if shards[-1] else None
-        if isinstance(piece, OldRows) and isinstance(last, OldRows) and last.first + last.n == piece.first:
-            shards[-1][-1] = OldRows(last.first, last.n + piece.n)
-        else:
-            shards[-1].append(piece)
-        room -= n
-        if not room:
-            shards.append([])
-            room = capacity
-
-    for piece in pieces:
-        if isinstance(piece, OldRows):
-            first, stop = piece.first, piece.first + piece.n
-            while first < stop:
-                n = min(room, stop - first)
-                put(OldRows(first, n), n)
-                first += n
-        else:
-            start = piece.start
-            while start < piece.stop:
-                n = min(room, piece.stop - start)
-                put(
-                    Segment(piece.case, piece.rendition, piece.view, piece.length, start, start + n),
-                    n,
-                )
-                start += n
-    return shards if shards[-1] else shards[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +118,31 @@ class RewritePlan:
             self.base.manifest.history,
         )
 
+    def number(self, datasets: Sequence[RosterDataset]) -> tuple[Numbering, pa.Table]:
+        """Return the values of combinations, those that the store has as they are, and ``findings.parquet``.
+
+        A value that stood for a finding which is gone is forgotten. Data sets whose classes are others now are numbered
+        anew: none of their rows stays. Raises BuildError when the masks' dtype has no value left.
+        """
+        held = self.base.findings
+        same = [dataset.name for dataset in datasets if not classes_differ(self.base, dataset)]
+        known = held.filter(pc.is_in(held.column("dataset"), value_set=pa.array(same, pa.string())))
+        numbering = number_combinations(datasets, self.facts.values(), self.base.settings.mask_dtype, known)
+        table = pa.concat_tables([held, finding_rows(numbering, self.facts.values())])
+        rows: dict[str, list[int]] = {}
+        for row, case in enumerate(table.column("case").to_pylist()):
+            if (row < len(held)) != (case in self.facts):
+                rows.setdefault(case, []).append(row)
+        findings = table.take(
+            pa.array([row for case in self.order for row in rows.get(case, ())], pa.int64())
+        )
+        return numbering.of_findings(findings), findings
+
     def content(
         self,
         rewrite: Rewrite,
         classes: ClassTable,
+        findings: pa.Table,
         sources: Sequence[SourceEntry],
         failures: Sequence[FailureEntry],
     ) -> StoreContent:
@@ -215,6 +156,7 @@ class RewritePlan:
             failures=failures,
             cases=cases,
             classes=ClassTable(tuple(entry for entry in classes if entry.dataset in datasets)).to_arrow(),
+            findings=findings if len(findings) else None,
             previous=self.base.manifest,
             rewrite=rewrite,
         )
@@ -285,7 +227,7 @@ class RewritePlan:
             nbytes = slab + 5 * target.settings.shard_samples * size * size + (128 << 20)
             return RowsJob(target, base_files, made, copied, prepared, own, device), nbytes
 
-        rows = sum(_rows(self.shards[number]) for number in numbers)
+        rows = sum(rows_in(self.shards[number]) for number in numbers)
         return ShardWork("rewrite", rows, {n: self._hash(n, inputs) for n in numbers}, job, write_rows)
 
     def _hash(self, number: int, inputs: Mapping[str, str]) -> str:
@@ -302,37 +244,10 @@ class RewritePlan:
         names = ("case", "rendition", "view", "slice", "class_ids", "class_pixels")
         part = self.base.index.slice(piece.first, piece.n)
         columns = [part.column(name).to_pylist() for name in names]
+        said = self.base.finding_digests
         return tuple(
-            CopyRow(0, row, (case, rendition, view, place), tuple(ids), tuple(pixels))
+            CopyRow(0, row, identity(case, rendition, view, place, said.get(case)), tuple(ids), tuple(pixels))
             for row, (case, rendition, view, place, ids, pixels) in enumerate(
                 zip(*columns, strict=True), piece.first
             )
         )
-
-
-def _rows(pieces: Sequence[Piece]) -> int:
-    return sum(piece.n if isinstance(piece, OldRows) else piece.stop - piece.start for piece in pieces)
-
-
-def write_rows(job: RowsJob) -> int:
-    """Copy and encode the rows of one shard, leave the receipt; return how many they are.
-
-    Raises StoreFormatError when a row to copy is no longer what was committed.
-    """
-    cv2.setNumThreads(1)
-    settings = job.target.settings
-    shards, stage, place = OpenShards(job.base, settings.shard_samples), ShardStage(job.target), 0
-    for piece in job.pieces:
-        if isinstance(piece, Segment):
-            encode_segment(stage, job.prepared, settings, piece, job.cases[piece.case], job.device)
-            continue
-        for row in piece:
-            digest = copy_row(stage, shards, settings.shard_samples, settings, row)
-            if bytes.fromhex(digest) != job.digests[32 * place : 32 * (place + 1)]:
-                msg = (
-                    f"{job.base.url}: row {row.row} ({row.identity[0]}) is not what was committed; see fve verify, and "
-                    "fve encode --repair"
-                )
-                raise StoreFormatError(msg)
-            place += 1
-    return stage.write()

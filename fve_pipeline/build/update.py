@@ -12,7 +12,6 @@ from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
 from fve_pipeline.build.changes import Changes, classes_differ, find_changes
 from fve_pipeline.build.corrections import Corrected, correct
 from fve_pipeline.build.digests import keep_digests, row_digests
-from fve_pipeline.build.encode.numbering import number_combinations
 from fve_pipeline.build.encode.stage import source_entry
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob, prepare_settings
@@ -25,7 +24,7 @@ from fve_pipeline.build.prepare.roster import (
 )
 from fve_pipeline.build.prepare.stage import Prepared, prepare_cases
 from fve_pipeline.build.prepare.veil import salt_mark
-from fve_pipeline.build.rewrite import RewritePlan, laid_cases, plan_rewrite, require_rewritable
+from fve_pipeline.build.rewrite import RewritePlan, laid_cases, plan_rewrite
 from fve_pipeline.build.settings import settings_for
 from fve_pipeline.build.transaction import Transaction, transaction, working_in
 from fve_pipeline.catalog.errata import Erratum
@@ -70,10 +69,8 @@ def what_changed(
 
     Raises as :func:`update_store` does.
     """
-    base = open_store(out)
-    require_rewritable(base)
-    found = expand_datasets(datasets)
-    corrected = correct(_jobs(base, datasets, found, work, salt), errata, found, work, resources)
+    base, found = _beside(out, datasets, salt)
+    corrected = correct(_jobs(base, found, work, salt), errata, found, work, resources)
     changes = _find(base, found, corrected, work, resources)
     held, capacity = laid_cases(base), base.settings.shard_samples
     rows = [
@@ -100,12 +97,12 @@ def update_store(
     Raises StoreError when there is no store, BuildError when it cannot take what its catalogs declare now; otherwise as
     a build does.
     """
-    require_rewritable(open_store(out))  # refuse before leaving a lock where there is no store
+    _, found = _beside(out, datasets, salt)  # refuse before leaving a lock in a new folder
     with transaction(out, resources) as held, working_in(work):
         base = held.base
         assert base is not None
-        found = expand_datasets(datasets)
-        corrected = correct(_jobs(base, datasets, found, work, salt), errata, found, work, resources)
+        _require_fitting(base, datasets, salt)
+        corrected = correct(_jobs(base, found, work, salt), errata, found, work, resources)
         described = _described(found)
         changes = _find(base, found, corrected, work, resources)
         if not changes:
@@ -118,6 +115,7 @@ def update_store(
             prepared.roster.model_copy(update={"cases": _roster(base, corrected.jobs, changes, prepared)}),
         )
         failed = {failure.case for failure in failures}
+        _require_all_of_other_classes(base, described, failures)
         facts = {case: prepared.facts[case] for case in prepared.cases}
         told = _without(changes, failed)
         if not facts and not changes.vanished:
@@ -154,14 +152,14 @@ def publish_rewrite(
     if not plan.order:
         msg = f"{plan.base.files.url}: no case would be left. Remove the folder instead"
         raise BuildError(msg)
-    numbering = number_combinations(datasets, plan.facts.values(), plan.base.settings.mask_dtype)
+    numbering, findings = plan.number(datasets)
     shards = plan.work(open_files(work / "prepared"), numbering, held.resources.device)
 
     def index(receipts: Sequence[Receipt]) -> pa.Table:
         keep_digests(work, plan.all_digests(rewrite, receipts), plan.base)
         return plan.index(receipts)
 
-    return held.publish(plan.content(rewrite, numbering.table, sources, failures), shards, index)
+    return held.publish(plan.content(rewrite, numbering.table, findings, sources, failures), shards, index)
 
 
 def _find(
@@ -175,27 +173,49 @@ def _described(found: Sequence[Dataset]) -> list[RosterDataset]:
     return [describe_dataset(dataset.catalog) for dataset in found]
 
 
-def _jobs(
-    base: Store, datasets: Sequence[Dataset], found: Sequence[Dataset], work: Path, salt: str | None
-) -> list[PrepareJob]:
+def _beside(out: str, datasets: Sequence[Dataset], salt: str | None) -> tuple[Store, list[Dataset]]:
+    """Return the store, and the data sets of the catalogs, where it can be brought up to them."""
+    base = open_store(out)
+    found = expand_datasets(datasets)
+    _require_fitting(base, datasets, salt)
+    return base, found
+
+
+def _require_fitting(base: Store, datasets: Sequence[Dataset], salt: str | None) -> None:
+    """Raise BuildError when the store cannot hold what the catalogs declare now."""
     if salt_mark(salt) != base.settings.subject_salt:
         msg = (
             f"{base.files.url} was built {'without' if base.settings.subject_salt is None else 'with another'} "
             "--hash-subjects: its cases are known by other names. Give the same salt as then, or none"
         )
         raise BuildError(msg)
-    if told := [one.catalog.name for one in datasets if one.catalog.findings is not None]:
-        msg = f"the catalog {told[0]} has findings, which an update cannot take in yet: build the store anew"
-        raise BuildError(msg)
     asked = settings_for(datasets)
     wider = asked.mask_dtype == "uint16" and base.settings.mask_dtype == "uint8"
     if wider or (asked.overlaps and not base.settings.overlaps):
-        what = "ids that need uint16" if wider else "labels that may overlap"
+        what = "labels that may overlap" if asked.overlaps else "ids that need uint16"
         msg = (
             f"{base.files.url} was built for masks of {base.settings.mask_dtype} without overlaps, and the catalogs declare "
             f"{what} now: build it anew with fve build --overwrite"
         )
         raise BuildError(msg)
+
+
+def _require_all_of_other_classes(
+    base: Store, described: Sequence[RosterDataset], failures: Sequence[Failure]
+) -> None:
+    """Raise BuildError for a case that would stay as it was in a data set whose classes are others now."""
+    other = {dataset.name for dataset in described if classes_differ(base, dataset)}
+    held = set(base.cases.column("case").to_pylist()) if other else set()
+    for failure in failures:
+        if failure.dataset in other and failure.case in held:
+            msg = (
+                f"{failure.case} cannot be prepared: {failure.reason}. Its masks would mean other classes than the "
+                f"catalog {failure.dataset!r} declares now. Mend it, or take it out with fve withdraw first"
+            )
+            raise BuildError(msg)
+
+
+def _jobs(base: Store, found: Sequence[Dataset], work: Path, salt: str | None) -> list[PrepareJob]:
     return find_jobs(found, work, prepare_settings(base.settings), salt=salt)
 
 

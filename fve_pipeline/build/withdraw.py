@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fve_pipeline.build.byte_search import ANCHOR, Hit, Needles, search_bytes, search_file
+from fve_pipeline.build.byte_search import Hit, Needles, search_bytes, search_file
 from fve_pipeline.build.digests import forget_digests, row_digests
 from fve_pipeline.build.prepare.journal import forget
 from fve_pipeline.build.prepare.roster import datasets_of_store, read_roster, write_roster
 from fve_pipeline.build.prepare.veil import salted
-from fve_pipeline.build.rewrite import laid_cases, plan_rewrite, require_rewritable
+from fve_pipeline.build.rewrite import laid_cases, plan_rewrite
 from fve_pipeline.build.transaction import Transaction, transaction, working_in
 from fve_pipeline.build.update import publish_rewrite
+from fve_pipeline.build.withdrawn import anchors_of, ends_of, remaining_files, words_of
 from fve_pipeline.errors import BuildError
 from fve_pipeline.files.atomic import sweep_partials, write_whole
 from fve_pipeline.files.base import Files
@@ -29,7 +28,6 @@ from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.cache import ShardCache
 from fve_pipeline.store.generations import kept_generations, prune_generations
-from fve_pipeline.store.layout import GENERATIONS
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.schema import ChangeEntry, Manifest
 from fve_pipeline.store.verify import require_sound_base
@@ -85,9 +83,8 @@ class Withdrawal:
 def find_withdrawn(out: str, asked: Asked) -> list[dict[str, Any]]:
     """Return the rows of ``cases.parquet`` that are meant, of the store or of an older generation that is kept.
 
-    Raises BuildError when a name is nobody's or the store is not rewritable, StoreError when there is no store.
+    Raises BuildError when a name is nobody's, StoreError when there is no store.
     """
-    require_rewritable(open_store(out))
     known = _all_rows(out)
     rows = [row for row in known if asked.names(row)]
     missing = [
@@ -117,7 +114,7 @@ def withdraw(out: str, asked: Asked, work: Path, resources: Resources, *, purge:
 
     Raises BuildError when nobody is meant or nothing would be left; otherwise as an update does.
     """
-    require_rewritable(open_store(out))  # refuse before leaving a lock where there is no store
+    open_store(out)  # refuse before leaving a lock where there is no store
     with contextlib.ExitStack() as entered:
         held = entered.enter_context(transaction(out, resources))
         entered.enter_context(working_in(work))
@@ -128,7 +125,7 @@ def withdraw(out: str, asked: Asked, work: Path, resources: Resources, *, purge:
         files = held.files
         anchors: set[bytes] = set()
         for store in _generations(files, base) if purge else ():
-            anchors |= _anchors_of(store, ids)
+            anchors |= anchors_of(store, ids)
         present = ids & set(base.cases.column("case").to_pylist())
         taken = sum(len(found) for case, found in laid_cases(base).items() if case in present)
         manifest = _commit(held, base, frozenset(present), ids, work) if present else base.manifest
@@ -137,11 +134,11 @@ def withdraw(out: str, asked: Asked, work: Path, resources: Resources, *, purge:
         _forget_in_roster(work, ids)
         _forget_cached(files, base, manifest)
         now = open_store(out)
-        needles = Needles(_words(rows, now), frozenset(anchors - _ends(now, anchors)))
+        needles = Needles(words_of(rows, now), frozenset(anchors - ends_of(now, anchors)))
         selections, removed = _beside(out, ids, needles)
         hits: list[Hit] = []
         searched, nbytes = 0, 0
-        for name, read in _remaining(files, out, work) if purge else ():
+        for name, read in remaining_files(files, out, work) if purge else ():
             with read() as data:
                 searched, nbytes = searched + 1, nbytes + len(data)
                 hits += search_bytes(name, data, needles)
@@ -180,8 +177,12 @@ def _all_rows(out: str) -> list[dict[str, Any]]:
     columns = ["case", "dataset", "subject", "source", "source_sha256", "labels", "labels_sha256"]
     found: dict[str, dict[str, Any]] = {}
     for store in _generations(base.files, base):
+        said: dict[str, list[dict[str, Any]]] = {}
+        for one in store.findings.select(["case", "texts", "source"]).to_pylist():
+            said.setdefault(one["case"], []).append(one)
         for row in store.cases.select([*columns, "pixels_sha256"]).to_pylist():
-            found.setdefault(row["case"], row)
+            held = found.setdefault(row["case"], row | {"findings": []})
+            held["findings"] += said.get(row["case"], [])
     return list(found.values())
 
 
@@ -236,52 +237,6 @@ def _forget_cached(files: Files, base: Store, manifest: Manifest) -> None:
         (ShardCache().folder / sha256).unlink(missing_ok=True)
 
 
-def _anchors_of(store: Store, ids: frozenset[str]) -> set[bytes]:
-    """Last bytes of the cases' chunks; of blank ones, which are anybody's, none."""
-    found = set()
-    for case, rows in laid_cases(store).items():
-        if case not in ids:
-            continue
-        for rows_of in (store.pixel_rows, store.mask_rows):
-            for row in rows:
-                decoded = rows_of.take([row])[0]
-                if decoded.min() == decoded.max():
-                    continue
-                found.add(bytes(rows_of.encoded(row)[-ANCHOR:]))
-    return found
-
-
-def _ends(store: Store, anchors: Collection[bytes]) -> set[bytes]:
-    """Return those of the anchors that chunks of the store's own rows end in: others have the same mask."""
-    rows = range(len(store)) if anchors else ()
-    ends = (bytes(of.encoded(row)[-ANCHOR:]) for of in (store.pixel_rows, store.mask_rows) for row in rows)
-    return {end for end in ends if end in anchors}
-
-
-def _words(rows: Sequence[Mapping[str, Any]], store: Store) -> dict[str, str]:
-    """What the cases are known by, and what kind of name each is; names that others bear too are left out."""
-    words: dict[str, str] = {}
-    for row in rows:
-        words[row["case"]] = "the id of a case"
-        words[row["case"].partition("/")[2]] = "the name of a case"
-        words[row["subject"]] = "a subject"
-        for path in (row["source"], *row["labels"]):
-            words[path] = "the path of a source"
-        for sha256 in (row["source_sha256"], *row["labels_sha256"], row["pixels_sha256"]):
-            words[sha256] = "the hash of a source"
-    others: set[str] = set()
-    columns = ["case", "subject", "source", "labels", "source_sha256", "labels_sha256", "pixels_sha256"]
-    for row in store.cases.select(columns).to_pylist():
-        others |= {row["case"], row["case"].partition("/")[2], row["subject"], row["source"]}
-        others |= {*row["labels"], row["source_sha256"], *row["labels_sha256"], row["pixels_sha256"]}
-    # A folder called 3 says nothing of anyone.
-    return {
-        word: what
-        for word, what in words.items()
-        if word and word not in others and not (word.isdigit() and len(word) < 4)
-    }
-
-
 def _beside(out: str, ids: frozenset[str], needles: Needles) -> tuple[list[Path], list[Path]]:
     """Take the cases out of selections in the store's folder, and remove pages there that name them."""
     if "://" in out:
@@ -305,31 +260,3 @@ def _beside(out: str, ids: frozenset[str], needles: Needles) -> tuple[list[Path]
             path.unlink()
             removed.append(path)
     return selections, removed
-
-
-def _remaining(files: Files, out: str, work: Path) -> Iterator[tuple[str, Any]]:
-    """Every file of the store but older generations, of the folder of prepared cases, and beside the store."""
-    for key in files.list_keys():
-        if key.startswith(f"{GENERATIONS}/"):
-            continue
-        path = files.local_path(key)
-        yield f"{files.url}/{key}", partial(_held, files, key) if path is None else partial(_mapped, path)
-    beside = [] if "://" in out else sorted(Path(out).absolute().parent.iterdir())
-    for path in (*sorted(work.rglob("*")), *beside):
-        if path.is_file():
-            yield str(path), partial(_mapped, path)
-
-
-@contextlib.contextmanager
-def _held(files: Files, key: str) -> Iterator[bytes]:
-    yield files.read(key)
-
-
-@contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data

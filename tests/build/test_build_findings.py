@@ -19,9 +19,6 @@ from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.convert import convert_store
 from fve_pipeline.build.copy import copy_cases
 from fve_pipeline.build.repair import repair_store
-from fve_pipeline.build.rewrite import plan_rewrite
-from fve_pipeline.build.update import update_store
-from fve_pipeline.build.withdraw import Asked, find_withdrawn, withdraw
 from fve_pipeline.catalog.discover import discover
 from fve_pipeline.catalog.load import parse_catalog
 from fve_pipeline.catalog.personal import personal
@@ -100,28 +97,6 @@ def test_a_store_that_grows_gives_what_one_build_gives(
     assert open_store(grown).manifest.content_id == open_store(built).manifest.content_id
     assert open_store(grown).findings.slice(0, len(before)).equals(before)
     check_masks(grown, cohort[1])
-
-
-def test_what_an_update_would_lose_is_refused_before_anything_is_touched(
-    cohort: tuple[Path, Truth], built: Path, tmp_path: Path
-) -> None:
-    store = tmp_path / "lazy.zarr"
-    shutil.copytree(built, store)
-    before = tiny.bytes_of(store)
-    resources = Resources(InlineExecutor())
-    with pytest.raises(
-        BuildError, match="holds findings, whose sentences an update or a withdrawal would not"
-    ):
-        withdraw(str(store), Asked(cases=frozenset({"reports/c2"})), tmp_path / "work", resources)
-    with pytest.raises(BuildError, match="holds findings"):  # a dry run says so, too
-        find_withdrawn(str(store), Asked(cases=frozenset({"reports/c2"})))
-    with pytest.raises(BuildError, match="holds findings"):  # and whoever grew them since the first look
-        plan_rewrite(open_store(store), frozenset({"reports/c2"}), {}, b"")
-    with pytest.raises(BuildError, match="holds findings"):
-        update_store(
-            str(store), [Dataset(parse_catalog(CATALOG, "c"), cohort[0])], tmp_path / "work", resources
-        )
-    assert tiny.bytes_of(store) == before
 
 
 def test_damage_is_mended(cohort: tuple[Path, Truth], built: Path, tmp_path: Path) -> None:

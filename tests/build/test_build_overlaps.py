@@ -18,7 +18,6 @@ from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.convert import convert_store
 from fve_pipeline.build.copy import copy_cases
 from fve_pipeline.build.repair import repair_store
-from fve_pipeline.build.withdraw import Asked, withdraw
 from fve_pipeline.catalog.load import parse_catalog
 from fve_pipeline.errors import BuildError, CatalogError
 from fve_pipeline.export.challenge import export_challenge
@@ -131,16 +130,6 @@ def build(root: Path, out: Path, **changes: object) -> Path:
 @pytest.fixture(scope="module")
 def built(cohort: tuple[Path, Truth], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(cohort[0], tmp_path_factory.mktemp("built") / "lazy.zarr", storage="slices")
-
-
-def test_a_withdrawal_that_would_lose_what_values_stand_for_is_refused(built: Path, tmp_path: Path) -> None:
-    store = tmp_path / "lazy.zarr"
-    shutil.copytree(built, store)
-    before, case = tiny.bytes_of(store), open_store(store).cases["case"][0].as_py()
-    with pytest.raises(BuildError, match="holds labels that may overlap, whose mask values"):
-        withdraw(str(store), Asked(cases=frozenset({case})), tmp_path / "work", Resources(InlineExecutor()))
-    assert tiny.bytes_of(store) == before
-    assert not (tmp_path / "work").exists()
 
 
 def check_each_class(store: Path, truth: Truth) -> None:

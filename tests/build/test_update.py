@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
-from disturbed import DONE, KILLED, Disturbance, SerialExecutor, disturbed
+from disturbed import SerialExecutor
+from rewritten import kills, rows
 
 from fve_pipeline.build.digests import row_digests
 from fve_pipeline.build.update import UpdateSummary, update_store, what_changed
 from fve_pipeline.errors import BuildError, CatalogError, StoreFormatError
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.diff import diff_stores
-from fve_pipeline.store.reader import Store, open_store
+from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
 
 RESOURCES = Resources(SerialExecutor())
@@ -57,16 +57,6 @@ def live(first: Path, tmp_path: Path) -> Path:
 def relabel(root: Path, name: str, seed: int) -> None:
     _, labels = tiny.volume(seed, (5 + int(name[1:]) % 3, 24, 20))
     tiny.write_nifti(root / f"{name}_seg.nii.gz", np.where(labels == 2, 1, labels).astype(np.uint8))
-
-
-def rows(store: Store) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """Every row by what it is: its columns, pixels and mask."""
-    found = {}
-    for number, row in enumerate(store.index.to_pylist()):
-        pixels, mask = store.sample(number)
-        name = row["case"], row["rendition"], row["view"], row["slice"]
-        found[name] = (repr(row), pixels.tobytes(), mask.tobytes())
-    return found
 
 
 def equals_a_fresh_build(folder: Path, tmp_path: Path) -> None:
@@ -235,30 +225,3 @@ def test_killed_anywhere(tmp_path: Path, storage: Any) -> None:
     for kind in ("ct", "seg"):
         (tmp_path / f"base/root/c01_{kind}.nii.gz").unlink()
     kills(tmp_path, lambda folder: update(folder / "root", folder))
-
-
-def kills(tmp_path: Path, job: Callable[[Path], object]) -> None:
-    was = rows(open_store(tmp_path / "base/s.zarr"))
-    shutil.copytree(tmp_path / "base", tmp_path / "undisturbed")
-    job(tmp_path / "undisturbed")
-    expected = store_bytes(tmp_path / "undisturbed")
-    now = rows(open_store(tmp_path / "undisturbed/s.zarr"))
-    folder, step = tmp_path / "killed", 0
-    while True:
-        shutil.copytree(tmp_path / "base", folder)
-        early = open_store(folder / "s.zarr")
-        outcome = disturbed(lambda: job(folder), Disturbance(step), tmp_path / "note")
-        if outcome.kind == DONE:
-            break
-        assert outcome.kind == KILLED, outcome.message
-        assert rows(open_store(folder / "s.zarr")) in (was, now), f"killed at step {step}"
-        assert rows(early) == was
-        job(folder)
-        assert store_bytes(folder) == expected, f"killed at step {step}"
-        shutil.rmtree(folder)
-        step += 7
-    assert step > 60
-
-
-def store_bytes(folder: Path) -> dict[str, bytes]:
-    return {key: data for key, data in tiny.bytes_of(folder / "s.zarr").items() if key != ".fve/lock"}

@@ -42,6 +42,20 @@ class Numbering:
             found.append((value, self.values[facts.dataset, seen] if label is None else label))
         return tuple(found)
 
+    def of_findings(self, findings: pa.Table) -> Numbering:
+        """Return it without the values of findings of which none is left in ``findings``.
+
+        They stand in no row any more, and would be read as combinations of the classes alone the next time.
+        """
+        rows = findings.select(["dataset", "mask_ids"]).to_pylist()
+        left = {(row["dataset"], value) for row in rows for value in row["mask_ids"]}
+        values = {
+            (dataset, members): value
+            for (dataset, members), value in self.values.items()
+            if min(members, default=0) >= 0 or (dataset, value) in left
+        }
+        return Numbering(ClassTable(tuple(_with_values(entry, values) for entry in self.table)), values)
+
     def findings(self, facts: CaseFacts) -> list[dict[str, Any]]:
         """Return the rows of ``findings.parquet`` of one case."""
         held = [(members, facts.first_combination + i) for i, members in enumerate(facts.combinations)]
@@ -152,7 +166,7 @@ def _with_values(entry: ClassEntry, values: Mapping[tuple[str, Members], int]) -
         for (dataset, members), value in values.items()
         if dataset == entry.dataset and entry.class_id in members
     )
-    return replace(entry, ids=(*entry.label_ids, *own)) if own else entry
+    return replace(entry, ids=(*entry.label_ids, *own))
 
 
 def _no_value(
