@@ -1,9 +1,10 @@
 """What does it save that volumes are read and written beside the network?
 
 Predicts made CTs with a model of random weights, in series (each volume read, segmented and written before the next
-is begun) and as ``fve predict`` does it, taking turns, first from the disk as it is, then from one that is slowed until
-reading a volume takes as long as the network does. Prints volumes an hour, the ratio, and how long the command takes to
-start and predict one slice, files warm. The label maps of all runs are compared byte for byte.
+is begun) and as ``fve predict`` does it, in turns that begin with the one and the other, first from the disk as it
+is, then from one that is slowed until reading a volume takes as long as the network took. Prints volumes an hour, the
+ratio with its spread over the turns, and how long the command takes to start and predict one slice, files warm. The
+label maps of all runs are compared byte for byte.
 
     python benchmarks/prediction.py
     python benchmarks/prediction.py --volumes 4 --slices 20 --side 128 --rounds 1
@@ -38,9 +39,13 @@ from fve_pipeline.segmenter.model import Segmenter
 
 
 class SlowedDisk(Predictor):
-    """A predictor whose volumes arrive ``seconds`` after they were asked for, at the earliest."""
+    """A predictor whose volumes arrive ``seconds`` after they were asked for, at the earliest; it times its network."""
 
     seconds = 0.0
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__(weights)
+        self.network: list[float] = []
 
     def open(self, source: VolumeSource, request: Request, out: Path) -> Opened | dict[str, Any]:
         """Wait for what a slow disk would take beyond what this one takes."""
@@ -48,6 +53,13 @@ class SlowedDisk(Predictor):
         opened = super().open(source, request, out)
         time.sleep(max(0.0, self.seconds - (time.perf_counter() - begun)))
         return opened
+
+    def segment(self, *args: Any, **kwargs: Any) -> Segmented:
+        """Segment, and keep how long it took."""
+        begun = time.perf_counter()
+        found = super().segment(*args, **kwargs)
+        self.network.append(time.perf_counter() - begun)
+        return found
 
 
 def in_series(predictor: Predictor, sources: list[VolumeSource], request: Request, out: Path) -> None:
@@ -72,18 +84,6 @@ def made(folder: Path, count: int, slices: int, side: int) -> list[VolumeSource]
         image.SetSpacing((0.8, 0.8, 2.5))
         sitk.WriteImage(image, folder / f"ct{number:03}.nii.gz")
     return find_sources([folder])
-
-
-def network_seconds(predictor: Predictor, source: VolumeSource, request: Request, out: Path) -> float:
-    """What the network takes for a volume, the second time."""
-    for _ in range(2):
-        opened = Predictor.open(predictor, source, request, out)
-        assert isinstance(opened, Opened)
-        begun = time.perf_counter()
-        found: Segmented = predictor.segment(opened, request, Silent())
-        seconds = time.perf_counter() - begun
-    assert found.found.labels.size
-    return seconds
 
 
 def start_seconds(root: Path, side: int, turns: int = 3) -> float:
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--side", type=int, default=256, help="of the volumes' slices, and of the model's")
     parser.add_argument("--preset", default="small")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="turns, each in the other order")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -137,16 +137,15 @@ def main() -> None:
         request = Request(targets, (Shown(Intensity(modality="CT", window="soft_tissue")),))
         print(f"from the command to its first slice, warm: {start_seconds(root, args.side):.1f} s")
         predictor = SlowedDisk(root / "model.pt")
-        network = network_seconds(predictor, sources[0], request, root)
-        print(
-            f"{args.volumes} volumes of {args.slices} × {args.side}², {args.preset} preset, network {network:.2f} s each"
-        )
+        print(f"{args.volumes} volumes of {args.slices} × {args.side}², {args.preset} preset")
+        in_series(predictor, sources[:1], request, root / "warm")
         contents: set[bytes] = set()
-        for disk, seconds in (("as it is", 0.0), (f"{network:.2f} s a volume", network)):
-            predictor.seconds = seconds
+        for slowed in (False, True):
+            predictor.seconds = statistics.median(predictor.network) if slowed else 0.0
+            disk = f"{predictor.seconds:.2f} s a volume" if slowed else "as it is"
             took: dict[str, list[float]] = {name: [] for name in ways}
             for turn in range(args.rounds):
-                for name, way in ways.items():
+                for name, way in list(ways.items())[:: 1 if turn % 2 == 0 else -1]:
                     out = root / f"{name} {disk} {turn}".replace(" ", "-")
                     begun = time.perf_counter()
                     way(predictor, sources, request, out)
@@ -154,10 +153,13 @@ def main() -> None:
                     contents.add(b"".join(path.read_bytes() for path in sorted(out.glob("*.nii.gz"))))
             for name, own in took.items():
                 rate = 3600 * args.volumes / statistics.median(own)
-                ratio = statistics.median(
-                    first / second for first, second in zip(took["in series"], own, strict=True)
+                ratios = [first / second for first, second in zip(took["in series"], own, strict=True)]
+                spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
+                print(
+                    f"disk {disk:18}  {name:10}  {rate:7.0f} volumes an hour  "
+                    f"{statistics.median(ratios):.2f}× in series ({spread})",
+                    flush=True,
                 )
-                print(f"disk {disk:18}  {name:10}  {rate:7.0f} volumes an hour  {ratio:.2f}× in series")
         assert len(contents) == 1, "the label maps differ"
 
 
