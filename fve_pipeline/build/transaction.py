@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fve_pipeline.errors import BuildError, StoreError, StoreFormatError
+from fve_pipeline.errors import BuildError, MachineError, StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
 from fve_pipeline.files.locks import BuildLock
 from fve_pipeline.files.open import open_files
@@ -23,7 +23,7 @@ from fve_pipeline.runtime.faults import machine_faults
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.commit import StoreContent, commit, next_generation, restore_shards
 from fve_pipeline.store.layout import MANIFEST
-from fve_pipeline.store.pending import discard, recover
+from fve_pipeline.store.pending import discard, recover, settle
 from fve_pipeline.store.reader import Store, open_store, split_generation
 from fve_pipeline.store.receipt import Receipt, read_receipts
 from fve_pipeline.store.schema import Manifest, StoreSettings
@@ -134,7 +134,8 @@ def transaction(out: str, resources: Resources, *, overwrite: bool = False) -> I
         with BuildLock(files) as lock:
             finished = _recover(files, overwrite=overwrite)
             base = None if overwrite or not files.exists(MANIFEST) else open_store(out)
-            yield Transaction(files, base, next_generation(files), finished, lock, resources)
+            with _settled(files):
+                yield Transaction(files, base, next_generation(files), finished, lock, resources)
 
 
 def _recover(files: Files, *, overwrite: bool) -> str | None:
@@ -157,7 +158,21 @@ def holding(out: str) -> Iterator[Files]:
         files = _open_target(out)
         with BuildLock(files):
             recover(files)
-            yield files
+            with _settled(files):
+                yield files
+
+
+@contextlib.contextmanager
+def _settled(files: Files) -> Iterator[None]:
+    """Forget the last commit once a command is through, or was refused for what it asks."""
+    try:
+        yield
+    except MachineError:
+        raise
+    except BuildError:
+        settle(files)
+        raise
+    settle(files)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ __all__ = [
     "CASES",
     "CLASSES",
     "FINDINGS",
+    "FINISHED",
     "GENERATIONS",
     "INDEX",
     "JOURNAL",
@@ -53,6 +54,8 @@ MASKS: Member = "masks"
 STAGING = ".fve/build"
 JOURNAL_FOLDER = ".fve/journal"
 JOURNAL = f"{JOURNAL_FOLDER}/commit.json"
+# The journal of a commit that is through, until the command that asked for it is.
+FINISHED = ".fve/finished.json"
 # Files of the committed store while a commit puts others in their places.
 ASIDE = ".fve/aside"
 # Files of older generations that later ones replaced, until they are pruned.

@@ -3,19 +3,33 @@
 First every committed file that is about to be replaced or removed is set aside, where a reader of the old store
 finds it. Then the new files take their places, the manifest last. Then what was set aside and staged is swept. So
 at each moment either the old store is whole for our readers, or the new one is, wherever a builder was killed.
+
+What was committed is remembered until the command that asked for it ends: killed before that and run again, it finds
+its work done and does not replace the store by itself once more.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fve_pipeline.errors import StoreError, StoreFormatError
 from fve_pipeline.files.base import Files
 from fve_pipeline.store.generations import sweep_generations
-from fve_pipeline.store.layout import ASIDE, FINDINGS, JOURNAL, JOURNAL_FOLDER, MANIFEST, STAGING, Key
+from fve_pipeline.store.layout import (
+    ASIDE,
+    FINDINGS,
+    FINISHED,
+    JOURNAL,
+    JOURNAL_FOLDER,
+    MANIFEST,
+    STAGING,
+    Key,
+)
 from fve_pipeline.store.migrations import in_one_line
 
-__all__ = ["PendingCommit", "discard", "finish", "recover"]
+__all__ = ["PendingCommit", "discard", "finish", "recover", "settle"]
 
 
 class PendingCommit(BaseModel):
@@ -36,14 +50,17 @@ class PendingCommit(BaseModel):
 def recover(files: Files) -> str | None:
     """Finish a commit that was interrupted; to be called by the lock's holder before anything else.
 
-    Returns the goal of that commit, None when there was none. What was staged without being committed stays, for
-    the build to go on. Raises StoreError when it cannot be finished.
+    Returns the goal of that commit, or of one that was finished for a command that was killed before its end; None
+    when there was neither. What was staged without being committed stays, for the build to go on. Raises StoreError
+    when it cannot be finished.
     """
     try:
         data = files.read(JOURNAL)
     except FileNotFoundError:
         files.delete_tree(JOURNAL_FOLDER)  # half a journal, or the folder of one that was swept
         sweep_generations(files)
+        with contextlib.suppress(FileNotFoundError, ValidationError):
+            return PendingCommit.model_validate_json(files.read(FINISHED)).goal
         return None
     try:
         pending = PendingCommit.model_validate_json(data)
@@ -52,6 +69,15 @@ def recover(files: Files) -> str | None:
         raise StoreFormatError(msg) from error
     finish(files, pending)
     return pending.goal
+
+
+def settle(files: Files) -> None:
+    """Forget what was committed last: the command that asked for it is through."""
+    try:
+        files.delete(FINISHED)
+    except OSError:
+        if files.exists(FINISHED):
+            raise  # else it is gone, and if a power cut brought it back nothing would be lost
 
 
 _MEND = "Build the store anew with --overwrite, or to another place"
@@ -77,14 +103,18 @@ def finish(files: Files, pending: PendingCommit) -> None:
             elif files.exists(FINDINGS):
                 files.delete(FINDINGS)
         files.move(pending.manifest, MANIFEST)
-    discard(files)
+    # The journal last, so that an interrupted sweep is finished too.
+    files.delete_tree(STAGING)
+    files.delete_tree(ASIDE)
+    files.move(JOURNAL, FINISHED)
+    files.delete_tree(JOURNAL_FOLDER)
 
 
 def discard(files: Files) -> None:
-    """Remove what builds left; the journal last, so that an interrupted sweep is finished too."""
-    files.delete_tree(STAGING)
-    files.delete_tree(ASIDE)
-    files.delete_tree(JOURNAL_FOLDER)
+    """Remove all that builds left."""
+    for tree in (STAGING, ASIDE, JOURNAL_FOLDER):
+        files.delete_tree(tree)
+    settle(files)
 
 
 def _set_aside(files: Files, source: str, target: str) -> None:

@@ -19,7 +19,7 @@ from fve_pipeline.files.base import Buffer
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.files.locks import BuildLock
 from fve_pipeline.store.migrations import read_manifest
-from fve_pipeline.store.pending import recover
+from fve_pipeline.store.pending import recover, settle
 from fve_pipeline.store.reader import Store, open_store
 from fve_pipeline.store.verify import verify
 
@@ -97,6 +97,7 @@ def go_on(scenario: str, files: LocalFiles) -> None:
         except StoreError:
             previous = None
         if finished or (previous and previous.n_samples == len(TARGET[scenario])):
+            settle(files)
             return
         if scenario == "update":
             assert previous is not None

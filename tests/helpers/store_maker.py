@@ -15,6 +15,7 @@ from fve_pipeline.store.commit import Rewrite, StoreContent, commit, next_genera
 from fve_pipeline.store.content import packed, row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, shard_key, staged_shard
+from fve_pipeline.store.pending import settle
 from fve_pipeline.store.receipt import Receipt, read_receipts, write_receipt
 from fve_pipeline.store.schema import (
     CASES_SCHEMA,
@@ -181,7 +182,9 @@ def publish(
     )
     goal = content.goal({shard: receipt.plan_hash for shard, receipt in receipts.items()})
     table = index or index_table(rows, s)
-    return commit(files, str(next_generation(files)), content, table, receipts, goal)
+    manifest = commit(files, str(next_generation(files)), content, table, receipts, goal)
+    settle(files)
+    return manifest
 
 
 def build(files: Files, rows: list[Row], s: StoreSettings, previous: Manifest | None = None) -> Manifest:
