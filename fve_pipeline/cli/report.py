@@ -18,9 +18,13 @@ __all__ = ["report"]
 
 def report(
     store: Annotated[
-        str, typer.Argument(metavar="STORE", help="The store to look at.", autocompletion=stores)
-    ],
+        str | None, typer.Argument(metavar="STORE", help="The store to look at.", autocompletion=stores)
+    ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="In place of a store: a run of fve train; repeatable, then side by side."),
+    ] = None,
     coreset: Annotated[
         Path | None, typer.Option(help="A selection of fve coreset, shown against the whole.")
     ] = None,
@@ -40,7 +44,7 @@ def report(
     as_json: Json = False,
     title: Annotated[str | None, typer.Option(help="The page's title. Default: the store's name.")] = None,
 ) -> None:
-    """Write one self-contained page about a store: its datasets, slices, classes, and things to look at.
+    """Write one self-contained page about a store: its datasets, slices, classes, and things to look at. Or about runs.
 
     The page needs no network and no server; open it in a browser.
 
@@ -50,14 +54,28 @@ def report(
 
       fve report amos.zarr --scores scores.parquet --pred predictions/ --truth labelsTs/ --images imagesTs/
 
+      fve report --run runs/first --run runs/second --out runs.html
+
       fve report amos.zarr --coreset coreset.parquet --scores scores.parquet --root /data/amos22
     """
     from fve_pipeline.coreset import load_selection
     from fve_pipeline.look.report.page import make_report
     from fve_pipeline.look.report.panels import PanelFolders
     from fve_pipeline.look.report.scores import read_scores
+    from fve_pipeline.look.run.history import names_apart, read_history
+    from fve_pipeline.look.run.page import make_run_report
     from fve_pipeline.store.reader import open_store
 
+    if (store is None) == (run is None):
+        raise typer.BadParameter("give a store, or --run with a run of fve train", param_hint="STORE")
+    if out.is_dir():
+        raise typer.BadParameter(
+            f"{out} is a folder; name a file, such as {out / 'report.html'}", param_hint="--out"
+        )
+    if store is None:
+        histories = [read_history(folder) for folder in run or ()]
+        _write(make_run_report(histories, title or ", ".join(names_apart(histories))), out, as_json)
+        return
     if (pred is None) != (truth is None) or (pred is not None and scores is None):
         msg = "--pred, --truth and --scores belong together"
         raise typer.BadParameter(msg)
@@ -65,10 +83,6 @@ def report(
     opened = open_store(store)
     named = set(opened.classes["dataset"].to_pylist()) | set(opened.cases["dataset"].to_pylist())
     folders_of = roots_of(root or [], named)
-    if out.is_dir():
-        raise typer.BadParameter(
-            f"{out} is a folder; name a file, such as {out / 'report.html'}", param_hint="--out"
-        )
     with Bars(as_json) as bars:
         page = make_report(
             opened,
@@ -80,10 +94,14 @@ def report(
             folders=folders,
             roots=folders_of or None,
         )
+    _write(page, out, as_json)
+
+
+def _write(page: str, out: Path, as_json: bool) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(out) as file:
         file.write(page.encode())
     if as_json:
-        print_json({"page": str(out), "bytes": len(page.encode()), "store": store})
-        return
-    console.print(f"{out}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser.", highlight=False)
+        print_json({"page": str(out), "bytes": len(page.encode())})
+    else:
+        console.print(f"{out}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser.", highlight=False)

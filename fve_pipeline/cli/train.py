@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,8 @@ from fve_pipeline.cli.progress import console, errors
 from fve_pipeline.cli.running import show_next
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from fve_pipeline.training.config import TrainConfig
     from fve_pipeline.training.estimate import Estimate
 
@@ -114,6 +117,7 @@ def train(
     from dataclasses import asdict
 
     from fve_pipeline.coreset.selection import load_selection
+    from fve_pipeline.look.run.picture import ProgressPicture
     from fve_pipeline.store.reader import open_store
     from fve_pipeline.training.config import load_config
     from fve_pipeline.training.estimate import estimate
@@ -129,7 +133,10 @@ def train(
         data = StoreTraining(opened, settings.data, settings.run.seed, chosen)
     else:
         data = SubVolumeTraining(opened, settings.data, settings.bio2vol, settings.run.seed, chosen)
+    first = int(os.environ.get("RANK", "0")) == 0
     if dry_run:
+        if not first:
+            return  # torchrun starts every process; one of them says it
         size = data.settings["size"]
         world = int(os.environ.get("WORLD_SIZE", "1"))
         found = estimate(settings, len(data), size, world)
@@ -145,7 +152,7 @@ def train(
         held_out = StoreValidation([open_store(s) for s in val or stores], order=order)
     if resume and not list((out / "checkpoints").glob("step-*.pt")):
         errors.print(f"{out}: no checkpoint to resume from; the run starts at step 0", markup=False)
-    result = run(settings, data, held_out, out, resume=resume)
+    result = run(settings, data, held_out, out, resume=resume, trackers=[ProgressPicture(out)])
     if result.stopped:
         errors.print(
             f"Stopped after step {result.steps}, {result.checkpoint}. Run the same command with --resume to go on.",
@@ -154,7 +161,7 @@ def train(
             soft_wrap=True,
         )
         raise typer.Exit(130 if result.stopped == "interrupted" else _REQUEUE)
-    if int(os.environ.get("RANK", "0")) > 0:
+    if not first:
         return
     if as_json:
         typer.echo(
@@ -169,15 +176,34 @@ def train(
         )
     else:
         console.print(f"{result.steps} steps, loss {result.loss:.4f}, checkpoint {result.checkpoint}")
-        for name, scores in result.scores.items():
-            shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items() if isinstance(v, float))
-            console.print(f"  {name}: {shown}", highlight=False)
+        if result.scores:
+            console.print(_scores(result.scores))
         show_next(
             {
+                "look at": f"{out / 'progress.png'}, fve report --run {out}",
                 "predict": f"fve predict VOLUMES --weights {out} --catalog CATALOG --out predictions",
                 "score": "fve evaluate predictions TRUTHS --out scores.parquet",
             }
         )
+
+
+def _scores(scores: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The last validation: Dice of whole cases, and whether a class was found in the slices that hold it."""
+    from rich.table import Table
+
+    table = Table(
+        "class",
+        "Dice",
+        "Dice, every slice asked",
+        "presence: precision",
+        "recall",
+        "subjects",
+        title="Validation",
+    )
+    for name, row in scores.items():
+        shown = (row[key] for key in ("dice", "dice_raw", "precision", "recall"))
+        table.add_row(name, *("–" if v is None else f"{v:.3f}" for v in shown), str(row["subjects"]))
+    return table
 
 
 def _rate(tflops: str | None, settings: TrainConfig, size: int, world: int) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,14 +91,16 @@ def draw_allocation(orders: int = 6) -> Any:
     return figure
 
 
-def save_figure(figure: Any, path: Path, dpi: int = 80) -> None:
-    """Write a figure, without date or version in it: the same figure gives the same bytes."""
+def save_figure(figure: Any, out: Path | IO[bytes], dpi: int = 80) -> None:
+    """Write a figure, without date or version in it: the same figure gives the same bytes. Into memory as PNG."""
     from matplotlib import rc_context
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(out, Path):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    suffix = out.suffix if isinstance(out, Path) else ".png"
     metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     with rc_context({"svg.hashsalt": "fve"}):
-        figure.savefig(path, dpi=dpi, metadata=metadata.get(path.suffix))
+        figure.savefig(out, dpi=dpi, metadata=metadata.get(suffix))
 
 
 def _encode_one(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fve_pipeline.files.atomic import write_whole
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.trackers import Tracker, open_trackers
 
@@ -60,17 +61,29 @@ class RunLog:
     a run that never stopped.
     """
 
-    def __init__(self, folder: Path, steps: int, step: int, config: TrainConfig, *, on: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        steps: int,
+        step: int,
+        config: TrainConfig,
+        trackers: Sequence[Tracker] = (),
+        *,
+        on: bool = True,
+    ) -> None:
         self.folder, self.steps, self.step, self.config, self.on = folder, steps, step, config, on
-        self.trackers: list[Tracker] = []
+        self.trackers = [*trackers]
 
     def __enter__(self) -> Self:
         if not self.on:
             return self
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.trackers = open_trackers(
+        self.trackers += open_trackers(
             self.config.run.trackers, self.folder, self.config.model_dump(mode="json"), self.step
         )
+        settings = json.dumps(self.config.model_dump(mode="json"), indent=1)
+        with write_whole(self.folder / "settings.json") as file:
+            file.write(settings.encode())
         path = self.folder / "log.jsonl"
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= self.step] if self.step else []
         path.write_text("".join(f"{line}\n" for line in kept))
@@ -93,18 +106,16 @@ class RunLog:
     ) -> None:
         if self.on:
             self.progress.stop()
+            self.file.close()
             for tracker in self.trackers:
                 tracker.close()
-            self.file.close()
 
     def write(self, what: str, step: int, values: Mapping[str, Any]) -> None:
         """One line of ``log.jsonl``, and its numbers to the trackers under ``what``."""
         if not self.on:
             return
         self.file.write(json.dumps({"what": what, "step": step, **values}) + "\n")
-        numbers = [
-            (f"{what}/{name}", value) for name, value in values.items() if isinstance(value, int | float)
-        ]
+        numbers = [*_numbers(what, values)]
         for tracker in self.trackers:
             tracker.numbers(numbers, step)
 
@@ -139,6 +150,20 @@ class RunLog:
         cv2.imwrite(str(folder / f"step-{step:08d}-{name}.png"), picture[..., ::-1])
         for tracker in self.trackers:
             tracker.image(name, picture, step)
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Numbers by their names; those of a class as ``validation/dice/DATASET/CLASS``, so that classes stand together."""
+    if isinstance(value, int | float):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key == "classes":
+                for of_class, scores in inner.items():
+                    for score, number in scores.items():
+                        yield from _numbers(f"{name}/{score}/{of_class}", number)
+            else:
+                yield from _numbers(f"{name}/{key}", inner)
 
 
 def _lines(path: Path) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from fve_pipeline.errors import TrainError
 
-__all__ = ["Ranks", "join_ranks"]
+__all__ = ["Ranks", "in_one_layout", "join_ranks"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,22 @@ class Ranks:
         items: list[Any] = [None] * self.world
         dist.all_gather_object(items, item)
         return items
+
+
+def in_one_layout(model: nn.Module) -> nn.Module:
+    """Return ``model``, whose gradients will have the strides that DDP gathers them in, also along axes of length 1.
+
+    Convolutions of channels that lie last leave others there, and torch would warn in each process.
+    """
+
+    def laid_out(gradient: Tensor) -> Tensor:
+        strides = torch.empty(gradient.shape, device="meta").stride()
+        return gradient.contiguous().as_strided(gradient.shape, strides)
+
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.ndim > 1:
+            parameter.register_hook(laid_out)  # type: ignore[no-untyped-call]
+    return model
 
 
 def _device(name: str, local_rank: int, world: int) -> torch.device:

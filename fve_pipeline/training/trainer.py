@@ -10,6 +10,7 @@ often the run was killed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -33,12 +34,13 @@ from fve_pipeline.training.data import TrainingData, ValidationData
 from fve_pipeline.training.log import RunLog, Stopwatch
 from fve_pipeline.training.means import LOSSES, loss_means, loss_sums
 from fve_pipeline.training.precision import Precision
-from fve_pipeline.training.ranks import Ranks, join_ranks
+from fve_pipeline.training.ranks import Ranks, in_one_layout, join_ranks
 from fve_pipeline.training.result import TrainResult, mark_requeue, unmark_requeue
 from fve_pipeline.training.schedule import learning_rate
 from fve_pipeline.training.setup import Start, build_model, check_batch, check_data, require_same, trainable
 from fve_pipeline.training.stopping import StopReason, StopRequest, stop_on_signals
-from fve_pipeline.training.validation import mean_dice, validate
+from fve_pipeline.training.trackers import Tracker
+from fve_pipeline.training.validation import in_words, mean_dice, validate
 
 __all__ = ["TrainResult", "train"]
 
@@ -50,8 +52,11 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    trackers: Sequence[Tracker] = (),
 ) -> TrainResult:
     """Train by ``config`` into ``out``: checkpoints, ``best.pt``, ``log.jsonl``, pictures, and what trackers keep.
+
+    ``trackers`` are told what those of [run] trackers are.
 
     Under torchrun each process calls this alike. ``resume`` goes on from the newest checkpoint in ``out``. Ctrl-C,
     SIGTERM, SIGUSR1 and [run] stop_after end the run after the step that runs, with a checkpoint; all but Ctrl-C leave a
@@ -66,7 +71,7 @@ def train(
         per_epoch = check_batch(config, len(data), ranks.world)
         start = build_model(config.model, config.run.seed)
         check_data(config, data, validation, start.expected)
-        return _Run(config, data, validation, out, ranks, start, per_epoch).go(resume=resume)
+        return _Run(config, data, validation, out, ranks, start, per_epoch).go(resume, trackers)
 
 
 class _Run:
@@ -105,7 +110,7 @@ class _Run:
         # Bio2Vol adapts the model in place; what is run then takes sub-volumes in place of slices.
         self.volumes = Volumes(self.model, config.bio2vol) if config.bio2vol else None
         run = self.volumes or self.model
-        self.parallel: nn.Module = DistributedDataParallel(run) if ranks.world > 1 else run
+        self.parallel: nn.Module = DistributedDataParallel(in_one_layout(run)) if ranks.world > 1 else run
         self.losses = (*LOSSES, "alignment") if self.volumes else LOSSES
 
         self.step, self.best, self.loss = 0, -1.0, math.nan
@@ -114,14 +119,14 @@ class _Run:
         self.stopped: StopReason = ""
         self.owed = False  # the validation of an epoch whose last step was the one to stop after
 
-    def go(self, *, resume: bool) -> TrainResult:
+    def go(self, resume: bool, trackers: Sequence[Tracker]) -> TrainResult:
         """From the start, or from the newest checkpoint, to the last step."""
         self._begin(resume)
         limit = None if self.config.run.stop_after is None else parse_duration(self.config.run.stop_after)
         with (
             self.precision.products(),
             stop_on_signals(limit) as stop,
-            RunLog(self.out, self.steps, self.step, self.config, on=self.ranks.first) as log,
+            RunLog(self.out, self.steps, self.step, self.config, trackers, on=self.ranks.first) as log,
         ):
             model = self.config.model
             log.say(
@@ -244,6 +249,7 @@ class _Run:
         )
         dice = mean_dice(self.scores)
         log.write("validation", self.step, {"dice": dice, "classes": self.scores})
+        log.say(f"step {self.step}: {in_words(self.scores)}, over {len(self.scores)} classes of whole cases")
         for i, picture in enumerate(pictures):
             log.image(f"case-{i}", self.step, picture)
         if dice > self.best:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import colorsys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,9 +21,10 @@ from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.segmenter.randomness import CounterRandomness, prompt_key
 from fve_pipeline.segmenter.text import TextFeatures
 from fve_pipeline.training.data import CaseSlices, ValidationCase, ValidationData
+from fve_pipeline.training.pictures import draw
 from fve_pipeline.training.ranks import Ranks
 
-__all__ = ["CaseTally", "score", "tally_case", "validate"]
+__all__ = ["CaseTally", "in_words", "mean_dice", "score", "tally_case", "validate"]
 
 # Rows (slices × prompts) that are decoded at once.
 _ROWS = 32
@@ -85,7 +84,13 @@ def tally_case(
         area = truth.sum((1, 2, 3))
         if picture and int(area.max()) > best:
             best, at = int(area.max()), int(area.argmax())
-            drawn = draw(part.images[at, 0], truth[at], final[at])
+            drawn = draw(
+                part.images[at, 0].numpy(),
+                truth[at].numpy(),
+                final[at].numpy(),
+                f"{case.name}, slice {part.first + at} of 0 to {case.depth - 1}",
+                list(case.classes),
+            )
 
 
 @dataclass(frozen=True)
@@ -155,19 +160,6 @@ def _count(truth: Tensor, raw: Tensor, final: Tensor, exists: Tensor) -> list[Te
     ]
 
 
-def draw(focal: Tensor, truth: Tensor, predicted: Tensor) -> NDArray[np.uint8]:
-    """(S,2S,3) RGB: the slice with outlines of the truth (left) and of the prediction (right), (P,S,S) each."""
-    panels = []
-    for masks in (truth, predicted):
-        panel = np.repeat(focal.numpy()[..., None], 3, axis=2).copy()
-        for i, mask in enumerate(masks.numpy().astype(np.uint8)):
-            colour = [round(255 * c) for c in colorsys.hsv_to_rgb(i / len(masks), 0.9, 1.0)]
-            outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(panel, outlines, -1, colour, 1)
-        panels.append(panel)
-    return np.concatenate(panels, axis=1)
-
-
 def _ratio(a: int, b: int) -> float | None:
     return a / b if b else None
 
@@ -234,6 +226,13 @@ def validate(
     every = sorted((item for part in ranks.gather(mine) for item in part), key=lambda item: item[0])
     drawn = [tally.picture for _, tally in every if tally.picture is not None]
     return score([tally for _, tally in every]), drawn
+
+
+def in_words(scores: dict[str, dict[str, float | int | None]]) -> str:
+    """Return the means over classes as one line that says what each number is."""
+    named = {"dice": "mean Dice", "precision": "presence: precision", "recall": "recall"}
+    means = {told: _mean([values[key] for values in scores.values()]) for key, told in named.items()}
+    return ", ".join(f"{told} {'none' if mean is None else f'{mean:.3f}'}" for told, mean in means.items())
 
 
 def mean_dice(scores: dict[str, dict[str, float | int | None]]) -> float:

@@ -62,6 +62,12 @@ def test_a_dry_run_reports_and_writes_nothing(store: Path, config: Path, tmp_pat
     assert not out.exists()
     shown = run(store, "--out", out, "--dry-run")
     assert "371,798,778" in shown.output
+    others = CliRunner().invoke(
+        app,
+        ["train", str(store), "--out", str(out), "--config", str(config), "--dry-run"],
+        env={"RANK": "1", "WORLD_SIZE": "2"},
+    )
+    assert (others.exit_code, others.output) == (0, "")  # one process of torchrun's says it
 
 
 def test_training_resuming_and_what_is_refused(store: Path, config: Path, tmp_path: Path) -> None:
@@ -71,9 +77,13 @@ def test_training_resuming_and_what_is_refused(store: Path, config: Path, tmp_pa
     result = json.loads(first.stdout)
     assert Path(result["checkpoint"]).is_file()
     assert set(result["scores"]) == {"tiny/box", "tiny/left ball", "tiny/both"}
+    assert (out / "progress.png").stat().st_size > 10_000
+    assert json.loads((out / "settings.json").read_text())["optimisation"]["batch"] == 8
     again = run(store, "--out", out, "--config", config, "--resume")
     assert again.exit_code == 0
     assert f"{result['steps']} steps" in again.output
+    assert f"fve predict VOLUMES --weights {out}" in again.output.replace("\n", "")
+    assert "presence:" in again.output
     assert isinstance(run(store, "--out", out, "--config", config).exception, TrainError)
 
     checked = CliRunner().invoke(app, ["weights", "check", str(out / "checkpoints" / "best.pt")])

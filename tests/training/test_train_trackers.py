@@ -88,3 +88,17 @@ def test_mlflows_file_store_has_the_curve_and_a_resumed_run_goes_on_in_it(
     ]
     assert run.data.params["optimisation.batch"] == "4"
     assert run.info.status == "FINISHED"
+
+
+def test_tensorboard_has_every_class(tmp_path: Path) -> None:
+    event = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    classes = {"made/disc": {"dice": 0.5, "precision": None, "recall": 1.0, "subjects": 2}}
+    with _log(tmp_path, 0, "tensorboard") as log:
+        log.write("validation", 4, {"dice": 0.5, "classes": classes})
+    found = event.EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    assert set(found.Tags()["scalars"]) == {
+        "validation/dice",
+        *(f"validation/{score}/made/disc" for score in ("dice", "recall", "subjects")),
+    }
+    assert found.Scalars("validation/dice/made/disc")[0].value == pytest.approx(0.5)

@@ -17,8 +17,9 @@ from fve_pipeline.segmenter.model import Prediction, Segmenter
 from fve_pipeline.training.config import TrainConfig
 from fve_pipeline.training.data import CaseSlices
 from fve_pipeline.training.estimate import FORMULAS, estimate, measured_rate, pass_cost
+from fve_pipeline.training.pictures import draw
 from fve_pipeline.training.ranks import Ranks
-from fve_pipeline.training.validation import CaseTally, draw, mean_dice, score, tally_case, validate
+from fve_pipeline.training.validation import CaseTally, in_words, mean_dice, score, tally_case, validate
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -99,17 +100,28 @@ def test_validating_twice_gives_the_same_and_leaves_the_mode() -> None:
     again, none = validate(model, MadeValidation((3,)), ALONE, 0)
     assert first == again
     assert model.training
-    assert pictures[0].shape == (64, 128, 3)
+    assert pictures[0].shape[1] == 2 * 512 + 4
     assert not none
 
 
 def test_a_picture_outlines_truth_and_prediction() -> None:
-    mask = torch.zeros(1, 16, 16, dtype=torch.bool)
+    mask = np.zeros((2, 16, 16), bool)
     mask[0, 4:9, 4:9] = True
-    picture = draw(torch.full((16, 16), 50, dtype=torch.uint8), mask, torch.zeros_like(mask))
-    coloured = (picture != 50).any(2)
-    assert coloured[:, :16].sum() == 16
-    assert not coloured[:, 16:].any()
+    focal = np.full((16, 16), 50, np.uint8)
+    picture = draw(focal, mask, np.zeros_like(mask), "made/7, slice 3", ["disc", "square"])
+    head = 2 * 22 + 8
+    slices = picture[head : head + 512]
+    left, right = slices[:, :512], slices[:, 516:]
+    coloured = (left != 50).any(2)
+    assert 4 * 5 * 32 < coloured.sum() < 4 * 5 * 32 * 4  # a line around five pixels of 32, two or three thick
+    assert (right == 50).all()
+    assert picture[:head].max() > 200  # words above
+    named = picture[head + 512 :]
+    assert named.shape[0] == 22 + 8  # one class is in it, in its own colour
+    assert (named[..., 0] > 200).any()
+    assert not (named[..., 1] > 200).any()
+    blank = draw(focal, np.zeros_like(mask), np.zeros_like(mask), "made/7", ["disc", "square"])
+    assert blank[head + 512 :].max() > 200
 
 
 @dataclass(frozen=True)
@@ -179,3 +191,9 @@ def test_the_measured_rate_is_of_this_machine() -> None:
         {"model": {"preset": "small"}, "optimisation": {"batch": 2}, "run": {"precision": "float32"}}
     )
     assert 1e6 < measured_rate(config, 64, 1, "cpu") < 1e15
+
+
+def test_the_line_after_a_validation_names_its_numbers() -> None:
+    scores = score([tally("a", 100, 50, 100)])
+    assert in_words(scores) == "mean Dice 0.500, presence: precision 0.500, recall 0.667"
+    assert in_words({}) == "mean Dice none, presence: precision none, recall none"

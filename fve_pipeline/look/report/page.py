@@ -1,18 +1,14 @@
-"""The page: sections, pictures, style and script in one file that asks the network for nothing."""
+"""The page about a store: its sections and pictures."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from fve_pipeline import __version__
 from fve_pipeline.coreset.selection import Selection
 from fve_pipeline.coreset.table import CaseTable
 from fve_pipeline.look.report import html
@@ -28,6 +24,7 @@ from fve_pipeline.look.report.contents import (
 from fve_pipeline.look.report.panels import PanelFolders
 from fve_pipeline.look.report.raw import raw_histograms
 from fve_pipeline.look.report.scores import scores_section
+from fve_pipeline.look.report.shell import assemble
 from fve_pipeline.look.report.slices import choose_runs, show_run
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.store.reader import Store
@@ -78,27 +75,7 @@ def make_report(
     if scores is not None:
         names = {(key.dataset, key.class_id): key.name for key in table.classes}
         sections["scores"] = ("Scores", scores_section(scores, names, folders))
-    return _assemble(title, sections, shown)
-
-
-def _assemble(title: str, sections: dict[str, tuple[str, str]], shown: list[dict[str, Any]]) -> str:
-    style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
-    links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, (name, _) in sections.items())
-    # "<" is the one character that could end the script element early.
-    data = json.dumps(shown, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
-        f'<a class="skip" href="#main">Skip to the content</a><header><h1>{escape(title)}</h1>'
-        f'<nav aria-label="Sections">{links}</nav></header><main id="main">'
-        f"{''.join(content for _, content in sections.values())}</main>"
-        f"<footer>{html.paragraph(f'Made by fve_pipeline {__version__}.')}</footer>"
-        f'<script type="application/json" id="runs">{data}</script><script>{script}</script></body></html>\n'
-    )
+    return assemble(title, sections, shown)
 
 
 def _viewer(store: Store) -> str:

@@ -1,0 +1,1 @@
+"""Training runs: what their logs say, as curves and as a page."""
