@@ -9,7 +9,7 @@ PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test test-all durations lint docs changelog min-deps mutate wheel clean
+.PHONY: demo check test test-all durations bench lint docs changelog min-deps mutate wheel clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fve_pipeline needs Python 3.11 or later; found %d.%d. Run: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -47,6 +47,10 @@ test-all: lint
 durations: $(VENV)/.test
 	$(PYTEST) -q -m "not slow" --record-durations
 
+# The quick form of every benchmark; a JSON a run is kept in bench/, and what moved against the last is printed.
+bench: $(VENV)/.test
+	$(PY) tools/bench.py
+
 docs: $(VENV)/.docs
 	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html docs site
 
@@ -59,7 +63,8 @@ min-deps:
 	$(PYTHON) -m venv build/oldest
 	$(PYTHON) tools/oldest.py > build/oldest.txt
 	build/oldest/bin/pip install --quiet --disable-pip-version-check -c build/oldest.txt \
-		-e ".[report,s3,coreset,dashboard]" pytest pytest-timeout pytest-xdist hypothesis packaging
+		-e ".[report,s3,coreset,dashboard]" pytest pytest-timeout pytest-xdist hypothesis \
+		"moto[server]" tensorstore scikit-image zarrs
 	build/oldest/bin/python -m pytest -n $(JOBS) --dist loadfile -q -m "not slow" -W default $(WITHOUT_TORCH)
 
 # Lines broken one at a time in the modules that promise most, and whether a test notices.

@@ -83,7 +83,7 @@ class _Side:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "ms a slice": 1000 * self.predict / depth,
             "ms a slice, trained": 1000 * self.step / depth,
-            "MiB a sub-volume, trained": kept / 2**20,
+            "MiB a sub-volume, trained": kept.activations / 2**20,
         }
 
 

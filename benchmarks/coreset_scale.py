@@ -55,14 +55,14 @@ def run_one(method: str, cases: int, datasets: int) -> None:
 
 
 def filter_million(samples: int = 1_000_000, cases: int = 30_000) -> None:
-    from fve_pipeline.coreset import filter_index
+    from fve_pipeline.store import rows_of_cases
 
     names = pa.array([f"d/c{i}" for i in range(cases)])
     codes = pa.array(np.repeat(np.arange(cases, dtype=np.int32), samples // cases + 1)[:samples])
     index = pa.table({"case": pa.DictionaryArray.from_arrays(codes, names)})
     wanted = [f"d/c{i}" for i in range(0, cases, 10)]
     start = time.perf_counter()
-    rows = filter_index(index, wanted)
+    rows = rows_of_cases(index, wanted)
     print(f"\nindex of {samples:,} samples, {len(wanted):,} cases wanted: {len(rows):,} rows "
           f"in {time.perf_counter() - start:.3f} s")  # fmt: skip
 

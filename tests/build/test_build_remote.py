@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 import tiny
-
-pytest.importorskip("moto.server", reason="the S3 endpoint of these tests is moto's")
-
 from s3_server import S3Server
 
 from fve_pipeline.files.local import LocalFiles

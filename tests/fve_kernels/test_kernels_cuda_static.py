@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-pytest.importorskip("numba.cuda")
+pytest.importorskip("numba_cuda")
 
 from benchmarks import cuda_static
 

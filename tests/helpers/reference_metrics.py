@@ -10,8 +10,12 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
+
+pytest.importorskip("skimage", reason="the reference's marching cubes are scikit-image's")
+
 from skimage.measure import marching_cubes, mesh_surface_area
 
 

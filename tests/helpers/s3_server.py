@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+import pytest
+
+pytest.importorskip("moto.server", reason="the S3 endpoint of these tests is moto's")
+
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 

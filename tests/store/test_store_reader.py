@@ -13,7 +13,6 @@ import numpy as np
 import page_reader
 import pytest
 import store_maker as maker
-import tensorstore
 import zarr
 
 from fve_pipeline.errors import StoreError, StoreFormatError
@@ -83,6 +82,7 @@ def test_zarr_python(made: Any) -> None:
 
 
 def test_zarrs(made: Any) -> None:
+    pytest.importorskip("zarrs")
     root, s = made
     images, masks = expected(s)
     with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
@@ -91,6 +91,7 @@ def test_zarrs(made: Any) -> None:
 
 
 def test_tensorstore(made: Any) -> None:
+    tensorstore = pytest.importorskip("tensorstore")
     root, s = made
     for member, array in zip((s.member, "masks"), expected(s), strict=True):
         spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{root}/{member}"}}

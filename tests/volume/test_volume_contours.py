@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rtstruct_maker import grid, turned
-from skimage.draw import polygon2mask
 
 from fve_pipeline.volume.contours import NotParallelError, fill_polygons, fill_structure
 
@@ -200,12 +199,13 @@ def test_planes_that_are_not_parallel_are_refused() -> None:
 
 @given(st.integers(0, 2**32 - 1))
 def test_polygons_as_scikit_image_fills_them(seed: int) -> None:
+    draw = pytest.importorskip("skimage.draw", reason="polygons are compared with scikit-image's")
     """Stars with corners off the pixels' centres, where no rule for edges can differ."""
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 30)))
     radii = rng.uniform(2, 14, len(angles))
     points = np.stack([15 + radii * np.sin(angles), 16 + radii * np.cos(angles)], axis=1) + 1e-3
-    assert np.array_equal(fill_polygons([points], (31, 33)), polygon2mask((31, 33), points))
+    assert np.array_equal(fill_polygons([points], (31, 33)), draw.polygon2mask((31, 33), points))
 
 
 @given(st.integers(0, 2**32 - 1))

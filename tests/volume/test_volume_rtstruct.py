@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from rtstruct_maker import write_rtstruct
-from skimage.draw import polygon2mask
 from volume_make import ramp, write_nifti, write_series
 
 from fve_pipeline.errors import GeometryError, ReadError
@@ -60,6 +59,7 @@ def test_structures_become_classes_by_name_alias_and_pattern(series: Path, tmp_p
 
 
 def test_as_scikit_image_fills_the_same_contours(series: Path, tmp_path: Path) -> None:
+    draw = pytest.importorskip("skimage.draw", reason="polygons are compared with scikit-image's")
     rng = np.random.default_rng(3)
     angles = np.linspace(0, 2 * np.pi, 23, endpoint=False)
     contours, expected = [], np.zeros((6, 20, 24), bool)
@@ -71,7 +71,7 @@ def test_as_scikit_image_fills_the_same_contours(series: Path, tmp_path: Path) -
             [-20 + 0.5 * pixels[:, 1], -30 + 0.7 * pixels[:, 0], np.full(23, HEIGHTS[n])], axis=1
         )
         contours.append(points)
-        expected[n] = polygon2mask((20, 24), (np.round(points, 3)[:, [1, 0]] + (30, 20)) / (0.7, 0.5))
+        expected[n] = draw.polygon2mask((20, 24), (np.round(points, 3)[:, [1, 0]] + (30, 20)) / (0.7, 0.5))
     path = write_rtstruct(tmp_path / "rs.dcm", {"heart": contours})
     labels = labels_of(series, path, Structure(4, ("heart",)))
     np.testing.assert_array_equal(labels.array, expected * 4)
