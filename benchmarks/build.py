@@ -32,9 +32,10 @@ from fve_pipeline.build.settings import store_settings
 from fve_pipeline.demo.cohort.benchmark import make_ct_benchmark_case
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.imaging.encoding import encode
-from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.intensity import to_uint8
 from fve_pipeline.imaging.resample import Fit
 from fve_pipeline.imaging.statistics import gradient_energy, quantiles_uint8
+from fve_pipeline.imaging.windows import parse_window
 from fve_pipeline.runtime.executor import Executor, Task, cluster
 from fve_pipeline.store.array import ShardedArray
 from fve_pipeline.store.class_table import MaskClasses, MaskValues

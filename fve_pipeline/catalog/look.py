@@ -12,7 +12,8 @@ import numpy as np
 from fve_pipeline.catalog.case import Case, Rendition
 from fve_pipeline.errors import ReadError
 from fve_pipeline.imaging.anatomy import check_anatomy
-from fve_pipeline.imaging.intensity import share_below_zero, wants_suv
+from fve_pipeline.imaging.intensity import share_below_zero
+from fve_pipeline.imaging.windows import wants_suv
 from fve_pipeline.volume import read_header, read_image, read_labels
 from fve_pipeline.volume.dicom_header import object_kind
 from fve_pipeline.volume.label_file import LabelFile

@@ -14,9 +14,9 @@ class KeyedError(ValueError):
 
 
 def checked_window(name: str | None) -> str | None:
-    """Refuse a window that ``fve_pipeline.imaging.intensity`` does not know."""
+    """Refuse a window that ``fve_pipeline.imaging.windows`` does not know."""
     if name is not None:
-        from fve_pipeline.imaging.intensity import parse_window
+        from fve_pipeline.imaging.windows import parse_window
 
         parse_window(name)
     return name

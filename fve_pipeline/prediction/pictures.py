@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import parse_window, to_uint8, wants_suv
+from fve_pipeline.imaging.intensity import to_uint8
+from fve_pipeline.imaging.windows import parse_window, wants_suv
 from fve_pipeline.prediction.settings import SliceSettings
 from fve_pipeline.prediction.sources import VolumeSource
 from fve_pipeline.store.array import ShardedArray

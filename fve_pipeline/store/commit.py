@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,15 +27,12 @@ from fve_pipeline.store.layout import (
     INDEX,
     JOURNAL,
     MANIFEST,
-    MASKS,
     STAGING,
-    aside_key,
-    kept_key,
     staged_table,
 )
-from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.pending import PendingCommit, finish
 from fve_pipeline.store.receipt import Receipt
+from fve_pipeline.store.replaced import obsolete, replaced, tree_of
 from fve_pipeline.store.schema import (
     ChangeEntry,
     FailureEntry,
@@ -177,18 +174,18 @@ def commit(
     listed = [entry.file.key for entry in tables.values()]
     moves += [(staged_table(generation, key), key) for key in (*listed, *documents)]
     if previous is None:
-        removes = _obsolete(files, (target for _, target in moves))
+        removes = obsolete(files, (target for _, target in moves))
         if files.list_keys(GENERATIONS):
             removes.append(GENERATIONS)
     else:
         beyond = previous.shards[len(shards) :]
-        removes = [_tree(total.key) for entry in beyond for total in (entry.images, entry.masks)]
+        removes = [tree_of(total.key) for entry in beyond for total in (entry.images, entry.masks)]
         if "findings" in previous.tables and "findings" not in tables:
             removes.append(FINDINGS)
     keep = previous is not None and (content.rewrite is not None or bool(kept_generations(files)))
     pending = PendingCommit(
         goal=goal,
-        set_aside=tuple(_replaced(files, moves, removes, keep=keep)),
+        set_aside=tuple(replaced(files, moves, removes, keep=keep)),
         moves=tuple(moves),
         removes=tuple(removes),
         manifest=staged_table(generation, MANIFEST),
@@ -295,47 +292,3 @@ def _rewritten(
 def _stage_table(files: Files, generation: str, key: str, table: pa.Table, schema: pa.Schema) -> TableEntry:
     total = write_file(files, staged_table(generation, key), [table_bytes(table, schema)])
     return TableEntry(file=total.model_copy(update={"key": key}), n_rows=table.num_rows)
-
-
-def _replaced(
-    files: Files, moves: Iterable[tuple[str, str]], removes: Iterable[str], *, keep: bool
-) -> list[tuple[str, str]]:
-    """Return the files that the commit replaces or removes, each with the place where it is set aside, or kept.
-
-    They are those that the manifest of the store that is there lists, and, to be kept, the manifest itself.
-    """
-    try:
-        manifest = read_manifest(files)
-    except (StoreError, StoreFormatError):
-        return []  # no store, or one that does not open
-    targets = {target for _, target in moves}
-    trees = tuple(f"{tree}/" for tree in removes)
-    shards = (total.key for entry in manifest.shards for total in (entry.images, entry.masks))
-    tables = (entry.file.key for entry in manifest.tables.values())
-    listed = [*shards, *tables, *store_documents(manifest)]
-    targets |= set(removes)
-    replaced = (key for key in listed if key in targets or key.startswith(trees))
-    if keep:
-        return [(key, kept_key(manifest.generation, key)) for key in (*replaced, MANIFEST)]
-    return [(key, aside_key(manifest.generation, key)) for key in replaced]
-
-
-def _obsolete(files: Files, kept: Iterable[str]) -> list[str]:
-    """Folders of shards, or of whole arrays, that a replaced store leaves behind, and its findings."""
-    kept = list(kept)
-    kept_trees = {_tree(key) for key in kept}
-    kept_members = {tree.split("/")[0] for tree in kept_trees}
-    trees: set[str] = {FINDINGS} if FINDINGS not in kept and files.exists(FINDINGS) else set()
-    for member in ("images", "slices", MASKS):
-        for key in files.list_keys(member):
-            tree = _tree(key)
-            if member not in kept_members:
-                trees.add(member)
-            elif tree not in kept_trees:
-                trees.add(tree)
-    return sorted(trees)
-
-
-def _tree(key: str) -> str:
-    """Return the folder of a shard's file that no other shard has, or the file where it lies in none."""
-    return "/".join(key.split("/")[:3])

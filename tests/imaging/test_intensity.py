@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from fve_pipeline.errors import FveError, IntensityError
-from fve_pipeline.imaging.intensity import WINDOWS, Window, parse_window, percentiles, to_uint8
+from fve_pipeline.imaging.intensity import percentiles, to_uint8
+from fve_pipeline.imaging.windows import WINDOWS, Window, parse_window
 
 
 def ct(seed: int = 0) -> NDArray[np.int16]:

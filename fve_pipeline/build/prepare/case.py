@@ -28,9 +28,10 @@ from fve_pipeline.build.prepare.veil import hidden_facts, hidden_text
 from fve_pipeline.catalog.case import Rendition
 from fve_pipeline.errors import FveError, GeometryError, ReadError
 from fve_pipeline.files.open import open_files
-from fve_pipeline.imaging.intensity import Conversion, lost_below_zero, parse_window, plan_uint8, wants_suv
+from fve_pipeline.imaging.intensity import Conversion, lost_below_zero, plan_uint8
 from fve_pipeline.imaging.slabs import plain_slabs
 from fve_pipeline.imaging.statistics import ImageFacts
+from fve_pipeline.imaging.windows import parse_window, wants_suv
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
 from fve_pipeline.store.volume import write_slabs, write_volume

@@ -13,8 +13,9 @@ import numpy as np
 
 from fve_pipeline.errors import FveError
 from fve_pipeline.evaluation.pairs import Pair, match_folders
-from fve_pipeline.imaging.intensity import parse_window, to_uint8
+from fve_pipeline.imaging.intensity import to_uint8
 from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.imaging.windows import parse_window
 from fve_pipeline.look.contact_sheet import class_colour
 from fve_pipeline.look.report import html
 from fve_pipeline.look.report.slices import picture_url
