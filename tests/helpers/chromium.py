@@ -128,6 +128,10 @@ class Page:
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """One event of the mouse, as the browser has them: mousePressed, mouseMoved, mouseReleased, mouseWheel."""
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
     def resize(self, width: int, height: int = 900) -> None:
         self.call(
             "Emulation.setDeviceMetricsOverride",

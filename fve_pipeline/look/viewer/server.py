@@ -7,6 +7,7 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -22,6 +23,7 @@ from fve_pipeline.look.viewer.slices import PICTURES, StoreSlices
 __all__ = ["Viewer", "serve"]
 
 _HOST = "127.0.0.1"
+_NUMBERS = ("row", "order", "distance", "only", "start", "at")
 # Names of cases and classes come from files: even if one got into the page as markup, it could run nothing.
 _POLICY = (
     "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
@@ -97,13 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _answer(slices: StoreSlices, path: str, query: Mapping[str, str]) -> tuple[str, bytes]:
     """Content type and body of a page, or of one of its parts. Raises KeyError, IndexError, ValueError."""
-    number = {
-        name: int(query[name]) for name in ("row", "order", "distance", "only", "start") if name in query
-    }
+    number = {name: int(query[name]) for name in _NUMBERS if name in query}
     match path:
         case "/":
-            page = resources.files(__package__).joinpath("page.html").read_bytes()
-            return "text/html; charset=utf-8", page
+            return "text/html; charset=utf-8", _page()
         case "/api/store":
             return _json(slices.describe())
         case "/api/cases":
@@ -112,6 +111,12 @@ def _answer(slices: StoreSlices, path: str, query: Mapping[str, str]) -> tuple[s
             return _json(slices.case(query["case"]))
         case "/api/slice":
             return _json(slices.slice(number["row"]))
+        case "/api/run":
+            return _json(slices.run(number["row"]))
+        case "/plane.png":
+            return _png(slices.plane(number["row"], query["across"], number["at"]))
+        case "/fill.png":
+            return _png(slices.fill(number["row"], number.get("only")))
         case "/context.png":
             return _png(slices.context(number["row"], number["order"], number["distance"]))
         case _ if path.removeprefix("/").removesuffix(".png") in PICTURES:
@@ -121,11 +126,21 @@ def _answer(slices: StoreSlices, path: str, query: Mapping[str, str]) -> tuple[s
     raise KeyError(msg)
 
 
+@cache
+def _page() -> bytes:
+    """Return the page with its style and scripts in it."""
+    part = resources.files(__package__).joinpath
+    page = part("page.html").read_text("utf-8")
+    for name in ("page.css", "page.js", "surface.js", "keys.js"):
+        page = page.replace(f"{{{{{name}}}}}", part(name).read_text("utf-8"))
+    return page.encode()
+
+
 def _json(value: Any) -> tuple[str, bytes]:
     return "application/json", json.dumps(value).encode()
 
 
 def _png(image: NDArray[np.uint8]) -> tuple[str, bytes]:
-    pixels = np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1])
+    pixels = np.ascontiguousarray(image if image.ndim == 2 else image[..., [2, 1, 0, 3][: image.shape[2]]])
     _, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return "image/png", data.tobytes()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fve_pipeline.imaging.encoding import context_depth, decode, encode
 from fve_pipeline.look.contact_sheet import class_colour
+from fve_pipeline.look.viewer.planes import marks, plane, plane_height
 from fve_pipeline.store.query import rows_of_cases
 from fve_pipeline.store.reader import Store
 from fve_pipeline.store.runs import Runs
@@ -29,6 +30,7 @@ class StoreSlices:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._encoded = lru_cache(maxsize=16)(self._encode)
+        self._volume = lru_cache(maxsize=2)(store.read_slices)
 
     @cached_property
     def runs(self) -> Runs:
@@ -80,6 +82,24 @@ class StoreSlices:
             "classes": self._classes(facts["dataset"]),
         }
 
+    def run(self, row: int) -> dict[str, Any]:
+        """Where the classes of a row's run occur."""
+        return {"marks": marks(self.store, self.runs.of_row(self._checked(row)))}
+
+    def plane(self, row: int, across: str, at: int) -> NDArray[np.uint8]:
+        """The plane through line ("y") or column ("x") ``at`` of a row's whole run (grey). Raises IndexError."""
+        run = self.runs.of_row(self._checked(row))
+        return plane(self._volume(run.start, run.stop), across, at, plane_height(self.store, run))
+
+    def fill(self, row: int, only: int | None = None) -> NDArray[np.uint8]:
+        """The classes of a slice in their colours (H, W, 4), transparent elsewhere; ``only`` that class. Raises KeyError."""
+        regions = self._regions(self._checked(row), only)
+        size = self.store.settings.size
+        picture = np.zeros((size, size, 4), np.uint8)
+        for number, inside in regions.items():
+            picture[inside] = (*class_colour(number), 255)
+        return picture
+
     def slice(self, row: int) -> dict[str, Any]:
         """One row of the index."""
         found: dict[str, Any] = self.store.index.slice(self._checked(row), 1).to_pylist()[0]
@@ -125,12 +145,14 @@ class StoreSlices:
                 "id": entry.class_id,
                 "name": entry.name,
                 "instance": entry.instance,
+                "prompts": list(entry.words),
                 "colour": list(class_colour(entry.label_ids[0])) if len(entry.label_ids) == 1 else None,
             }
             for entry in self.store.class_table.of_dataset(dataset)
         ]
 
-    def _outlined(self, grey: NDArray[np.uint8], row: int, only: int | None) -> NDArray[np.uint8]:
+    def _regions(self, row: int, only: int | None) -> dict[int, NDArray[np.bool_]]:
+        """Where each label of a slice lies; those of one class with ``only``. Raises KeyError for an unknown one."""
         mask = self.store.mask_rows.take([row])[0]
         table = self.store.class_table
         dataset = self.store.index.column("dataset")[row].as_py()
@@ -139,8 +161,11 @@ class StoreSlices:
             entry = table.find(dataset, only)
             wanted = set(regions) if entry.instance else {*entry.label_ids, *entry.ids}
             regions = {label: inside for label, inside in regions.items() if label in wanted}
+        return regions
+
+    def _outlined(self, grey: NDArray[np.uint8], row: int, only: int | None) -> NDArray[np.uint8]:
         picture = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB)
-        for number, inside in regions.items():
+        for number, inside in self._regions(row, only).items():
             outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, outlines, -1, class_colour(number), 1)
         return np.asarray(picture, np.uint8)

@@ -11,12 +11,10 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-import chromium
 import cv2
 import numpy as np
 import pytest
@@ -141,69 +139,3 @@ def test_usage_errors(both_stores: Path, viewer: Viewer) -> None:
     assert "Address already in use" in taken.output
     unknown = CliRunner().invoke(app, ["view", store, "--case", "nobody"])
     assert "has no case 'nobody'" in str(unknown.exception)
-
-
-@pytest.fixture
-def page(viewer: Viewer, tmp_path: Path) -> Iterator[chromium.Page]:
-    if chromium.CHROMIUM is None:
-        pytest.skip("no chromium is installed")
-    page = chromium.Page(tmp_path / "profile")
-    try:
-        page.resize(1200)
-        page.open(viewer.url)
-        wait(page, "document.querySelectorAll('#panels img').length === 4")
-        yield page
-        assert page.errors == []
-        assert all(url.startswith(("http://127.0.0.1:", "data:")) for url in page.requests)
-    finally:
-        page.close()
-
-
-def wait(page: chromium.Page, condition: str) -> None:
-    """Until the condition holds and every picture has come."""
-    for _ in range(200):
-        if page.run(f"{condition} && [...document.images].every(i => i.complete && i.naturalWidth)"):
-            return
-        time.sleep(0.1)
-    raise AssertionError(condition)
-
-
-def test_slider_keys_order_and_classes(page: chromium.Page) -> None:
-    where, source = "document.getElementById('where').textContent", "document.images[0].src"
-    start = page.run("row")
-    page.press("ArrowRight", 39)
-    wait(page, f"{source}.includes('row={start + 1}&')")
-    page.run("document.getElementById('slider').focus()")
-    page.press("ArrowLeft", 37)
-    wait(page, f"{source}.includes('row={start}&')")
-    assert page.run(where) == "slice 2 of 0 to 4"
-    page.run("document.activeElement.blur()")
-    page.press("+", 187)
-    wait(page, "document.querySelectorAll('#context img').length === 8")
-    assert page.run("document.querySelector('#context figcaption').textContent") == "−4, 1/2 size"
-    wait(page, "document.querySelectorAll('#classes button').length > 0")
-    before = page.run("row")
-    page.click("#classes button")
-    wait(page, f"{source}.includes('only=1')")
-    wait(page, "document.querySelector('#classes button').getAttribute('aria-pressed') === 'true'")
-    assert page.run("row") == before
-
-
-def test_cases_are_found_and_opened(page: chromium.Page) -> None:
-    page.run("document.getElementById('words').focus()")
-    page.type("c01")
-    wait(page, "document.querySelectorAll('#cases button').length === 1")
-    page.click("#cases button")
-    wait(page, "document.getElementById('title').textContent === 'tiny/c01'")
-    assert page.run("document.getElementById('facts').textContent").count("c01_ct.nii.gz") == 1
-    assert page.run("document.querySelectorAll('#run option').length") == 2
-
-
-def test_narrow_and_dark(page: chromium.Page) -> None:
-    page.resize(360)
-    page.prefer(prefers_color_scheme="dark")
-    assert page.run("document.documentElement.scrollWidth") <= 360
-    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
-    pixels = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-    assert pixels.shape[:2] == (900, 360)
-    assert pixels.std() > 10

@@ -89,3 +89,36 @@ def test_what_is_out_of_range_is_said(slices: StoreSlices) -> None:
         slices.picture(0, 7, "focal")
     with pytest.raises(KeyError):
         slices.case("tiny/c99")
+
+
+def test_fill_is_the_classes_and_nothing_else(slices: StoreSlices) -> None:
+    lists = slices.store.index.column("class_ids").to_pylist()
+    row = next(row for row, ids in enumerate(lists) if {1, 2, 9} <= set(ids))
+    mask = slices.store.mask_rows.take([row])[0]
+    every, one = slices.fill(row), slices.fill(row, 1)
+    assert np.array_equal(every[..., 3] > 0, mask > 0)
+    assert np.array_equal(one[..., 3] > 0, mask == 1)
+    assert {tuple(colour) for colour in one[mask == 1].tolist()} == {(*class_colour(1), 255)}
+
+
+def test_planes_stand_on_the_slices(slices: StoreSlices) -> None:
+    run = slices.runs.of_row(0)
+    volume = slices.store.read_slices(run.start, run.stop)
+    plane = slices.plane(run.start + 1, "y", 3)
+    assert plane.shape[1] == volume.shape[2]
+    # Top and bottom are the last and the first slice, whatever the slices' distance makes of those between.
+    assert np.array_equal(plane[0], volume[-1, 3])
+    assert np.array_equal(plane[-1], volume[0, 3])
+    assert np.array_equal(slices.plane(run.start, "x", 5)[-1], volume[0, :, 5])
+    with pytest.raises(IndexError, match="y = 99: slices have 0 to"):
+        slices.plane(run.start, "y", 99)
+
+
+def test_marks_are_the_index(slices: StoreSlices) -> None:
+    run = slices.runs.of_row(0)
+    lists = slices.store.index.column("class_ids").to_pylist()[run.start : run.stop]
+    found = {mark["id"]: mark["slices"] for mark in slices.run(run.start)["marks"]}
+    assert found == {
+        class_id: [place for place, ids in enumerate(lists) if class_id in ids]
+        for class_id in {one for ids in lists for one in ids}
+    }
