@@ -11,6 +11,7 @@ ones. One process, best of the rounds.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import time
@@ -52,7 +53,8 @@ def repeated(store: Path, out: Path, times: int) -> Path:
         data = index if name == "index" else (store / table.file.key).read_bytes()
         (out / table.file.key).write_bytes(data)
         n_rows = rows.num_rows * times if name == "index" else table.n_rows
-        tables[name] = table.model_copy(update={"n_rows": n_rows})
+        file = table.file.model_copy(update={"size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+        tables[name] = table.model_copy(update={"n_rows": n_rows, "file": file})
     n = rows.num_rows * times
     changed = manifest.model_copy(update={"n_samples": n, "shards": tuple(shards), "tables": tables})
     (out / "manifest.json").write_bytes(changed.to_bytes())
