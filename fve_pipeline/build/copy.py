@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fve_pipeline.build.encode.numbering import merge_numberings
 from fve_pipeline.build.transaction import ShardWork, transaction
 from fve_pipeline.errors import BuildError, StoreFormatError
 from fve_pipeline.files.base import ReadableFiles
@@ -25,7 +27,7 @@ from fve_pipeline.store.layout import MASKS, Member, shard_key
 from fve_pipeline.store.opened import OpenShards
 from fve_pipeline.store.query import rows_of_cases
 from fve_pipeline.store.reader import Store
-from fve_pipeline.store.schema import Manifest, StoreSettings
+from fve_pipeline.store.schema import Manifest, SourceEntry, StoreSettings
 from fve_pipeline.store.stage import ShardStage, ShardTarget
 
 __all__ = ["CopyJob", "CopyRow", "copy_cases", "copy_row", "copy_shard"]
@@ -57,7 +59,8 @@ def copy_cases(stores: Sequence[Store], cases: Sequence[str], out: str, resource
     Chunks are decoded to check them and to compute the content id, and copied as they are. The store equals
     what a build of these cases with the stores' settings gives. An interrupted copy goes on where it was.
 
-    Raises BuildError when the stores' settings differ, a case is in none of them, or ``out`` is a store.
+    Raises BuildError when the stores' settings differ, as do classes or mask values of a data set that several of them
+    hold, when a case is in none of them or in two, or ``out`` is a store.
     """
     settings = _common_settings(stores)
     rows, index = _rows(stores, cases)
@@ -100,6 +103,10 @@ def _rows(stores: Sequence[Store], cases: Sequence[str]) -> tuple[list[CopyRow],
         for row, case, rendition, view, place, ids, pixels in zip(chosen.tolist(), *columns, strict=True):
             who = identity(case, rendition, view, place, store.finding_digests.get(case))
             rows.append(CopyRow(source, row, who, tuple(ids), tuple(pixels)))
+    held = Counter(case for store in stores for case in store.cases.column("case").to_pylist())
+    if twice := sorted(case for case in set(cases) if held[case] > 1):
+        msg = f"{len(twice)} of {len(cases)} cases are in several of the stores, such as {twice[0]!r}: name one of these"
+        raise BuildError(msg)
     missing = set(cases) - {row.identity[0] for row in rows}
     if missing or not rows:
         msg = f"{len(missing)} of {len(cases)} cases are in none of the stores, such as {min(missing)!r}"
@@ -173,15 +180,32 @@ def _content(stores: Sequence[Store], cases: Sequence[str], settings: StoreSetti
     table = pa.concat_tables([store.cases for store in stores])
     table = table.filter(pc.is_in(table.column("case"), value_set=wanted))
     datasets = set(table.column("dataset").to_pylist())
-    classes = pa.concat_tables([store.classes for store in stores])
+    described = [(store.files.url, store.class_table, store.findings) for store in stores]
     findings = pa.concat_tables([store.findings for store in stores])
     findings = findings.filter(pc.is_in(findings.column("case"), value_set=wanted))
     return StoreContent(
         settings=settings,
         versions=stores[0].manifest.versions,
-        sources=[one for store in stores for one in store.manifest.sources if one.dataset in datasets],
+        sources=_sources(stores, datasets),
         failures=[],
         cases=table,
-        classes=classes.filter(pc.is_in(classes.column("dataset"), value_set=pa.array(sorted(datasets)))),
+        classes=merge_numberings(described, datasets).of_findings(findings).table.to_arrow(),
         findings=findings if len(findings) else None,
     )
+
+
+def _sources(stores: Sequence[Store], datasets: Collection[str]) -> list[SourceEntry]:
+    """The data sets, each once. Raises BuildError where two stores have one by different catalogs."""
+    found: dict[str, tuple[SourceEntry, str]] = {}
+    for store in stores:
+        for one in store.manifest.sources:
+            if one.dataset not in datasets:
+                continue
+            first, where = found.setdefault(one.dataset, (one, store.files.url))
+            if first != one:
+                msg = (
+                    f"{where} and {store.files.url} hold {one.dataset} by different catalogs: bring both up to one with fve "
+                    "update, or build one store with fve build --only"
+                )
+                raise BuildError(msg)
+    return [one for one, _ in found.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,7 @@ from fve_pipeline.runtime.threads import prefetch
 from fve_pipeline.store.content import EMPTY_CONTENT, chain, row_digest
 from fve_pipeline.store.documents import store_documents
 from fve_pipeline.store.findings import identity
-from fve_pipeline.store.layout import INDEX, MANIFEST
+from fve_pipeline.store.layout import FINDINGS, INDEX, MANIFEST
 from fve_pipeline.store.migrations import read_manifest
 from fve_pipeline.store.read_table import read_table
 from fve_pipeline.store.reader import Store
@@ -48,8 +48,8 @@ def verify(
 
     Always: the manifest against its models, the zarr metadata and the tables against the manifest, the size
     and sha256 of every shard, the index of every shard. With ``deep`` also: every chunk's checksum and
-    decoding, the class counts of the index against the masks, and the content id. ``progress`` is called with
-    (shards done, shards in all).
+    decoding, the class counts of the index against the masks, that findings lie somewhere in their case, and the
+    content id. ``progress`` is called with (shards done, shards in all).
     """
     try:
         manifest = read_manifest(store.files)
@@ -62,14 +62,19 @@ def verify(
     check = partial(_check_shard, store, index)
     entries = store.manifest.shards
     content: str | None = EMPTY_CONTENT
-    for done, (found, digests) in enumerate(prefetch(check, entries, threads), 1):
+    values: dict[str, set[int]] = {}
+    for done, (found, digests, held) in enumerate(prefetch(check, entries, threads), 1):
         findings += found
+        for case, own in held.items():
+            values.setdefault(case, set()).update(own)
         content = chain(content, digests) if content and digests else None
         if progress:
             progress(done, len(entries))
     if content and content != store.manifest.content_id:
         problem = f"the rows' content id is {content}, not the recorded {store.manifest.content_id}"
         findings.append(Finding(MANIFEST, problem))
+    if content:
+        findings += _check_masks_of_findings(store, values)
     return findings
 
 
@@ -138,15 +143,32 @@ def _check_sum(store: Store, expected: FileSum) -> str | None:
     return None
 
 
-def _check_shard(store: Store, index: pa.Table | None, entry: ShardEntry) -> tuple[list[Finding], list[str]]:
-    """Return the findings in one shard, and its rows' digests when ``index`` is given and it is whole."""
+def _check_masks_of_findings(store: Store, values: Mapping[str, set[int]]) -> Iterator[Finding]:
+    """Look for the mask values of each finding; ``values`` are all that the rows of cases hold that were not shrunk."""
+    if not len(store.findings):
+        return
+    for row in store.findings.select(["case", "finding", "mask_ids", "voxels"]).to_pylist():
+        held = values.get(row["case"])
+        if held is not None and row["voxels"] and held.isdisjoint(row["mask_ids"]):
+            problem = f"finding {row['finding']} of {row['case']} has {row['voxels']} voxels, and its mask values no pixel"
+            yield Finding(FINDINGS, problem)
+
+
+def _check_shard(
+    store: Store, index: pa.Table | None, entry: ShardEntry
+) -> tuple[list[Finding], list[str], dict[str, set[int]]]:
+    """Return the findings in one shard, and its rows' digests when ``index`` is given and it is whole.
+
+    Then also the mask values of each case that has findings and was not shrunk, which may lose some.
+    """
     findings = []
     for total in (entry.images, entry.masks):
         problem = _check_sum(store, total) or _check_index(store, total.key, entry.n_rows)
         if problem:
             findings.append(Finding(total.key, problem, entry.shard))
     if index is None:
-        return findings, []
+        return findings, [], {}
+    values: dict[str, set[int]] = {}
     first = entry.shard * store.settings.shard_samples
     digests: list[str] = []
     for row in index.slice(first, entry.n_rows).to_pylist():
@@ -155,18 +177,19 @@ def _check_shard(store: Store, index: pa.Table | None, entry: ShardEntry) -> tup
             focal, mask = store.read_slices(number, number + 1)[0], store.read_masks(number, number + 1)[0]
         except FveError as error:
             findings.append(Finding(entry.images.key, " ".join([str(error), *_notes(error)]), entry.shard))
-            return findings, []
-        who = identity(
-            row["case"], row["rendition"], row["view"], row["slice"], store.finding_digests.get(row["case"])
-        )
+            return findings, [], {}
+        said = store.finding_digests.get(row["case"])
+        who = identity(row["case"], row["rendition"], row["view"], row["slice"], said)
         digests.append(row_digest(who, focal, mask))
         counts = np.bincount(mask.reshape(-1), minlength=np.iinfo(mask.dtype).max + 1)
+        if said is not None and max(row["shape"]) <= store.settings.size:
+            values.setdefault(row["case"], set()).update(np.flatnonzero(counts).tolist())
         counted = store.class_table.of_masks(row["dataset"], row["rendition"]).present(counts)
         recorded = dict(zip(row["class_ids"], row["class_pixels"], strict=True))
         if counted != recorded:
             problem = f"row {number}: the index has class pixels {recorded}, the mask {counted}"
             findings.append(Finding(INDEX, problem, entry.shard))
-    return findings, digests
+    return findings, digests, values
 
 
 def _check_index(store: Store, key: str, n_rows: int) -> str | None:

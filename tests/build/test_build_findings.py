@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -25,8 +26,11 @@ from fve_pipeline.catalog.personal import personal
 from fve_pipeline.catalog.problems import file_problems
 from fve_pipeline.errors import BuildError, CatalogError
 from fve_pipeline.imaging.resample import Fit
+from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.runtime.resources import Resources
+from fve_pipeline.store.documents import store_documents
 from fve_pipeline.store.reader import open_store
+from fve_pipeline.store.tables import FINDINGS_SCHEMA, table_bytes
 from fve_pipeline.store.verify import verify
 
 
@@ -210,6 +214,56 @@ def test_sentences_that_name_somebody_are_pointed_at(cohort: tuple[Path, Truth])
         assert personal(plain) == []
     for text, sign in (("on March 3, 2020", "a date"), ("MRN 123456", "a number of a patient")):
         assert sign in personal(text)
+
+
+def test_a_build_says_once_that_sentences_may_name_somebody(
+    cohort: tuple[Path, Truth], tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(cohort[0], root)
+    table = root / "findings.csv"
+    table.write_text(table.read_text().replace("Nodule 0", "Seen by Dr. Miller: nodule 0"))
+    notes = Notes()
+    settings = tiny.settings(**SETTINGS | {"storage": "slices"})
+    dataset = Dataset(parse_catalog(CATALOG, "r.toml"), root)
+    tiny.build([dataset], tmp_path / "s.zarr", InlineExecutor(), settings=settings, progress=notes)
+    [told] = [text for text in notes.texts if "sentences" in text]
+    assert told.startswith("sentences of 3 cases may hold names, dates or numbers of patients")
+    assert "Miller" not in told
+
+
+class Notes(Silent):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_a_finding_without_its_mask_is_found(built: Path, tmp_path: Path) -> None:
+    """By a deep check, of cases that were not shrunk, in a store whose sums are all right."""
+    store = tmp_path / "s.zarr"
+    shutil.copytree(built, store)
+    opened = open_store(store)
+    rows = opened.findings.to_pylist()
+    rows[1]["mask_ids"] = [60000]
+    data = table_bytes(pa.Table.from_pylist(rows, schema=FINDINGS_SCHEMA), FINDINGS_SCHEMA)
+    entry = opened.manifest.tables["findings"]
+    total = entry.file.model_copy(update={"size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    tables = {**opened.manifest.tables, "findings": entry.model_copy(update={"file": total})}
+    manifest = opened.manifest.model_copy(update={"tables": tables})
+    (store / "findings.parquet").write_bytes(data)
+    for key, document in (store_documents(manifest) | {"manifest.json": manifest.to_bytes()}).items():
+        (store / key).write_bytes(document)
+    assert {one.file for one in verify(open_store(store))} == set()
+    problems = {one.file: one.problem for one in verify(open_store(store), deep=True)}
+    who = f"finding {rows[1]['finding']} of {rows[1]['case']}"
+    assert (
+        problems["findings.parquet"] == f"{who} has {rows[1]['voxels']} voxels, and its mask values no pixel"
+    )
+    assert "content id" in problems["manifest.json"]
 
 
 def test_parquet_is_read(cohort: tuple[Path, Truth]) -> None:

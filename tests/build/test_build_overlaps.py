@@ -171,6 +171,47 @@ def test_every_other_form_has_the_same_masks(cohort: tuple[Path, Truth], built: 
     assert verify(open_store(tmp_path / "copy.zarr"), deep=True) == []
 
 
+def test_copies_of_two_stores_mean_what_both_meant_or_are_refused(
+    cohort: tuple[Path, Truth], built: Path, tmp_path: Path
+) -> None:
+    """Of a store and one that went on from it; and of two that met the combinations in another order."""
+    root = tmp_path / "root"
+    shutil.copytree(cohort[0], root)
+    for path in root.glob("*/c[1-6]*"):
+        path.unlink()
+    first = build(root, tmp_path / "first.zarr", storage="slices")
+    resources, cases = Resources(InlineExecutor()), ["single/c0", "shared/c0", "layers/c0"]
+    others = ["single/c3", "layers/c5"]
+    for path in root.glob("*/c0*"):
+        path.rename(path.with_name(path.name.replace("c0", "c9")))
+    other = build(root, tmp_path / "other.zarr", storage="slices")
+    again = ["single/c9", "shared/c9", "layers/c9"]
+    out = str(tmp_path / "copy.zarr")
+    copy_cases([open_store(first), open_store(other)], [*cases, *again], out, resources)
+    copied = open_store(out)
+    assert verify(copied, deep=True) == []
+    check_each_class(Path(out), cohort[1] | {f"{kind}/c9": cohort[1][f"{kind}/c0"] for kind in KINDS})
+    assert [entry.name for entry in copied.class_table.of_dataset("single")] == [*NAMES, "heart and atrium"]
+    assert [source.dataset for source in copied.manifest.sources] == list(KINDS)
+    for path in root.glob("*/c9*"):
+        path.unlink()
+    for path in cohort[0].glob("*/c6*"):
+        shutil.copy(path, root / path.parent.name / path.name.replace("c6", "c8"))
+    strange = build(root, tmp_path / "strange.zarr", storage="slices")
+    with pytest.raises(
+        BuildError, match="combinations of overlapping classes of single have other mask values"
+    ):
+        copy_cases(
+            [open_store(strange), open_store(built)],
+            ["single/c8", *others],
+            str(tmp_path / "no.zarr"),
+            resources,
+        )
+    with pytest.raises(BuildError, match="3 of 3 cases are in several of the stores, such as 'layers/c0'"):
+        copy_cases([open_store(first), open_store(built)], cases, str(tmp_path / "no.zarr"), resources)
+    assert not (tmp_path / "no.zarr").exists()
+
+
 def test_a_store_that_grows_keeps_its_ids(cohort: tuple[Path, Truth], built: Path, tmp_path: Path) -> None:
     """Cases are appended to the last dataset alone, so that the order is a fresh build's."""
     some = tmp_path / "some"

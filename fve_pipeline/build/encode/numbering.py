@@ -5,18 +5,19 @@ Pure: the datasets, what the store already numbers, and the cases in their order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fve_pipeline.build.prepare.facts import CaseFacts
 from fve_pipeline.build.prepare.roster import RosterDataset, class_table_of
 from fve_pipeline.errors import BuildError
 from fve_pipeline.store.class_table import ClassEntry, ClassTable
 
-__all__ = ["Numbering", "number_combinations"]
+__all__ = ["Numbering", "merge_numberings", "number_combinations"]
 
 Members = tuple[int, ...]
 
@@ -119,6 +120,48 @@ def number_combinations(
                 values[facts.dataset, members] = value
                 following[facts.dataset] += 1
     return Numbering(ClassTable(tuple(_with_values(entry, values) for entry in table)), values)
+
+
+def merge_numberings(
+    stores: Sequence[tuple[str, ClassTable, pa.Table]], datasets: Collection[str]
+) -> Numbering:
+    """Return the classes of ``datasets`` and the values of their combinations, as all of the stores have them.
+
+    ``stores`` are (what it is called, classes, findings). Raises BuildError where two of them have other classes of one
+    data set, or where a value stands for different combinations in them, or one combination has different values.
+    """
+    classes: dict[str, tuple[str, tuple[ClassEntry, ...]]] = {}
+    values: dict[tuple[str, Members], tuple[int, str]] = {}
+    meant: dict[tuple[str, int], Members] = {}
+    for where, table, findings in stores:
+        own = findings.filter(
+            pc.is_in(findings.column("dataset"), value_set=pa.array(sorted(datasets), pa.string()))
+        )
+        held = {entry.dataset: entry.dataset for entry in table if entry.dataset in datasets}
+        held |= dict.fromkeys(own.column("dataset").to_pylist())
+        for name in held:
+            plain = tuple(replace(entry, ids=entry.label_ids) for entry in table.of_dataset(name))
+            first, other = classes.setdefault(name, (where, plain))
+            if other != plain:
+                raise BuildError(
+                    _cannot_join(first, where, f"the classes of {name} are not the same in both")
+                )
+        for (name, members), value in _known(table, held, own).items():
+            one, first = values.setdefault((name, members), (value, where))
+            two = meant.setdefault((name, value), members)
+            if (one, two) != (value, members):
+                what = f"combinations of overlapping classes of {name} have other mask values in both"
+                raise BuildError(_cannot_join(stores[0][0] if first == where else first, where, what))
+    merged = {key: value for key, (value, _) in values.items()}
+    entries = (entry for _, plain in classes.values() for entry in plain)
+    return Numbering(ClassTable(tuple(_with_values(entry, merged) for entry in entries)), merged)
+
+
+def _cannot_join(first: str, second: str, why: str) -> str:
+    return (
+        f"rows of {first} and {second} cannot be put into one store: {why}, and rows are copied as they are. Build one with "
+        "fve build --only instead"
+    )
 
 
 def _known(

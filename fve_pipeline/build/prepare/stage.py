@@ -13,6 +13,7 @@ from fve_pipeline.build.prepare.facts import CaseFacts, Failure
 from fve_pipeline.build.prepare.job import PrepareJob, predicted_bytes, predicted_seconds, prepare_settings
 from fve_pipeline.build.prepare.journal import Journal, read_journal
 from fve_pipeline.build.prepare.roster import Roster, describe_dataset, write_roster
+from fve_pipeline.catalog.personal import personal
 from fve_pipeline.errors import BuildError
 from fve_pipeline.imaging.intensity import LOST
 from fve_pipeline.runtime.executor import Task
@@ -82,6 +83,11 @@ def prepare_cases(
     dark = [job.case.id for job in new if job.case.id not in failures and _lost(known[job.case.id])]
     if dark:
         progress.note(f"{len(dark)} cases lose what lies below 0: {_lost(known[dark[0]])} ({dark[0]})")
+    if telling := sum(any(map(personal, _sentences(job))) for job in new):
+        progress.note(
+            f"sentences of {telling} cases may hold names, dates or numbers of patients, and go into the store as they are: "
+            "fve catalogs check names the cases"
+        )
     done = [job.case.id for job in new if job.case.id not in failures]
     roster = Roster(
         settings=asdict(prepare_settings(settings)),
@@ -93,6 +99,10 @@ def prepare_cases(
     write_roster(work, roster)
     _sweep(work, known)
     return Prepared(roster, done, known, len(missing) - len(failures))
+
+
+def _sentences(job: PrepareJob) -> Iterator[str]:
+    return (text for one in job.case.findings for text in one.texts)
 
 
 def _lost(facts: CaseFacts) -> str:
