@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from fve_pipeline.cli.completion import catalogs
 from fve_pipeline.cli.options import Json, Memory, Scheduler, Workers, memory_of
 from fve_pipeline.cli.progress import Bars, console
 from fve_pipeline.cli.running import print_json, running, show_next
@@ -58,6 +59,13 @@ def evaluate(
     cases: Annotated[
         Path | None,
         typer.Option(help="Parquet or CSV with columns case, dataset, modality (a store's cases.parquet)."),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            help="Catalog of the cases: their dataset, modality and names of classes, where --cases says none.",
+            autocompletion=catalogs,
+        ),
     ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Ids to score, such as 1,2,5. [default: all that occur]")
@@ -111,6 +119,7 @@ def evaluate(
       fve evaluate outputs/ 3D_val_gt/ --runtimes outputs/runtimes.csv --out scores.parquet --json
     """
     from fve_pipeline import evaluation as ev
+    from fve_pipeline.catalog import load_catalog
     from fve_pipeline.evaluation.swap import against_swapped
 
     if out.suffix.lower() == ".json":
@@ -131,6 +140,13 @@ def evaluate(
         apart=overlaps,
     )
     pairs, missing = match(pred)
+    described = None if catalog is None else load_catalog(catalog)
+    if described is not None:
+        dataset, modality = described.name, str(described.modality or "")
+        pairs = [
+            replace(pair, dataset=pair.dataset or dataset, modality=pair.modality or modality)
+            for pair in pairs
+        ]
     settings = ev.ScoreSettings(convention.value, instances, tolerance, allow_pickle, _ids(classes), overlaps)
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
@@ -146,7 +162,7 @@ def evaluate(
             result.as_json() | ({} if read is None else {"swap": asdict(read) | {"ratio": read.ratio}})
         )
     else:
-        _print(result.summary)
+        _print(result.summary, {} if described is None else {c.id: c.name for c in described.classes})
         if read is not None:
             times_more = "" if read.ratio is None else f", {read.ratio:.2f} times"
             typer.echo(
@@ -175,7 +191,7 @@ def _ids(classes: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(f"{classes!r}; expected ids such as 1,2,5", param_hint="--classes") from None
 
 
-def _print(summary: Sequence[dict[str, Any]]) -> None:
+def _print(summary: Sequence[dict[str, Any]], names: Mapping[int, str]) -> None:
     table = Table("", "class", "score", "mean", "95 % interval", "cases", "undefined")
     classes = 0
     for row in summary:
@@ -185,7 +201,7 @@ def _print(summary: Sequence[dict[str, Any]]) -> None:
         low, high = row["low"], row["high"]
         table.add_row(
             f"{row['level']} {row['name']}".strip(),
-            "" if row["class_id"] is None else str(row["class_id"]),
+            "" if row["class_id"] is None else f"{row['class_id']} {names.get(row['class_id'], '')}".strip(),
             row["metric"],
             f"{row['mean']:.4f}",
             f"{low:.4f} to {high:.4f}" if low == low else "",

@@ -76,7 +76,9 @@ def explain(
             f"{index}: the {view} view has slices 0 to {len(slices) - 1}", param_hint="--slice"
         )
     image, decision = to_uint8(slices, modality=volume.modality or "", window=window)
-    figure = draw_explanation(np.asarray(image), index, order, boundary=boundary, downsample=downsample)
+    title = f"{file.name}, {view} slice {index} of 0 to {len(slices) - 1}, {decision}"
+    how = {"boundary": boundary, "downsample": downsample}
+    figure = draw_explanation(np.asarray(image), index, order, title=title, view=view, **how)
     save_figure(figure, out)
     if as_json:
         facts = {"view": view, "slice": index, "slices": len(slices), "order": order}

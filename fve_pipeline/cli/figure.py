@@ -80,7 +80,9 @@ def encode(
     if place >= len(slices):
         raise typer.BadParameter(f"{place}: there are slices 0 to {len(slices) - 1}", param_hint="--slice")
     settings = {"boundary": opened.settings.boundary, "downsample": opened.settings.downsample}
-    _save(draw_explanation(slices, place, order, **settings), out, as_json)
+    shown, axis = (opened.index.column(column)[fitting[0].start].as_py() for column in ("rendition", "view"))
+    title = f"{name}, {shown}, {axis} slice {place} of 0 to {len(slices) - 1}"
+    _save(draw_explanation(slices, place, order, title=title, view=axis, **settings), out, as_json)
 
 
 @app.command()

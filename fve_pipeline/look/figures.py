@@ -13,6 +13,7 @@ from fve_pipeline.errors import ReportError
 from fve_pipeline.imaging.encoding import context_depth, decode, encode
 
 __all__ = [
+    "DIRECTIONS",
     "allocation",
     "blank_figure",
     "draw_allocation",
@@ -25,8 +26,20 @@ __all__ = [
 PANEL = 1.9  # inches
 
 
-def draw_explanation(volume: NDArray[np.uint8], index: int, order: int, **settings: str) -> Any:
+#: Where lines and columns of a view's slices run; volumes are LPS.
+DIRECTIONS = {
+    "axial": ("to posterior", "to left"),
+    "coronal": ("to superior", "to left"),
+    "sagittal": ("to superior", "to posterior"),
+}
+
+
+def draw_explanation(
+    volume: NDArray[np.uint8], index: int, order: int, *, title: str = "", view: str = "", **settings: str
+) -> Any:
     """Both of the figures below for one slice of a volume (D, H, W), one above the other.
+
+    ``title`` stands above, and where lines and columns of a ``view`` run beside the first picture.
 
     ``settings`` are ``boundary`` and ``downsample`` of ``encode``. H and W that the order doesn't divide are
     padded with black at their ends.
@@ -35,7 +48,9 @@ def draw_explanation(volume: NDArray[np.uint8], index: int, order: int, **settin
     columns = max(depth, order, 1)
     figure = blank_figure(columns, 3 if depth else 1)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 2)) if depth else (figure, None)
-    _orders(upper, volume, index, order, settings)
+    _orders(upper, volume, index, order, settings, view)
+    if title:
+        figure.suptitle(title, fontsize=9)
     if lower is not None:
         _decoded(lower, _encode_one(volume, index, order, settings), order)
     return figure
@@ -122,12 +137,17 @@ def _encode_one(
 
 
 def _orders(
-    figure: Any, volume: NDArray[np.uint8], index: int, orders: int, settings: dict[str, str]
+    figure: Any, volume: NDArray[np.uint8], index: int, orders: int, settings: dict[str, str], view: str = ""
 ) -> None:
     panels = figure.subplots(1, max(orders, 1), squeeze=False)[0]
     for panel, order in zip(panels, range(min(orders, 1), orders + 1), strict=True):
         title = f"order {order}: {2 * context_depth(order) + 1} slices"
         _show(panel, _encode_one(volume, index, order, settings), title)
+    if view:
+        down, across = DIRECTIONS[view]
+        look = {"transform": panels[0].transAxes, "fontsize": 7, "color": "0.35"}
+        panels[0].text(0.5, -0.03, f"{across} →", ha="center", va="top", **look)
+        panels[0].text(-0.03, 0.5, f"← {down}", rotation=90, ha="right", va="center", **look)
 
 
 def _decoded(figure: Any, image: NDArray[np.uint8], order: int) -> None:

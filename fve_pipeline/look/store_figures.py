@@ -72,13 +72,15 @@ def draw_classes(store: Store, most: int = 60) -> Any:
     named = [f"{row['dataset']}: {row['name']}" for row in rows]
     for offset, key, colour in ((-0.2, "samples", _COLOURS["axial"]), (0.2, "cases", _COLOURS["coronal"])):
         lengths = [row[key] for row in rows]
-        panel.barh(places + offset, lengths, height=0.38, color=colour, label=key)
+        panel.plot(np.maximum(lengths, 0.7), places + offset, "o", color=colour, markersize=4, label=key)
         for place, length in zip(places, lengths, strict=True):
-            panel.text(max(length, 0.7) * 1.06, place + offset, f"{length:,}", va="center", fontsize=6)
+            panel.text(max(length, 0.7) * 1.15, place + offset, f"{length:,}", va="center", fontsize=6)
     if any(row["samples"] for row in rows):
         panel.set_xscale("log")
     panel.set_xlim(left=0.7, right=4 * max([1, *(row["samples"] for row in rows)]))
     panel.set_yticks(places, named)
+    panel.set_xlabel("cases and samples that hold the class (log scale; none at the left edge)", fontsize=7)
+    panel.grid(axis="x", alpha=0.3)
     panel.invert_yaxis()
     panel.tick_params(labelsize=7)
     panel.legend(fontsize=7, frameon=False, loc="lower right")

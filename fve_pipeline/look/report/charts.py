@@ -72,9 +72,9 @@ def bubbles(
     ]
     axes = (
         f'<path d="M{pad} 10V{10 + span}H{pad + span}" fill="none" class="axis"/>'
-        f'<text x="{pad + span / 2}" y="{span + 46}" text-anchor="middle">{escape(names[0])}</text>'
+        f'<text x="{pad + span / 2}" y="{span + 46}" text-anchor="middle">{escape(names[0])} (log)</text>'
         f'<text x="12" y="{10 + span / 2}" text-anchor="middle" transform="rotate(-90 12 {10 + span / 2})">'
-        f"{escape(names[1])}</text>"
+        f"{escape(names[1])} (log)</text>"
     )
     return _svg(size, size, label, f'{axes}{"".join(ticks)}<g class="ink soft">{"".join(circles)}</g>')
 

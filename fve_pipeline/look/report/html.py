@@ -9,6 +9,8 @@ from typing import Any
 __all__ = ["bar", "details", "facts", "number", "paragraph", "section", "table"]
 
 
+# Values that one would copy, and that no line may break.
+_WHOLE = {"content id": ' class="whole"'}
 _KIND = {True: ' class="n"', False: ""}
 
 
@@ -36,7 +38,10 @@ def paragraph(text: str, kind: str = "") -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """A short list of names and values."""
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd{_WHOLE.get(name, '')}>{escape(value)}</dd></div>"
+        for name, value in pairs
+    )
     return f'<dl class="facts">{rows}</dl>'
 
 

@@ -21,6 +21,7 @@ from fve_pipeline.look.report.contents import (
     intensity_section,
     overview_section,
 )
+from fve_pipeline.look.report.known import KnownCases
 from fve_pipeline.look.report.panels import PanelFolders
 from fve_pipeline.look.report.raw import raw_histograms
 from fve_pipeline.look.report.scores import scores_section
@@ -74,7 +75,7 @@ def make_report(
         sections["coreset"] = ("Coreset", coreset_section(store, selection))
     if scores is not None:
         names = {(key.dataset, key.class_id): key.name for key in table.classes}
-        sections["scores"] = ("Scores", scores_section(scores, names, folders))
+        sections["scores"] = ("Scores", scores_section(scores, names, folders, KnownCases.of(store)))
     return assemble(title, sections, shown)
 
 

@@ -22,9 +22,10 @@ from fve_pipeline.look.report.slices import picture_url
 from fve_pipeline.volume import Volume, read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
 
-__all__ = ["PanelFolders", "panels"]
+__all__ = ["PanelFolders", "ScoredCase", "panels"]
 
 _SIDE = 256
+_AIR = -500  # HU
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +37,39 @@ class PanelFolders:
     images: Path
 
 
-def panels(cases: Sequence[tuple[str, str, float]], folders: PanelFolders) -> str:
-    """One figure a (case, modality, score): three pictures of the slice where truth and prediction differ most
-    (where the truth is largest, when they agree). Cases whose files are not all there are named.
+@dataclass(frozen=True, slots=True)
+class ScoredCase:
+    """A case with its score; ``window`` is how it is shown, ``classes`` are the ids that were scored, of all if none."""
+
+    case: str
+    score: float
+    modality: str
+    window: str | None
+    classes: frozenset[int]
+
+
+def panels(cases: Sequence[ScoredCase], folders: PanelFolders) -> str:
+    """One figure a case: three pictures of the slice where truth and prediction differ most (where the truth is largest,
+    when they agree), with outlines of the classes that were scored. Cases whose files are not all there are named.
 
     A file that cannot be read is named in place of its panel. Raises EvaluationError when no names match.
     """
     labels = _by_case(folders.pred, folders.truth)
     images = _by_case(folders.images, folders.truth)
     figures, missing = [], []
-    for case, modality, score in cases:
+    for one in cases:
+        case = one.case
         if case not in labels or case not in images:
             missing.append(case)
             continue
         try:
-            picture, place, count = _picture(labels[case], images[case].pred, modality)
+            picture, place, count, window = _picture(labels[case], images[case].pred, one)
         except FveError as error:  # one file costs its own panel
             figures.append(html.paragraph(f"{case}: {error}", "note"))
             continue
-        told = f"{case}: {score:.3f}, slice {place} of 0 to {count - 1}. Image, truth, prediction."
+        told = (
+            f"{case}: {one.score:.3f}, slice {place} of 0 to {count - 1}{window}. Image, truth, prediction."
+        )
         figures.append(
             f'<figure><img alt="{escape(told)}" width="{3 * _SIDE}" height="{_SIDE}" loading="lazy" '
             f'src="{picture_url(picture)}"><figcaption>{escape(told)}</figcaption></figure>'
@@ -67,20 +82,35 @@ def _by_case(pred: Path, truth: Path) -> dict[str, Pair]:
     return {pair.case: pair for pair in match_folders(pred, truth)[0]}
 
 
-def _picture(pair: Pair, image: Path, modality: str) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int, int]:
-    """(SIDE, 3·SIDE, 3) RGB, the slice shown, and how many there are."""
-    volume = read_image(image, modality=modality or None)
-    truth, pred = _labels(pair.truth, "gts", volume), _labels(pair.pred, "segs", volume)
+def _picture(
+    pair: Pair, image: Path, shown: ScoredCase
+) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int, int, str]:
+    """(SIDE, 3·SIDE, 3) RGB, the slice shown, how many there are, and the window in words."""
+    volume = read_image(image, modality=shown.modality or None)
+    truth, pred = (
+        _scored(_labels(path, member, volume), shown.classes)
+        for path, member in ((pair.truth, "gts"), (pair.pred, "segs"))
+    )
     differing = (truth != pred).sum((1, 2))
     place = int(np.argmax(differing if differing.any() else (truth > 0).sum((1, 2))))
-    kind = modality or volume.modality or "MR"
-    window = parse_window("soft_tissue") if kind == "CT" and volume.array.dtype != np.uint8 else None
     scaled = volume.array.dtype == np.uint8
+    # Air outside of a patient is what only CT has: a file that says no modality is shown as one, not nearly black.
+    air = not scaled and float(volume.array.min()) <= _AIR
+    kind = shown.modality or volume.modality or ("CT" if air else "MR")
+    name = shown.window or ("soft_tissue" if kind == "CT" else None)
+    window = parse_window(name) if name is not None and kind == "CT" and not scaled else None
     grey, _ = to_uint8(volume.array[place : place + 1], modality=kind, window=window, scaled=scaled)
     fit = Fit((grey.shape[1], grey.shape[2]), _SIDE)
     ground = cv2.cvtColor(fit.images(grey)[0], cv2.COLOR_GRAY2RGB)
     drawn = [ground, *(_outlined(ground, fit.masks(m[place : place + 1])[0]) for m in (truth, pred))]
-    return np.hstack(drawn), place, len(truth)
+    return np.hstack(drawn), place, len(truth), f", window {name}" if window is not None else ""
+
+
+def _scored(
+    labels: np.ndarray[Any, np.dtype[np.uint16]], classes: frozenset[int]
+) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Return the labels of the classes that were scored; of all where no class was scored by itself."""
+    return np.where(np.isin(labels, sorted(classes)), labels, np.uint16(0)) if classes else labels
 
 
 def _labels(path: Path, member: str, like: Volume) -> np.ndarray[Any, np.dtype[np.uint16]]:

@@ -13,7 +13,8 @@ from fve_pipeline.errors import EvaluationError
 from fve_pipeline.evaluation.report import group_mean
 from fve_pipeline.look.report import html
 from fve_pipeline.look.report.charts import intervals, violin
-from fve_pipeline.look.report.panels import PanelFolders, panels
+from fve_pipeline.look.report.known import KnownCases
+from fve_pipeline.look.report.panels import PanelFolders, ScoredCase, panels
 
 __all__ = ["read_scores", "scores_section"]
 
@@ -36,26 +37,32 @@ def read_scores(path: Path) -> pa.Table:
 
 
 def scores_section(
-    scores: pa.Table, names: dict[tuple[str, int], str], folders: PanelFolders | None = None
+    scores: pa.Table,
+    names: dict[tuple[str, int], str],
+    folders: PanelFolders | None = None,
+    known: KnownCases | None = None,
 ) -> str:
     """Violins by class, bars by modality with bootstrap intervals, and the worst and best cases.
+
+    ``known`` gives cases the dataset and modality that their scores lack, and the window that they are shown in.
 
     ``names`` gives classes their names, by (dataset, class id). With ``folders`` the first of the worst and the
     best cases are shown.
     """
-    rows = scores.to_pylist()
+    cases_of_store = known or KnownCases({})
+    rows = cases_of_store.filled(scores.to_pylist())
     cases = [row for row in rows if row["class_id"] is None]
     classes = [row for row in rows if row["class_id"] is not None]
     parts = []
     for metric, title in _NAMES.items():
-        known = [row for row in cases if _valid(row.get(metric))]
-        if known:
-            parts.append(f"<h3>{title} by modality</h3>{_by_modality(known, metric, title)}")
+        having = [row for row in cases if _valid(row.get(metric))]
+        if having:
+            parts.append(f"<h3>{title} by modality</h3>{_by_modality(having, metric, title)}")
     for metric in ("dsc", "nsd"):
-        known = [row for row in classes if _valid(row.get(metric))]
-        if known:
-            parts.append(f"<h3>{_NAMES[metric]} by class</h3>{_by_class(known, metric, names)}")
-    parts.append(_extremes(cases, folders))
+        having = [row for row in classes if _valid(row.get(metric))]
+        if having:
+            parts.append(f"<h3>{_NAMES[metric]} by class</h3>{_by_class(having, metric, names)}")
+    parts.append(_extremes(cases, classes, folders, cases_of_store))
     return html.section("scores", "Scores", *parts)
 
 
@@ -99,7 +106,12 @@ def _score(row: dict[str, Any]) -> float | None:
     return next((float(row[name]) for name in ("dsc", "f1") if _valid(row.get(name))), None)
 
 
-def _extremes(cases: list[dict[str, Any]], folders: PanelFolders | None) -> str:
+def _extremes(
+    cases: list[dict[str, Any]],
+    classes: list[dict[str, Any]],
+    folders: PanelFolders | None,
+    known: KnownCases,
+) -> str:
     """The worst and the best cases; no case is in both."""
     ranked = sorted((row for row in cases if _score(row) is not None), key=lambda row: _score(row) or 0.0)
     n = min(_EXTREMES, len(ranked) // 2)
@@ -109,6 +121,14 @@ def _extremes(cases: list[dict[str, Any]], folders: PanelFolders | None) -> str:
         heads = ["case", "dataset", "modality", "score"]
         parts.append(html.table(heads, listed, caption=f"{caption} (Dice, or F1 of instances)"))
         if folders is not None:
-            shown = [(row["case"], row["modality"] or "", _score(row) or 0.0) for row in rows[:_PANELS]]
+            shown = [_shown(row, classes, known) for row in rows[:_PANELS]]
             parts.append(panels(shown, folders))
     return "".join(parts)
+
+
+def _shown(row: dict[str, Any], classes: list[dict[str, Any]], known: KnownCases) -> ScoredCase:
+    case = known.of_case(row["case"])
+    scored = frozenset(one["class_id"] for one in classes if one["case"] == row["case"])
+    return ScoredCase(
+        row["case"], _score(row) or 0.0, row["modality"] or "", case.window if case else None, scored
+    )

@@ -129,7 +129,7 @@ def test_says_what_a_reader_asks(text: str, store: Store) -> None:
         "Dice by modality",
         "The worst cases",
         "above the sources",
-        "of 0 to 5. Image, truth, prediction.",
+        "of 0 to 5, window soft_tissue. Image, truth, prediction.",
     ):
         assert words in text, words
 

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fve_pipeline.cli.main import app
+from fve_pipeline.look.figures import draw_explanation
 from fve_pipeline.look.store_figures import draw_classes, draw_views
 from fve_pipeline.store.reader import open_store
 
@@ -83,3 +84,17 @@ def test_usage_errors(both_stores: Path, words: list[str], said: str) -> None:
     result = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
     assert said in f"{result.output}{result.exception}"
     assert result.exit_code != 0
+
+
+def test_figures_say_what_they_show(both_stores: Path) -> None:
+    store = open_store(both_stores / "encoded.zarr")
+    panel = draw_classes(store).axes[0]
+    assert panel.get_xscale() == "log"
+    assert "log scale" in panel.get_xlabel()
+    assert not panel.patches  # a bar's length means nothing on a logarithm
+    figure = draw_explanation(
+        store.read_slices(0, 4), 1, 1, title="tiny/c00, lung, axial slice 1", view="axial"
+    )
+    assert figure.get_suptitle() == "tiny/c00, lung, axial slice 1"
+    written = {text.get_text() for part in figure.subfigs for axes in part.axes for text in axes.texts}
+    assert written == {"to left →", "← to posterior"}
