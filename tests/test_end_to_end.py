@@ -22,11 +22,10 @@ def test_from_files_to_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert spec.loader is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    found = example.run(tmp_path)
+    found = example.run(tmp_path, seed=1)  # where words became one, this seed was among the first to fail
     assert found["failures"] == {}
     means = {(row["class_id"], row["metric"]): row["mean"] for row in found["summary"]}
-    # Liver and aorta; a few minutes don't teach it to tell the kidneys apart.
-    assert means[1, "dsc"] > 0.7
-    assert means[5, "dsc"] > 0.5
-    assert means[None, "dsc"] > 0.3
+    assert means[1, "dsc"] > 0.85
+    assert min(means[organ, "dsc"] for organ in range(1, 6)) > 0.7
+    assert means[None, "dsc"] > 0.75
     assert cv2.imread(str(tmp_path / "picture.png")).std() > 10

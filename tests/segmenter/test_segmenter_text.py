@@ -104,3 +104,19 @@ def test_reference_padding_counts_an_images_own_prompts_only(tiny_random: Callab
         ).masks
     torch.testing.assert_close(batch[0], alone, atol=1e-4, rtol=0)
     assert not torch.allclose(batch[1, 0], alone[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_stay_apart_where_a_fresh_model_is_pulled_one_way(seed: int) -> None:
+    """As the first steps pull it: from too small a start all words are one vector after five steps, for good."""
+    model = Segmenter(preset("small"), seed)
+    tokens = model.tokenize([f"{organ} in abdominal CT" for organ in ("liver", "spleen", "aorta")])
+    way = torch.randn(model.config.dim, generator=torch.Generator().manual_seed(seed))
+    optimiser = torch.optim.AdamW(model.sem_seg_head.predictor.language_encoder.parameters(), lr=1e-3)
+    for _ in range(5):
+        (-model.encode_text(tokens).tokens[:, 1] @ way).mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    organs = model.encode_text(tokens).tokens[:, 1].detach()
+    alike = torch.nn.functional.cosine_similarity(organs[:, None], organs[None], dim=-1)
+    assert alike[~torch.eye(3, dtype=torch.bool)].max() < 0.9
