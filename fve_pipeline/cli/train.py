@@ -116,6 +116,7 @@ def train(
     import os
     from dataclasses import asdict
 
+    from fve_pipeline.catalog.lexicon import wordings
     from fve_pipeline.coreset.selection import load_selection
     from fve_pipeline.look.run.picture import ProgressPicture
     from fve_pipeline.store.reader import open_store
@@ -129,8 +130,9 @@ def train(
     order = settings.data.order
     chosen = load_selection(coreset).case_ids if coreset else ()
     opened = [open_store(s) for s in stores]
+    words = wordings if settings.data.wordings == "lexicon" else None
     if settings.bio2vol is None:
-        data = StoreTraining(opened, settings.data, settings.run.seed, chosen)
+        data = StoreTraining(opened, settings.data, settings.run.seed, chosen, words)
     else:
         data = SubVolumeTraining(opened, settings.data, settings.bio2vol, settings.run.seed, chosen)
     first = int(os.environ.get("RANK", "0")) == 0

@@ -16,7 +16,7 @@ from fve_pipeline.loading.augment import Recipe
 from fve_pipeline.loading.batch import LoadedBatch, Samples
 from fve_pipeline.loading.buffers import Allocate, BufferPool, in_shared_memory
 from fve_pipeline.loading.findings import FindingMix, Sentences
-from fve_pipeline.loading.prompts import PromptTable
+from fve_pipeline.loading.prompts import PromptTable, Wordings
 from fve_pipeline.loading.sampler import Sampler, Ticket
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.source import StoreImages
@@ -50,6 +50,9 @@ class SliceDataset(Dataset[dict[str, Any]]):
     findings
         Which share of the questions is about the case's own findings, and about those of others that it does not have.
         None asks for classes alone.
+    wordings
+        What else a class may be called, by its name: its prompts are then also asked in these words. A function that can
+        be pickled, such as ``fve_pipeline.catalog.lexicon.wordings``, which leaves out those of a test of robustness.
     order, boundary
         How to encode a lazy store; by default as its settings say.
     seed
@@ -75,6 +78,7 @@ class SliceDataset(Dataset[dict[str, Any]]):
         boundary: str | None = None,
         seed: int = 0,
         findings: FindingMix | None = None,
+        wordings: Wordings | None = None,
     ) -> None:
         listed = [stores] if isinstance(stores, (Store, str, Path)) else list(stores)
         opened = [s if isinstance(s, Store) else open_store(s) for s in listed]
@@ -94,6 +98,8 @@ class SliceDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self._memory = BufferPool()
         table = PromptTable(tuple(store.class_table for store in opened))
+        if wordings is not None:
+            table = table.worded(wordings)
         sentences = Sentences(opened)
         mixed = None if findings is None or prompts is None or not sentences else (sentences, findings)
         self.assembler = Assembler(self.sources, self.index, table, prompts, augment, seed, mixed)

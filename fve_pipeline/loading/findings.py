@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,13 @@ from fve_pipeline.loading.prompts import Question
 from fve_pipeline.store.class_table import ClassEntry
 from fve_pipeline.store.reader import Store
 
-__all__ = ["FindingMix", "Sentences", "contradicts", "mix_findings"]
+__all__ = ["FindingMix", "Sentences", "contradicts", "mix_findings", "swapped"]
+
+_Place = tuple[str, tuple[str, ...]]
+
+# Of so many findings all are looked at for a negative; of more, as many as are tried are drawn.
+_FEW = 128
+_TRIES = 64
 
 _WORD = re.compile(r"[a-z]+")
 _SIDES = frozenset({"left", "right", "both", "bilateral"})
@@ -51,6 +57,55 @@ def contradicts(sentence: str, own: Sequence[str]) -> bool:
     return not any(asked in mine or mine in asked for mine in map(_plain, own))
 
 
+def swapped(said: Sequence[Sequence[str]], seed: int) -> list[str | None]:
+    """Return for each finding a sentence of another one that its own wordings ``said`` neither hold nor are held by.
+
+    None where there seems to be no such; drawn by the seed.
+    """
+    found: list[str | None] = []
+    for number, own in enumerate(said):
+        picks = mix(Stream.FINDING, seed, number, np.arange(_TRIES)) % np.uint64(len(said))
+        others = (said[int(pick)][0] for pick in picks)
+        found.append(next((text for text in others if contradicts(text, own)), None))
+    return found
+
+
+@dataclass
+class _Pool:
+    """The findings of a data set, and which of them name a place and a side: few are looked at for each draw."""
+
+    cases: list[str] = field(default_factory=list)
+    entries: list[ClassEntry] = field(default_factory=list)
+    plain: list[tuple[str, ...]] = field(default_factory=list)
+    by_place: dict[_Place, list[int]] = field(default_factory=dict)
+
+    def add(self, case: str, entry: ClassEntry) -> None:
+        for place in {place for text in entry.prompts for place in _places(text)}:
+            self.by_place.setdefault(place, []).append(len(self.entries))
+        self.cases.append(case)
+        self.entries.append(entry)
+        self.plain.append(tuple(_plain(text) for text in entry.prompts))
+
+    def draw(self, lists: Sequence[Sequence[int]], case: str, mine: Sequence[str], key: int) -> int | None:
+        """Return a number out of the lists that is another case's and says nothing that is true of this one."""
+
+        def fits(number: int) -> bool:
+            said = self.plain[number]
+            return self.cases[number] != case and not any(a in b or b in a for a in said for b in mine)
+
+        total = sum(map(len, lists))
+        if total <= _FEW:
+            fitting = [number for number in sorted({n for numbers in lists for n in numbers}) if fits(number)]
+            return fitting[key % len(fitting)] if fitting else None
+        ends = np.cumsum([len(numbers) for numbers in lists])
+        for place in (mix(Stream.FINDING, key, np.arange(_TRIES)) % np.uint64(total)).astype(np.int64):
+            part = int(np.searchsorted(ends, place, side="right"))
+            number = lists[part][int(place - ends[part])]
+            if fits(number):
+                return number
+        return None
+
+
 class Sentences:
     """The findings of stores: what is true of a case, and what of other cases is not."""
 
@@ -80,12 +135,12 @@ class Sentences:
         }
 
     @cached_property
-    def _others(self) -> dict[tuple[int, str], list[tuple[str, ClassEntry]]]:
-        found: dict[tuple[int, str], list[tuple[str, ClassEntry]]] = {}
+    def _others(self) -> dict[tuple[int, str], _Pool]:
+        found: dict[tuple[int, str], _Pool] = {}
         for place, cases in enumerate(self._true):
             for case, entries in cases.items():
                 for entry in entries:
-                    found.setdefault((place, entry.dataset), []).append((case, entry))
+                    found.setdefault((place, entry.dataset), _Pool()).add(case, entry)
         return found
 
     def true(self, store: int, case: str) -> tuple[ClassEntry, ...]:
@@ -96,25 +151,21 @@ class Sentences:
         """Return a finding that the case does not have, without a voxel; None where no such is known.
 
         ``key`` picks among those that name the same organ and side as one of the case's own, or among all when
-        there are none.
+        there are none. Of many, some are tried: a case that has nearly all of them may get none.
         """
-        if (store, dataset) not in self._complete:
+        if (store, dataset) not in self._complete or (store, dataset) not in self._others:
             return None
+        pool = self._others[store, dataset]
         own = [text for entry in self.true(store, case) for text in entry.prompts]
-        others = [
-            entry
-            for other, entry in self._others.get((store, dataset), [])
-            if other != case and all(contradicts(text, own) for text in entry.prompts)
-        ]
-        hard = [
-            entry
-            for entry in others
-            if any(_same_place(text, mine) for text in entry.prompts for mine in own)
-        ]
-        among = hard or others
-        if not among:
+        mine = [_plain(text) for text in own]
+        near = {place for text in own for place in _places(text)}
+        hard = [pool.by_place[place] for place in sorted(near, key=str) if place in pool.by_place]
+        number = pool.draw(hard, case, mine, key)
+        if number is None:
+            number = pool.draw([range(len(pool.entries))], case, mine, key)
+        if number is None:
             return None
-        chosen = among[key % len(among)]
+        chosen = pool.entries[number]
         return ClassEntry(dataset, 0, f"absent: {chosen.name}", (), side=chosen.side, prompts=chosen.prompts)
 
 
@@ -174,9 +225,8 @@ def _plain(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9.]+", text.lower())).strip(". ")
 
 
-def _same_place(first: str, second: str) -> bool:
-    """Whether two sentences share a word for a place, and do not name other sides."""
-    one, two = (set(_WORD.findall(text.lower())) for text in (first, second))
-    if one & _SIDES != two & _SIDES:
-        return False
-    return bool((one & two) - _SIDES - _COMMON)
+def _places(text: str) -> Iterator[_Place]:
+    """Yield each word that may be of a place, with the sides of the sentence: sentences that share one are near."""
+    words = set(_WORD.findall(text.lower()))
+    sides = tuple(sorted(words & _SIDES))
+    return ((word, sides) for word in words - _SIDES - _COMMON)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,10 @@ from fve_pipeline.errors import LoadingError
 from fve_pipeline.loading.hashing import Stream, mix
 from fve_pipeline.store.class_table import ClassEntry, ClassTable
 
-__all__ = ["PromptTable", "Question", "ask", "class_mask", "mirrored"]
+__all__ = ["PromptTable", "Question", "Wordings", "ask", "class_mask", "mirrored"]
+
+# What else a class may be called, by its name.
+Wordings = Callable[[str], Sequence[str]]
 
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 _OTHER = {"left": "right", "right": "left"}
@@ -46,6 +49,12 @@ class PromptTable:
 
     tables: tuple[ClassTable, ...]
 
+    def worded(self, wordings: Wordings) -> PromptTable:
+        """Return it with each prompt also in the other ``wordings`` of its class's name, where it holds that name."""
+        return PromptTable(
+            tuple(ClassTable(tuple(_worded(entry, wordings) for entry in table)) for table in self.tables)
+        )
+
     def feasible(self, store: int, dataset: str, rendition: str) -> tuple[ClassEntry, ...]:
         """Classes of a dataset that a rendition shows, present in a sample or not.
 
@@ -60,6 +69,19 @@ class PromptTable:
     def names_a_side(self, store: int, dataset: str) -> bool:
         """Whether a mirrored image of the dataset would have wrong ids somewhere."""
         return any(_names_a_side(entry) for entry in self.tables[store].of_dataset(dataset))
+
+
+def _worded(entry: ClassEntry, wordings: Wordings) -> ClassEntry:
+    name = entry.name.replace("_", " ")
+    found = [prompt.replace("_", " ") if prompt == entry.name else prompt for prompt in entry.words]
+    named = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+    others = (
+        named.sub(other, prompt)
+        for other in wordings(entry.name)
+        if other != name.lower()
+        for prompt in found
+    )
+    return replace(entry, prompts=tuple(dict.fromkeys((*entry.words, *others))))
 
 
 def _names_a_side(entry: ClassEntry) -> bool:

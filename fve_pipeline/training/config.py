@@ -83,14 +83,19 @@ class DataSettings(_Section):
     only the ``swap`` of the two context channels, or ``none``. ``sampling``: every sample ``once`` an epoch,
     datasets by the square root of their size (``tempered``), or classes alike with a fifth of empty slices
     (``class_balanced``). ``order`` is that of the encoding, where a store of plain slices leaves it open.
-    ``classes_without_positives`` says to go on when a class has no sample that holds it. ``threads`` read
-    ahead of the step.
+    ``findings`` of the questions are about the case's own findings, where a store has some, and ``negatives`` of these
+    about what it lacks. ``wordings``: classes are asked for as the ``catalog`` words them, or also in the words of the
+    ``lexicon``, but for those that it holds out. ``classes_without_positives`` says to go on when a class has no sample
+    that holds it. ``threads`` read ahead of the step.
     """
 
     prompts: Positive = 4
     augment: Literal["recipe", "swap", "none"] = "recipe"
     sampling: Literal["once", "tempered", "class_balanced"] = "once"
     order: Annotated[int, Field(ge=0)] | None = None
+    findings: Annotated[float, Field(ge=0, le=1)] = 0.5
+    negatives: Annotated[float, Field(ge=0, le=1)] = 0.25
+    wordings: Literal["catalog", "lexicon"] = "catalog"
     classes_without_positives: bool = False
     threads: Positive = 2
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fve_pipeline.loading import ClassBalanced, Once, Recipe, SliceDataset, Tempered, prefetch
+from fve_pipeline.loading import ClassBalanced, FindingMix, Once, Recipe, SliceDataset, Tempered, prefetch
 from fve_pipeline.loading.buffers import BufferPool
 from fve_pipeline.loading.dataset import require_alike
-from fve_pipeline.loading.prompts import PromptTable, class_mask
+from fve_pipeline.loading.findings import Sentences
+from fve_pipeline.loading.prompts import Wordings, class_mask
 from fve_pipeline.loading.samples import SampleIndex
 from fve_pipeline.loading.share import Batch, Share
 from fve_pipeline.loading.source import StoreImages
@@ -39,6 +40,8 @@ _RECORDED = (
     *("order", "boundary", "downsample", "size", "resize"),
     *("views_rule", "intensity_rule", "percentiles_over", "nonfinite", "resample_tilt"),
 )
+# What the findings of a data set are called among its classes, where they are scored.
+FINDINGS = "findings"
 _RECIPES = {
     "recipe": Recipe(),
     "swap": Recipe(True, False, False, False, False, False, False),
@@ -66,7 +69,12 @@ class StoreTraining:
     """Samples of the stores' split ``train``, of ``cases`` alone if any are given (a coreset's choice)."""
 
     def __init__(
-        self, stores: Sequence[Store], settings: DataSettings, seed: int = 0, cases: Collection[str] = ()
+        self,
+        stores: Sequence[Store],
+        settings: DataSettings,
+        seed: int = 0,
+        cases: Collection[str] = (),
+        wordings: Wordings | None = None,
     ) -> None:
         self.dataset = SliceDataset(
             stores,
@@ -75,6 +83,8 @@ class StoreTraining:
             order=settings.order,
             cases=cases,
             seed=seed,
+            findings=FindingMix(settings.findings, settings.negatives) if settings.findings else None,
+            wordings=wordings,
         )
         self.sampler = self.dataset.sampler(STRATEGIES[settings.sampling])
         self.threads = settings.threads
@@ -169,7 +179,10 @@ class StoreCase:
 
 
 class StoreValidation:
-    """Whole cases of the stores' ``split``, in one view; each class in the first rendition that shows it."""
+    """Whole cases of the stores' ``split``, in one view; each class in the first rendition that shows it.
+
+    A case's findings are asked for in its first rendition, and scored as one class of their data set.
+    """
 
     def __init__(self, stores: Sequence[Store], split: str = "val", order: int | None = None) -> None:
         self.found: list[StoreCase] = []
@@ -177,7 +190,7 @@ class StoreValidation:
         require_alike(sources)
         self.settings: Mapping[str, Any] = _recorded(sources)
         for store, source in zip(stores, sources, strict=True):
-            index, table = SampleIndex.of([store.index]), PromptTable((store.class_table,))
+            index, sentences = SampleIndex.of([store.index]), Sentences((store,))
             subjects = store.index.column("subject")
             judged: dict[str, set[str]] = {}
             for run in index.runs:
@@ -188,8 +201,12 @@ class StoreValidation:
                 dataset = index.names["dataset"][index.dataset[start]]
                 rendition = index.names["rendition"][index.rendition[start]]
                 known = judged.setdefault(name, set())
-                entries = tuple(e for e in table.feasible(0, dataset, rendition) if e.name not in known)
+                shown = store.class_table.shown(dataset, rendition)
+                entries = tuple(e for e in shown if e.name not in known)
                 known.update(entry.name for entry in entries)
+                if FINDINGS not in known:
+                    known.add(FINDINGS)
+                    entries += tuple(replace(e, name=FINDINGS) for e in sentences.true(0, name))
                 if entries:
                     subject = subjects[start].as_py()
                     self.found.append(StoreCase(source, name, subject, dataset, entries, run))

@@ -172,13 +172,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def score(tallies: Sequence[CaseTally]) -> dict[str, dict[str, float | int | None]]:
     """By class: ``dice`` and ``dice_raw`` (no existence filter), ``precision`` and ``recall`` of presence.
 
-    Dice is that of whole cases where the class is present, averaged over a subject's cases, then over
-    subjects; ``subjects`` counts those. Presence counts slices of all cases. None where there is nothing to
+    Dice is that of whole cases where the class is present, averaged over a subject's cases, or the findings of its cases,
+    then over subjects; ``subjects`` counts those. Presence counts slices of all cases. None where there is nothing to
     divide by.
     """
     scores: dict[str, dict[str, float | int | None]] = {}
     for name in sorted({c for t in tallies for c in t.classes}):
-        own = [(t, t.classes.index(name)) for t in tallies if name in t.classes]
+        own = [(t, i) for t in tallies for i, held in enumerate(t.classes) if held == name]
         by_subject: dict[str, list[tuple[float, float]]] = {}
         for t, i in own:
             if t.truth[i]:

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import reports as made
 
 from fve_pipeline.loading import SliceDataset
-from fve_pipeline.loading.findings import FindingMix, Sentences, contradicts
+from fve_pipeline.loading.findings import FindingMix, Sentences, contradicts, swapped
 from fve_pipeline.store.reader import Store, open_store
 
 
@@ -124,3 +124,49 @@ def test_hard_negatives_are_of_the_same_organ_and_side(store: Store) -> None:
 )
 def test_equal_and_contained_sentences_are_refused(sentence: str, own: list[str], may: bool) -> None:
     assert contradicts(sentence, own) is may
+
+
+def test_negatives_of_many_findings_are_as_those_of_few(store: Store) -> None:
+    """Some of many are tried: what is found is another case's, near where any is, and never true of the case."""
+    import pyarrow as pa
+
+    from fve_pipeline.store.tables import FINDINGS_SCHEMA
+
+    rng = np.random.default_rng(0)
+    places = ["left lung", "right lung", "liver", "left kidney", "spleen"]
+    rows = [
+        {
+            "case": f"reports/{number // 3}",
+            "dataset": "reports",
+            "finding": number % 3,
+            "texts": [
+                f"{rng.choice(['cyst', 'mass', 'stone'])} {rng.integers(40)} in the {rng.choice(places)}"
+            ],
+            "mask_ids": [7],
+        }
+        for number in range(3000)
+    ]
+    other = open_store(store.files.url)
+    other.__dict__["findings"] = pa.Table.from_pylist(rows, schema=FINDINGS_SCHEMA)
+    sentences = Sentences([other])
+    for case in range(0, 1000, 50):
+        own = [row["texts"][0] for row in rows if row["case"] == f"reports/{case}"]
+        picked = [sentences.absent(0, "reports", f"reports/{case}", key) for key in range(20)]
+        assert len(set(picked)) > 10
+        for entry in picked:
+            assert entry is not None
+            assert not entry.name.startswith(f"absent: {case} ")
+            assert contradicts(entry.prompts[0], own)
+            sides = {text.split(" in the ")[1] for text in own}
+            shared = {text.split()[0] for text in own} | {side.split()[-1] for side in sides}
+            assert shared & set(entry.prompts[0].split())
+
+
+def test_a_swapped_sentence_is_another_ones() -> None:
+    said = [("a nodule in the left lung",), ("nodule in the left lung", "x"), ("mass",), ("cyst",)]
+    for seed in range(20):
+        found = swapped(said, seed)
+        assert all(text and contradicts(text, own) for text, own in zip(found, said, strict=True))
+        assert found == swapped(said, seed)
+    assert len({tuple(swapped(said, seed)) for seed in range(20)}) > 5
+    assert swapped([("one",), ("one",)], 0) == [None, None]
