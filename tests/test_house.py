@@ -63,6 +63,7 @@ LIBRARIES = {
     "obstore": {"files"},
     "SimpleITK": {"volume", "demo", "doctor"},
     "pydicom": {"volume", "demo"},
+    "highdicom": {"volume"},
     "nibabel": {"volume", "demo"},
     "typer": {"cli"},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -12,7 +12,16 @@ from rich.table import Table
 
 from fve_pipeline.cli.completion import catalogs, one_of
 from fve_pipeline.cli.options import Json, Nonfinite, ResampleTilt
-from fve_pipeline.cli.predict_asked import Instances, Overlaps, PrecisionChoice, asked, with_options
+from fve_pipeline.cli.predict_asked import (
+    Form,
+    Instances,
+    Overlaps,
+    PrecisionChoice,
+    archive_form,
+    asked,
+    with_options,
+)
+from fve_pipeline.cli.predict_values import axes_of, device_of, part_of, views_of
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
 
@@ -75,6 +84,14 @@ def predict(
             rich_help_panel=_WHAT,
         ),
     ] = None,
+    to: Annotated[
+        Form,
+        typer.Option(
+            help="Of DICOM series, for an archive: [b]seg[/], coded segments, or [b]rtstruct[/], contours. They carry "
+            "the patient's identity.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = Form.nifti,
     overlaps: Annotated[
         Overlaps,
         typer.Option(
@@ -169,10 +186,13 @@ def predict(
 
       fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
 
+      fve predict study/series/ --catalog lctsc --weights model.pt --out back/ --to rtstruct
+
       CUDA_VISIBLE_DEVICES=1 fve predict scans/ --catalog amos22_ct --weights model.pt --out predictions/ --part 2/4
     """
     from fve_pipeline.catalog import load_catalog
     from fve_pipeline.catalog.schema import Modality
+    from fve_pipeline.prediction.archive import IDENTITY
     from fve_pipeline.prediction.network import Averaging
     from fve_pipeline.prediction.predictor import Predictor
     from fve_pipeline.prediction.request import Request
@@ -193,13 +213,13 @@ def predict(
     request = Request(
         targets,
         shown,
-        Averaging(draws, _axes(flips), seed),
-        _views(views),
+        Averaging(draws, axes_of(flips), seed),
+        views_of(views),
         instance_class or instances is Instances.split,
         instances.value if instances is not None else None,
         overlaps.value,
     )
-    first, parts = _part(part)
+    first, parts = part_of(part)
     made = out.resolve()
     for path in inputs:
         if path.resolve().is_relative_to(made):
@@ -207,11 +227,16 @@ def predict(
             raise typer.BadParameter(msg, param_hint="--out")
     # Label maps of an earlier run are not volumes to predict.
     told = partial(errors.print, markup=False, highlight=False)
+    ending = archive_form(to, overlaps)
     found = find_sources(
         inputs, described, told, [one.intensity.rendition for one in shown if one.intensity.rendition]
     )
     sources = [one for one in found if not one.path.resolve().is_relative_to(made)][first::parts]
-    predictor = Predictor(weights, _device(device), adapt, precision.value if precision is not None else None)
+    if ending is not None:
+        sources = [replace(one, ending=ending) for one in sources]
+    predictor = Predictor(
+        weights, device_of(device), adapt, precision.value if precision is not None else None
+    )
     with Bars(as_json) as bars:
         reports, failures = predict_all(predictor, sources, request, out, bars, batch)
     if as_json:
@@ -223,57 +248,11 @@ def predict(
         )
     else:
         _print(reports, out)
+    if ending is not None and reports:
+        errors.print(f"{out}/**/*{ending}: {IDENTITY}", style="yellow", markup=False, highlight=False)
     for failure in failures:
         errors.print(f"failed: {failure.case}: {failure.reason}", style="red", markup=False, highlight=False)
     raise typer.Exit(0 if not failures else 1 if reports else 2)
-
-
-def _part(part: str | None) -> tuple[int, int]:
-    """The place of the first volume, counted from 0, and the step to the next."""
-    if part is None:
-        return 0, 1
-    found = re.fullmatch(r"(\d+)/(\d+)", part)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise typer.BadParameter(
-            f"{part!r}; expected i/n with i from 1 to n, such as 2/4", param_hint="--part"
-        )
-    return int(found[1]) - 1, int(found[2])
-
-
-def _axes(flips: str) -> tuple[int, ...]:
-    names = [name for name in flips.replace(" ", "").split(",") if name]
-    if any(name not in ("x", "y", "z") for name in names) or len(set(names)) < len(names):
-        raise typer.BadParameter(f"{flips!r}; expected x, y, z, each at most once", param_hint="--flips")
-    return tuple("zyx".index(name) for name in names)
-
-
-def _views(views: str | None) -> tuple[str, ...] | None:
-    from fve_pipeline.imaging.views import VIEWS
-
-    if views is None:
-        return None
-    names = views.replace(" ", "").split(",")
-    if any(name not in VIEWS for name in names) or len(set(names)) < len(names):
-        raise typer.BadParameter(
-            f"{views!r}; expected {', '.join(VIEWS)}, each at most once", param_hint="--views"
-        )
-    return tuple(names)
-
-
-def _device(name: str | None) -> str:
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        kind = name
-    if kind not in ("cpu", "cuda"):
-        raise typer.BadParameter(f"{name!r}; expected cpu or cuda", param_hint="--device")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise typer.BadParameter(f"{name!r}: torch finds no GPU here", param_hint="--device")
-    return name
 
 
 def _brief(report: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import Enum
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from fve_pipeline.prediction.prompts import Target
     from fve_pipeline.prediction.request import Shown
 
-__all__ = ["Instances", "Overlaps", "PrecisionChoice", "asked", "with_options"]
+__all__ = ["Form", "Instances", "Overlaps", "PrecisionChoice", "archive_form", "asked", "with_options"]
 
 
 class PrecisionChoice(Enum):
@@ -31,12 +32,36 @@ class Instances(Enum):
     merged = "merged"
 
 
+class Form(Enum):
+    """What the label maps of DICOM series are written as, as a choice on the command line."""
+
+    nifti = "nifti"
+    seg = "seg"
+    rtstruct = "rtstruct"
+
+
 class Overlaps(Enum):
     """Whether classes are also written each for itself, as a choice on the command line."""
 
     merge = "merge"
     keep = "keep"
     layers = "layers"
+
+
+def archive_form(form: Form, overlaps: Overlaps) -> str | None:
+    """Return the ending of label maps that go back to an archive; None for NIfTI.
+
+    Raises ModuleNotFoundError before anything is predicted where the package that writes them is not there.
+    """
+    from fve_pipeline.prediction.sources import DICOM_ENDINGS
+
+    if form is Form.nifti:
+        return None
+    if overlaps is Overlaps.layers:
+        msg = f"in {form.value} every class is apart as it is; give keep, or leave it out"
+        raise typer.BadParameter(msg, param_hint="--overlaps")
+    import_module("highdicom" if form is Form.seg else "contourpy")
+    return DICOM_ENDINGS[form.value]
 
 
 def asked(

@@ -40,13 +40,18 @@ def report_path(source: VolumeSource, out: Path) -> Path:
 
 
 def finished(source: VolumeSource, out: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The report of an earlier run that did the very same, label map included; None if there is none."""
+    """Return the report of an earlier run that did the very same, if all that it wrote is still there."""
     try:
         report = json.loads(report_path(source, out).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = isinstance(report, dict) and report.get("fingerprint") == fingerprint
-    return report if same and (out / f"{source.name}{source.ending}").is_file() else None
+    if not isinstance(report, dict) or report.get("fingerprint") != fingerprint:
+        return None
+    folder = report_path(source, out).parent
+    name = f"{source.name.rsplit('/', 1)[-1]}{source.ending}"
+    apart = [report["classes_apart"]] if "classes_apart" in report else []
+    files = report.get("files", [report.get("labels"), *apart])  # earlier versions did not list them
+    return report if name in files and all((folder / file).exists() for file in files) else None
 
 
 def write_result(source: VolumeSource, picture: Picture, labels: NDArray[np.uint16], out: Path) -> Path:
@@ -75,8 +80,8 @@ def write_apart(
     out: Path,
     *,
     layers: bool,
-) -> str:
-    """Write every target's own mask, and return the name of what was written.
+) -> tuple[str, list[str]]:
+    """Write every target's own mask, and return the name of what was written, and its files.
 
     A folder ``NAME_classes`` of a file a class, ``ID_WORDS.nii.gz``; or, with ``layers``, a file of that name with a
     layer a class, in the targets' order, which the report tells.
@@ -87,12 +92,15 @@ def write_apart(
     if layers:
         path = folder.with_name(f"{name}.nii.gz")
         write_labels(path, np.stack([mask.astype(np.uint8) for mask in masks], -1), picture.affine)
-        return path.name
+        return path.name, [path.name]
+    files = []
     for target, mask in zip(targets, masks, strict=True):
         words = "_".join(re.findall(r"[a-z0-9]+", target.name.lower()))[:60]
         folder.mkdir(parents=True, exist_ok=True)
-        write_labels(folder / f"{target.class_id:05d}_{words}.nii.gz", mask.astype(np.uint8), picture.affine)
-    return folder.name
+        path = folder / f"{target.class_id:05d}_{words}.nii.gz"
+        write_labels(path, mask.astype(np.uint8), picture.affine)
+        files.append(f"{name}/{path.name}")
+    return name, files
 
 
 def merged_where_too_many(

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from fve_pipeline import __version__
 from fve_pipeline.bio2vol.network import Volumes
 from fve_pipeline.bio2vol.settings import Bio2VolSettings
 from fve_pipeline.errors import PredictionError
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS
 from fve_pipeline.imaging.views import AXES, choose_views
+from fve_pipeline.prediction.archive import IDENTITY, write_for_archive
 from fve_pipeline.prediction.loaded import LoadedModel, Precision, usual_precision
 from fve_pipeline.prediction.outputs import (
     findings,
@@ -30,11 +32,12 @@ from fve_pipeline.prediction.pictures import Picture, open_pictures, together
 from fve_pipeline.prediction.prompts import Target, targets_from_sentences
 from fve_pipeline.prediction.request import Request
 from fve_pipeline.prediction.settings import SliceSettings
-from fve_pipeline.prediction.sources import VolumeSource, source_sha256
+from fve_pipeline.prediction.sources import DICOM_ENDINGS, VolumeSource, is_dicom, source_sha256
 from fve_pipeline.prediction.volume import Segmentation, predict_volume
 from fve_pipeline.runtime.progress import Progress
 from fve_pipeline.segmenter.checkpoint import open_segmenter
 from fve_pipeline.volume.challenge_npz import read_text_prompts
+from fve_pipeline.volume.dicom_source import MadeBy
 
 __all__ = ["PREDICT_VERSION", "Opened", "Predictor", "Segmented"]
 
@@ -94,6 +97,9 @@ class Predictor:
         self.loaded = LoadedModel(model, volumes, precision or usual_precision(model.pixel_mean.device))
         with checkpoint.path.open("rb") as file:
             self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self.made_by = MadeBy(
+            "fve_pipeline text-prompted segmenter", __version__, (("weights", self._sha256),)
+        )
 
     def open(self, source: VolumeSource, request: Request, out: Path) -> Opened | dict[str, Any]:
         """Read a volume and make it uint8; return the report instead where an earlier run has done it all.
@@ -103,6 +109,12 @@ class Predictor:
         FveError
             For an input that cannot be read, or that cannot be asked this.
         """
+        if source.ending in DICOM_ENDINGS.values() and not is_dicom(source):
+            msg = (
+                f"{source.path}: no DICOM series, and {source.ending[1:]} refers to one; expected a DICOM folder or file. "
+                "Predict the others without --to"
+            )
+            raise PredictionError(msg)
         targets, instances = _targets(source, request)
         usual = "merged" if self.settings.resize == "released" else "split"
         instances = instances and (request.instances or usual) == "split"
@@ -190,16 +202,26 @@ class Predictor:
                 progress.note(f"{source.name}: {merged}")
                 notes.append(merged)
         spacing = opened.picture.spacing
-        labels = write_result(source, opened.picture, written, out)
-        apart = None
-        if found.kept is not None:
-            layers = opened.described["request"]["overlaps"] == "layers"
-            apart = write_apart(source, opened.picture, found.kept, opened.targets, out, layers=layers)
+        apart: str | None = None
+        files: list[str] = []
+        if source.ending in DICOM_ENDINGS.values():
+            labels = write_for_archive(
+                source, opened.picture, replace(found, labels=written), opened.targets, out, self.made_by
+            )
+            notes += [IDENTITY]
+        else:
+            labels = write_result(source, opened.picture, written, out)
+            if found.kept is not None:
+                layers = opened.described["request"]["overlaps"] == "layers"
+                apart, files = write_apart(
+                    source, opened.picture, found.kept, opened.targets, out, layers=layers
+                )
         classes = findings(opened.targets, found, spacing, opened.instances)
         seconds = done.seconds + time.perf_counter() - started
         report = {
             "case": source.name,
             "labels": labels.name,
+            "files": [labels.name, *files],
             **({} if apart is None else {"classes_apart": apart}),
             "decision": opened.picture.decision,
             "notes": notes,

@@ -14,7 +14,10 @@ from fve_pipeline.runtime.suggest import beside
 from fve_pipeline.volume import hash_files, list_series, source_files
 from fve_pipeline.volume.kinds import kind_of
 
-__all__ = ["VolumeSource", "find_sources", "source_sha256"]
+__all__ = ["DICOM_ENDINGS", "VolumeSource", "find_sources", "is_dicom", "source_sha256"]
+
+#: What label maps that go back to an archive are called, by what ``fve predict --to`` asks for.
+DICOM_ENDINGS = {"seg": ".seg.dcm", "rtstruct": ".rtstruct.dcm"}
 
 _ENDINGS = {
     ".nii.gz": ".nii.gz",
@@ -152,6 +155,11 @@ def _ending(path: Path) -> str | None:
     name = path.name.lower()
     found = next((ending for ending in _ENDINGS if name.endswith(ending)), None)
     return None if found is None else path.name[len(name) - len(found) :]
+
+
+def is_dicom(source: VolumeSource) -> bool:
+    """Whether a volume is a DICOM series, to which an object of an archive can refer."""
+    return source.facts is None and (source.path.is_dir() or _is_dicom(source.path))
 
 
 def _is_dicom(file: Path) -> bool:

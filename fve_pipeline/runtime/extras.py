@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 __all__ = ["OPTIONAL", "Optional", "missing_package"]
@@ -15,6 +16,7 @@ class Optional:
     package: str
     extra: str
     purpose: str
+    before: tuple[int, int] | None = None  # the first Python for which it is not to be had
 
 
 OPTIONAL = (
@@ -28,6 +30,8 @@ OPTIONAL = (
     Optional("matplotlib", "matplotlib", "report", "figures"),
     Optional("obstore", "obstore", "s3", "stores in S3 and other object stores"),
     Optional("sklearn", "scikit-learn", "coreset", "descriptors of many numbers made short"),
+    Optional("highdicom", "highdicom", "dicom", "DICOM SEG, written", before=(3, 14)),
+    Optional("contourpy", "contourpy", "dicom", "RTSTRUCT, written"),
     Optional("bokeh", "bokeh", "dashboard", "Dask's dashboard"),
 )
 
@@ -37,5 +41,9 @@ def missing_package(error: ModuleNotFoundError) -> str | None:
     name = (error.name or "").partition(".")[0]
     for one in OPTIONAL:
         if one.module == name:
-            return f"the package {one.package} ({one.purpose}) is not installed: pip install 'fve-pipeline[{one.extra}]'"
+            text = f"the package {one.package} ({one.purpose}) is not installed: pip install 'fve-pipeline[{one.extra}]'"
+            if one.before is None or sys.version_info < one.before:
+                return text
+            here, last = sys.version_info, f"{one.before[0]}.{one.before[1] - 1}"
+            return f"{text} on Python up to {last}; this is {here.major}.{here.minor}, for which it is not to be had"
     return None

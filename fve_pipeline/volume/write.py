@@ -11,10 +11,10 @@ from nibabel import Nifti1Image
 from numpy.typing import NDArray
 
 from fve_pipeline.files.atomic import replaced_whole
-from fve_pipeline.volume.orientation import Turn, plan_turn
+from fve_pipeline.volume.orientation import plan_turn
 from fve_pipeline.volume.read import load_raw
 
-__all__ = ["source_affine", "write_labels"]
+__all__ = ["in_source_order", "source_affine", "write_labels"]
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -32,7 +32,7 @@ def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: ND
     ``affine`` is the image's :func:`source_affine`, so that the array in the file has the image's own shape
     and order of axes. The ending says the format: ``.nii.gz``, ``.nrrd`` or ``.mha``.
     """
-    array = _turn_back(labels, plan_turn(affine))
+    array = in_source_order(labels, affine)
     with replaced_whole(out) as part:
         if out.name.endswith(".nii.gz"):
             _write_nifti(part, array, affine)
@@ -40,8 +40,9 @@ def write_labels(out: Path, labels: NDArray[np.unsignedinteger[Any]], affine: ND
             _write_itk(part, array, affine)
 
 
-def _turn_back(labels: NDArray[Any], turn: Turn) -> NDArray[Any]:
-    order, flips = turn
+def in_source_order(labels: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
+    """Return labels (z,y,x) in LPS with their axes as ``affine``, the image's :func:`source_affine`, has them."""
+    order, flips = plan_turn(affine)
     step = tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)
     axes = [*np.argsort(order).tolist(), *range(3, labels.ndim)]
     return np.ascontiguousarray(labels[step].transpose(axes))

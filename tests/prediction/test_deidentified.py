@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,20 +137,17 @@ def test_planted_names_are_in_no_byte(
         fve(0, "export", out, "--to", form, "--out", left / form)
     fve(0, "export", out, "--to", "croissant", "--out", left / "croissant.json")
     ask = ("--weights", weights, "--prompts", "heart in CT")
-    fve(
-        1,
-        "predict",
-        root / "drawn",
-        *ask,
-        "--modality",
-        "CT",
-        "--window",
-        "soft_tissue",
-        "--out",
-        left / "p",
-        "--json",
-    )
+    ct = ("--modality", "CT", "--window", "soft_tissue")
+    fve(1, "predict", root / "drawn", *ask, *ct, "--out", left / "p", "--json")
     fve(1, "predict", root / "pet", "--catalog", catalogs[2], "--weights", weights, "--out", left / "p2")
+    back = left / "back"
+    form = "seg" if find_spec("highdicom") else "rtstruct"
+    fve(1, "predict", root / "drawn", *ask, *ct, "--out", back, "--to", form)
+    written = sorted(back.rglob("*.dcm"))
+    assert len(written) == 3
+    for path in written:  # the one kind of file that is to say who the patient is
+        assert planted.NAME.encode() in path.read_bytes()
+        path.unlink()
 
     assert planted.found_in(left, heard + caplog.text) == []
     assert sorted(path.name for path in (left / "nifti").glob("*/*") if path.is_dir()) == ["1", "1", "1"]
