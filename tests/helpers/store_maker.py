@@ -131,7 +131,14 @@ def index_table(rows: list[Row], s: StoreSettings) -> pa.Table:
 
 def cases_table(rows: list[Row]) -> pa.Table:
     names = list(dict.fromkeys(case for case, _ in rows))
-    records = [{"case": f"made/{name}", "dataset": "made", "subject": name, "n_samples": 1} for name in names]
+    where = {
+        "shape": [16, 16, 14],
+        "spacing": [2.5, 1.0, 1.0],
+    }  # null in no built store; pyarrow reads such nulls from 26
+    records = [
+        {"case": f"made/{name}", "dataset": "made", "subject": name, "n_samples": 1, **where}
+        for name in names
+    ]
     return pa.Table.from_pylist(records, CASES_SCHEMA)
 
 

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pytest
 import store_maker as maker
 
 from fve_pipeline.files.local import LocalFiles
@@ -31,6 +33,10 @@ def mask_level(store: Path) -> int:
     return level
 
 
+# It was made by hand, with nulls where a build has none: shape and spacing of its cases.
+@pytest.mark.skipif(
+    int(pa.__version__.partition(".")[0]) < 26, reason="pyarrow reads null lists of fixed size from 26"
+)
 def test_version_1() -> None:
     store = open_store(GOLDEN)
     assert verify(store, deep=True) == []
