@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
@@ -15,6 +16,18 @@ __all__ = ["view"]
 
 def view(
     store: Annotated[str, typer.Argument(help="A store, such as slices.zarr.", autocompletion=stores)],
+    pred: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of predicted label maps (fve predict): shown beside the truth, scored and sorted by."
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Scores of fve evaluate (Parquet) of these predictions: sorted by at once; with --pred."
+        ),
+    ] = None,
     case: Annotated[str | None, typer.Option(help="Case to begin with. [default: the first]")] = None,
     port: Annotated[
         int, typer.Option(help="Port of this machine; 0 takes a free one.", min=0, max=65535)
@@ -30,15 +43,24 @@ def view(
 
       fve view slices.zarr
 
+      fve view slices.zarr --pred predictions
+
       fve view slices.zarr --port 8765 --case amos22_ct/amos_0001
     """
+    import threading
     import webbrowser
 
+    from fve_pipeline.look.report.scores import read_scores
     from fve_pipeline.look.viewer import StoreSlices, serve
+    from fve_pipeline.look.viewer.predictions import Predictions
     from fve_pipeline.store.query import require_case
     from fve_pipeline.store.reader import open_store
 
-    slices = StoreSlices(open_store(store))
+    if scores is not None and pred is None:
+        raise typer.BadParameter("scores are of predictions; give them with --pred", param_hint="--scores")
+    opened = open_store(store)
+    predictions = None if pred is None else Predictions(opened, pred, read_scores(scores) if scores else None)
+    slices = StoreSlices(opened, predictions)
     if case is not None:
         require_case(slices.store.cases, case, store)
     try:
@@ -46,6 +68,9 @@ def view(
     except OSError as error:
         raise typer.BadParameter(f"{port}: {error.strerror}", param_hint="--port") from error
     url = server.url + (f"#case={quote(case)}" if case else "")
+    stop = threading.Event()
+    if predictions is not None and scores is None:
+        threading.Thread(target=predictions.score_all, args=(stop,), daemon=True).start()
     with server:
         try:
             console.print(url, soft_wrap=True, highlight=False)
@@ -54,3 +79,5 @@ def view(
             server.serve_forever()
         except KeyboardInterrupt:
             console.print("Closed.")
+        finally:
+            stop.set()

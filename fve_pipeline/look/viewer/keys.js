@@ -17,6 +17,12 @@ const ACTIONS = {
   "+": () => changeOrder(1), "-": () => changeOrder(-1), z: () => zoomBy(1.5), x: () => zoomBy(1 / 1.5),
   0: () => moveTo(0, 0, 1), w: () => moveTo(zoom.x, zoom.y + .1), s: () => moveTo(zoom.x, zoom.y - .1),
   a: () => moveTo(zoom.x + .1, zoom.y), d: () => moveTo(zoom.x - .1, zoom.y), "/": () => $("words").focus(),
+  n: nextWorst,
+  p: () => {
+    if (!store.predicted) return;
+    $("what").selectedIndex = ($("what").selectedIndex + 1) % $("what").options.length;
+    show();
+  },
   f: () => { $("fill").value = +$("fill").value ? 0 : 40; showFill(); keep(); },
 };
 document.addEventListener("keydown", (event) => {

@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const PANELS = { before: "slices before, encoded", after: "slices after, encoded", encoded: "the encoded image as RGB" };
 let store, found, row = -1, only = null, asked = 0, listed = [], total = 0;
 // What is enlarged (a scale and where the slice's corner lies, in widths of the stage), the point of the planes, the marks.
-let zoom = { scale: 1, x: 0, y: 0 }, point = null, marks = [];
+let zoom = { scale: 1, x: 0, y: 0 }, point = null, marks = [], again;
 
 function address(path, values) {
   return path + "?" + new URLSearchParams({ ...values, token });
@@ -31,14 +31,15 @@ const chosen = () => (only === null ? {} : { only });
 async function listCases(more = false) {
   if (more && listed.length >= total) return;
   const mine = ++asked;
-  const answer = await get("/api/cases", { words: $("words").value, start: more ? listed.length : 0 });
+  const answer = await get("/api/cases", { words: $("words").value, by: $("by").value, start: more ? listed.length : 0 });
   if (mine !== asked) return;
   listed = (more ? listed : []).concat(answer.cases.map((entry) => entry.case));
   total = answer.total;
-  $("found").textContent = listed.length < total ? `the first ${listed.length} of ${total}` : `${total} cases`;
+  const scored = answer.scored === undefined ? "" : `, ${answer.scored} scored`;
+  $("found").textContent = (listed.length < total ? `the first ${listed.length} of ${total}` : `${total} cases`) + scored;
   const items = answer.cases.map((entry) => {
     const item = make("li"), button = make("button", entry.case, { type: "button" });
-    button.append(make("div", `${entry.modality} · ${entry.split || "no split"} · ${entry.n_samples}`, { className: "soft" }));
+    button.append(make("div", `${entry.modality} · ${entry.split || "no split"} · ${entry.n_samples}${dice(entry.dice, " · Dice ")}`, { className: "soft" }));
     button.dataset.case = entry.case;
     button.onclick = () => openCase(entry.case);
     item.append(button);
@@ -46,6 +47,9 @@ async function listCases(more = false) {
   });
   if (more) $("cases").append(...items);
   else $("cases").replaceChildren(...items);
+  // Cases are scored while one looks: the list follows, as long as one is at its top.
+  clearTimeout(again);
+  if (answer.scored < store.predicted) again = setTimeout(() => $("cases").scrollTop || listCases(), 3000);
   markCase();
 }
 function markCase() {
@@ -77,6 +81,7 @@ async function openRun(state = {}) {
   if (state.zoom !== undefined) { const [scale, x, y] = numbers(state.zoom); zoom = { scale, x, y }; }
   point = state.at === undefined ? null : numbers(state.at);
   marks = (await get("/api/run", { row: one.start })).marks;
+  await loadScores();
   placeInner();
   drawMarks();
   await show();
@@ -86,8 +91,9 @@ async function show() {
   row = one.start + at;
   $("where").textContent = `slice ${at} of 0 to ${one.count - 1}`;
   const values = { row, order, ...chosen() };
-  $("outlines").src = address("/outlines.png", values);
+  $("outlines").src = address(base(), values);
   showFill();
+  showDifference();
   const panels = $("panels");
   Object.entries(PANELS).forEach(([what, caption], i) => {
     const source = address(`/${what}.png`, values);
@@ -115,7 +121,7 @@ function showClasses(facts) {
   const names = new Map(found.classes.map((entry) => [entry.id, entry]));
   $("classes").replaceChildren(...facts.class_ids.map((id, i) => {
     const entry = names.get(id), item = make("li");
-    const button = make("button", `${id} ${entry.name} (${facts.class_pixels[i].toLocaleString("en")} pixels)`, { type: "button" });
+    const button = make("button", `${id} ${entry.name} (${facts.class_pixels[i].toLocaleString("en")} pixels${sliceDice(id)})`, { type: "button" });
     if (entry.colour) button.prepend(dot(entry.colour));
     button.setAttribute("aria-pressed", String(only === id));
     button.onclick = () => choose(id);
@@ -137,25 +143,29 @@ function dot(colour) {
 function choose(id) {
   only = only === id ? null : id;
   drawMarks();
+  showWorst();
   show();
 }
 function keep() {
   const state = { case: found.case, run: $("run").value || 0, slice: $("slider").value, order: $("order").value,
     ...chosen(), ...(+$("fill").value ? { fill: $("fill").value } : {}),
     ...(zoom.scale > 1 ? { zoom: [zoom.scale, zoom.x, zoom.y].map((v) => +v.toFixed(4)).join() } : {}),
-    ...(point ? { at: point.join() } : {}) };
+    ...(point ? { at: point.join() } : {}), ...(store.predicted ? { show: $("what").value, by: $("by").value } : {}) };
   history.replaceState(null, "", "#" + new URLSearchParams(state));
 }
 async function restore() {
   const state = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   zoom = { scale: 1, x: 0, y: 0 };
   $("fill").value = 0;
+  if (state.show) $("what").value = state.show;
+  if (state.by && state.by !== $("by").value) { $("by").value = state.by; await listCases(); }
   await openCase(state.case || listed[0], state);
 }
 async function begin() {
   store = await get("/api/store");
   $("order").replaceChildren(...store.orders.map((k) => make("option", k === store.order ? `${k} (the store's)` : k, { value: k })));
   $("order").value = store.order;
+  offerPredictions();
   await listCases();
   await restore();
   window.onhashchange = restore;

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fve_pipeline.errors import FveError
 from fve_pipeline.look.viewer.slices import PICTURES, StoreSlices
 
 __all__ = ["Viewer", "serve"]
@@ -74,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             kind, body = _answer(self.server.slices, parts.path, query)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, FveError) as error:
             said = json.dumps({"error": str(error.args[0] if error.args else error)}).encode()
             self._send(HTTPStatus.NOT_FOUND, said, "application/json")
             return
@@ -106,7 +107,13 @@ def _answer(slices: StoreSlices, path: str, query: Mapping[str, str]) -> tuple[s
         case "/api/store":
             return _json(slices.describe())
         case "/api/cases":
-            return _json(slices.cases(query.get("words", ""), number.get("start", 0)))
+            return _json(slices.cases(query.get("words", ""), number.get("start", 0), by=query.get("by", "")))
+        case "/api/scores":
+            return _json(slices.scores(query["case"]))
+        case "/predicted.png":
+            return _png(slices.predicted(number["row"], number["order"], number.get("only")))
+        case "/difference.png":
+            return _png(slices.difference(number["row"], number.get("only")))
         case "/api/case":
             return _json(slices.case(query["case"]))
         case "/api/slice":
@@ -131,7 +138,7 @@ def _page() -> bytes:
     """Return the page with its style and scripts in it."""
     part = resources.files(__package__).joinpath
     page = part("page.html").read_text("utf-8")
-    for name in ("page.css", "page.js", "surface.js", "keys.js"):
+    for name in ("page.css", "page.js", "surface.js", "predictions.js", "keys.js"):
         page = page.replace(f"{{{{{name}}}}}", part(name).read_text("utf-8"))
     return page.encode()
 
