@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from fve_pipeline.cli.completion import one_of, stores
-from fve_pipeline.cli.options import Json, choice
+from fve_pipeline.cli.options import Json, choice, roots_of
 from fve_pipeline.cli.progress import Bars, console, errors
 from fve_pipeline.cli.running import print_json
 
 __all__ = ["export"]
 
-_FORMATS = ("reference-png", "challenge-npz", "nifti", "nnunet", "croissant")
+_FORMATS = ("reference-png", "challenge-npz", "nifti", "nnunet", "seg", "rtstruct", "croissant")
 
 
 def export(
@@ -41,6 +41,10 @@ def export(
             help="Volumes along the world's axes, not where their sources lie (nifti, nnunet, challenge-npz).",
         ),
     ] = False,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of the sources, or NAME=DIR; for seg and rtstruct, which refer to them."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a store's samples for another program, or what is in it for a catalogue of datasets.
@@ -49,6 +53,7 @@ def export(
       challenge-npz: imgs, gts and spacing a case, and class_prompts.json.
       nifti: a folder a case.
       nnunet: Dataset501_NAME and so on.
+      seg, rtstruct: labels as DICOM for an archive, beside the source series below --root, whose patient they name.
       croissant: metadata with licences and checksums, as JSON-LD.
 
     Volumes lie where their sources lie, an oblique scan obliquely, unless --straight.
@@ -61,8 +66,11 @@ def export(
 
       fve export slices.zarr --to nnunet --dataset amos22_ct --out nnunet
 
+      fve export slices.zarr --to rtstruct --root /data/lctsc --out back
+
       fve export slices.zarr --to croissant
     """
+    from fve_pipeline.export.archive import export_archive
     from fve_pipeline.export.challenge import export_challenge
     from fve_pipeline.export.croissant import export_croissant
     from fve_pipeline.export.nifti import export_nifti
@@ -71,8 +79,15 @@ def export(
     from fve_pipeline.store.reader import open_store
 
     choice("to", to, _FORMATS)
-    if straight and to in ("reference-png", "croissant"):
-        raise typer.BadParameter(f"{to} holds no volumes that lie anywhere", param_hint="--straight")
+    archive = to in ("seg", "rtstruct")
+    if straight and (archive or to in ("reference-png", "croissant")):
+        where = "lies on its source series" if archive else "holds no volumes that lie anywhere"
+        raise typer.BadParameter(f"{to} {where}", param_hint="--straight")
+    if archive != bool(root):
+        said = (
+            f"{to} refers to the source series: say where they are" if archive else f"{to} needs no sources"
+        )
+        raise typer.BadParameter(said, param_hint="--root")
     if to == "croissant" and out is None and "://" in store:
         raise typer.BadParameter("give a local file; the store is not one", param_hint="--out")
     opened = open_store(store)
@@ -89,6 +104,9 @@ def export(
             "nifti": partial(export_nifti, straight=straight),
             "nnunet": partial(export_nnunet, straight=straight),
         }
+        if archive:
+            roots = roots_of(root or [], set(opened.cases["dataset"].to_pylist()))
+            writers[to] = partial(export_archive, form=to, roots=roots)
         with Bars(as_json) as bars:
             notes = writers[to](opened, out, bars, datasets=dataset or (), splits=split or ())
     if as_json:
@@ -96,4 +114,7 @@ def export(
         return
     for note in notes:
         errors.print(note, style="yellow", markup=False, highlight=False)
+    if archive:
+        said = f"{out}: these files carry their patients' identity, as an archive needs; nothing else does"
+        errors.print(said, style="yellow", markup=False, highlight=False)
     console.print(f"{store} written as {to}: {out}", markup=False, highlight=False)

@@ -19,7 +19,7 @@ from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import kind_of, shown
 from fve_pipeline.volume.refusal import refusal
 
-__all__ = ["MadeBy", "SourceSeries", "source_series", "unquoted"]
+__all__ = ["MadeBy", "SourceSeries", "description", "source_series", "unquoted"]
 
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 #: An object of the same patient and study has them, and may have them empty.
@@ -44,6 +44,11 @@ class MadeBy:
     name: str
     version: str
     parameters: tuple[tuple[str, str], ...] = ()
+
+
+def description(made_by: MadeBy | None) -> str:
+    """Return what an archive shows of an object's content."""
+    return "Labels of a data set" if made_by is None else "Segmentation by a model, not reviewed"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
+from fve_pipeline import __version__
 from fve_pipeline.files.atomic import replaced_whole
 from fve_pipeline.volume.coded_terms import Coding, coded_term
-from fve_pipeline.volume.dicom_source import MadeBy, SourceSeries, unquoted
+from fve_pipeline.volume.dicom_source import MadeBy, SourceSeries, description, unquoted
 from fve_pipeline.volume.outlines import outlines
 
 __all__ = ["write_structures"]
@@ -31,12 +32,12 @@ def write_structures(
     source: SourceSeries,
     names: Sequence[str],
     masks: Iterable[NDArray[np.bool_]],
-    made_by: MadeBy,
+    made_by: MadeBy | None,
 ) -> None:
     """Write structures called ``names`` as one RTSTRUCT; ``masks`` are theirs, (slice, row, column) in the source's order.
 
     Contours pass half-way between voxels inside and outside, in the planes of the source's slices, and may overlap. Patient
-    and study are those of the source; the instance and its series are new.
+    and study are those of the source; the instance and its series are new. ``made_by`` None: drawn by people.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def write_structures(
         data.save_as(part, enforce_file_format=True)
 
 
-def _object(source: SourceSeries, made_by: MadeBy) -> FileDataset:
+def _object(source: SourceSeries, made_by: MadeBy | None) -> FileDataset:
     first = source.headers[0]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
@@ -73,10 +74,13 @@ def _object(source: SourceSeries, made_by: MadeBy) -> FileDataset:
     data.SOPClassUID, data.SOPInstanceUID = RTStructureSetStorage, meta.MediaStorageSOPInstanceUID
     data.Modality, data.SeriesInstanceUID = "RTSTRUCT", generate_uid()
     data.SeriesNumber, data.InstanceNumber, data.OperatorsName = None, 1, ""
-    data.Manufacturer, data.ManufacturerModelName = "fve_pipeline", made_by.name[:64]
-    data.SoftwareVersions = made_by.version[:64]
+    data.Manufacturer, data.ManufacturerModelName = (
+        "fve_pipeline",
+        (made_by.name if made_by is not None else "fve_pipeline")[:64],
+    )
+    data.SoftwareVersions = __version__
     data.StructureSetLabel = "SEGMENTATION"
-    data.StructureSetDescription = "Segmentation by a model, not reviewed"
+    data.StructureSetDescription = description(made_by)
     data.InstanceCreationDate = data.StructureSetDate = now.strftime("%Y%m%d")
     data.InstanceCreationTime = data.StructureSetTime = now.strftime("%H%M%S")
     data.ApprovalStatus = "UNAPPROVED"
@@ -105,12 +109,13 @@ def _image(header: Any, frame: int | None = None) -> Dataset:
     return image
 
 
-def _roi(number: int, name: str, source: SourceSeries, made_by: MadeBy) -> Dataset:
+def _roi(number: int, name: str, source: SourceSeries, made_by: MadeBy | None) -> Dataset:
     roi = Dataset()
     roi.ROINumber, roi.ROIName = number, name[:64]
     roi.ReferencedFrameOfReferenceUID = source.headers[0].FrameOfReferenceUID
-    roi.ROIGenerationAlgorithm = "AUTOMATIC"
-    roi.ROIGenerationDescription = f"{made_by.name} {made_by.version}"[:64]
+    roi.ROIGenerationAlgorithm = "MANUAL" if made_by is None else "AUTOMATIC"
+    if made_by is not None:
+        roi.ROIGenerationDescription = f"{made_by.name} {made_by.version}"[:64]
     return roi
 
 

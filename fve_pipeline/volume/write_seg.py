@@ -8,9 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fve_pipeline import __version__
 from fve_pipeline.files.atomic import replaced_whole
 from fve_pipeline.volume.coded_terms import Coding, coded_term
-from fve_pipeline.volume.dicom_source import MadeBy, SourceSeries, unquoted
+from fve_pipeline.volume.dicom_source import MadeBy, SourceSeries, description, unquoted
 from fve_pipeline.volume.refusal import refusal
 
 __all__ = ["write_segmentation"]
@@ -19,12 +20,13 @@ _MAKER = "fve_pipeline"
 
 
 def write_segmentation(
-    out: Path, source: SourceSeries, names: Sequence[str], labels: NDArray[Any], made_by: MadeBy
+    out: Path, source: SourceSeries, names: Sequence[str], labels: NDArray[Any], made_by: MadeBy | None
 ) -> None:
     """Write segments 1, 2, … called ``names`` as one BINARY segmentation object.
 
     ``labels`` is (slice, row, column) of segment numbers, or (slice, row, column, segment) of masks that may overlap, in
     the order of ``source``. Patient and study are those of the source; the instance and its series are new.
+    ``made_by`` None: drawn by people.
 
     Raises
     ------
@@ -35,11 +37,10 @@ def write_segmentation(
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues
 
     source.check(labels.shape[:3])
-    algorithm = _algorithm(made_by)
-    segments = [
-        _described(number, name, SegmentAlgorithmTypeValues.AUTOMATIC, algorithm)
-        for number, name in enumerate(names, start=1)
-    ]
+    how, algorithm = SegmentAlgorithmTypeValues.MANUAL, None
+    if made_by is not None:
+        how, algorithm = SegmentAlgorithmTypeValues.AUTOMATIC, _algorithm(made_by)
+    segments = [_described(number, name, how, algorithm) for number, name in enumerate(names, start=1)]
     with replaced_whole(out) as part, unquoted():
         _made(
             source.name,
@@ -52,11 +53,11 @@ def write_segmentation(
             sop_instance_uid=hd.UID(),
             instance_number=1,
             manufacturer=_MAKER,
-            manufacturer_model_name=made_by.name[:64],
-            software_versions=made_by.version,
+            manufacturer_model_name=(made_by.name if made_by is not None else _MAKER)[:64],
+            software_versions=__version__,
             device_serial_number="-",
             content_label="SEGMENTATION",
-            content_description="Segmentation by a model, not reviewed",
+            content_description=description(made_by),
         ).save_as(part)
 
 
