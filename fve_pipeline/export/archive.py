@@ -37,7 +37,8 @@ def export_archive(
 ) -> list[str]:
     """Write ``out/DATASET/CASE.seg.dcm`` (``form`` seg) or ``CASE.rtstruct.dcm``, a file a case.
 
-    Those of cases whose DICOM series lies below its root, as it was when the store was built. ``roots`` gives each dataset's folder, "" any. A segment or structure is a class of the case's own label, or an
+    Those of cases whose DICOM series lies below its root, as it was when the store was built.
+    ``roots`` gives each dataset's folder, "" any. A segment or structure is a class of the case's own label, or an
     instance; unions are their parts. Classes that overlap do so there. Returns what was left out, and why.
 
     Raises ExportError when no case could be written.
