@@ -12,7 +12,7 @@ import typer
 from fve_pipeline.cli import completion
 from fve_pipeline.cli.completion import one_of
 from fve_pipeline.errors import BuildError
-from fve_pipeline.runtime.units import parse_bytes
+from fve_pipeline.runtime.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from fve_pipeline.build.cases import Dataset
@@ -232,9 +232,16 @@ def memory_of(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_bytes(text)
+        given = parse_bytes(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--memory") from error
+    from fve_pipeline.runtime.executor import WORKER_BYTES
+
+    if given < WORKER_BYTES:
+        own = format_bytes(WORKER_BYTES)
+        msg = f"{text} is less than one worker takes by itself, about {own}, before it reads a case"
+        raise typer.BadParameter(msg, param_hint="--memory")
+    return given
 
 
 def datasets_of(catalogs: Iterable[str], roots: Sequence[str]) -> list[Dataset]:

@@ -18,9 +18,12 @@ from fve_pipeline.errors import BuildError, MachineError
 from fve_pipeline.runtime.batches import Task, TaskBatch, batches, run_batch
 from fve_pipeline.runtime.faults import describe_fault, is_environment_fault
 
-__all__ = ["Executor", "Task", "cluster", "memory_budget"]
+__all__ = ["WORKER_BYTES", "Executor", "Task", "cluster", "memory_budget"]
 
 R = TypeVar("R")
+
+#: What a worker process takes with its libraries before it does anything: with less it is ended as it is started.
+WORKER_BYTES = 400 * 10**6
 
 # Batches in flight for each worker thread: one runs, the others wait so that it never idles.
 _QUEUED_PER_WORKER = 4
@@ -157,8 +160,8 @@ class Executor:
             msg = (
                 f"{task.name}: the workers that ran it died {error.allowed_failures + 1} times. It was predicted "
                 f"to need {task.nbytes / 2**30:.1f} GiB of a budget of {self.memory / 2**30:.1f} GiB; most likely "
-                "the machine ran out of memory. Run again with fewer --workers, or on a machine with more: what is "
-                "finished is kept."
+                "it ran out of memory. Run again with fewer --workers or, on a machine that has it, with more --memory: "
+                "what is finished is kept."
             )
             raise BuildError(msg) from error
         if is_environment_fault(error):

@@ -8,7 +8,9 @@ import pytest
 import store_maker as maker
 import tiny
 from command import run
+from typer.testing import CliRunner
 
+from fve_pipeline.cli.main import app
 from fve_pipeline.errors import TrainError
 from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.runtime import executor
@@ -102,3 +104,11 @@ def test_a_wrong_key_of_training_has_a_neighbour(text: str, said: str, tmp_path:
     file.write_text(text)
     with pytest.raises(TrainError, match=said):
         load_config(file)
+
+
+@pytest.mark.usefixtures("cohort", "no_workers")
+def test_memory_for_less_than_a_worker_is_refused_before_one_is_started() -> None:
+    words = ["build", "tiny.toml", "--root", "data", "--out", "new.zarr", "--memory", "50MB"]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "50MB is less than one worker takes by itself, about 400.0 MB" in done.output

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kernel_conformance import Array, EncodingConformance, random_volume
 import fve_pipeline
 from fve_kernels import cpu, reference
 from fve_kernels.geometry import KernelInputError
+from fve_pipeline.imaging.encoding import decode
 
 
 class TestReference(EncodingConformance):
@@ -141,3 +143,16 @@ def test_without_a_place_for_compiled_code_it_works_and_warns_once(tmp_path: Pat
     )
     assert done.stderr.count("RuntimeWarning") == 1
     assert "point NUMBA_CACHE_DIR at a folder" in done.stderr
+
+
+def test_a_mean_is_rounded_half_up_for_every_sum() -> None:
+    """Of all 1,021 sums of four pixels, in any order of the four: by arithmetic alone, without another kernel."""
+    rng = np.random.default_rng(0)
+    sums = np.minimum(np.arange(32 * 32), 4 * 255)
+    quarters = np.repeat(sums[:, None] // 4, 4, axis=1) + (np.arange(4) < (sums % 4)[:, None])
+    quarters = rng.permuted(quarters, axis=1).astype(np.uint8)
+    far = quarters.reshape(32, 32, 2, 2).transpose(0, 2, 1, 3).reshape(64, 64)
+    volume = np.stack([np.zeros_like(far), far])
+    halved = decode(cpu.encode(volume, 2, focal=[0])[0], 2).after[0]
+    expected = [int(Fraction(int(total), 4) + Fraction(1, 2)) for total in sums]
+    np.testing.assert_array_equal(halved.ravel(), expected)
