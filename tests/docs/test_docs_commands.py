@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pages
 import pytest
 import tiny
+from rtstruct_maker import write_rtstruct
 from typer.testing import CliRunner
+from volume_make import ramp, write_series
 
 from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.settings import settings_for
@@ -54,6 +57,28 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         yield
 
 
+def make_export(folder: Path) -> None:
+    """Write ``pacs``, two patients' CT and RTSTRUCT as an archive exports them, and ``model.pt``, which was not trained."""
+    for number, (study, called) in enumerate((("1001/20240311", "Heart"), ("1002/20240402", "COR"))):
+        places = [(-20.0, -30.0, 2.5 * n) for n in range(4)]
+        write_series(
+            folder / "pacs" / study / "2", ramp((4, 40, 40)) % (300 + number) + 900, places, uid=f"1.2.{number}",
+            StudyInstanceUID=f"1.3.{number}", FrameOfReferenceUID=f"1.4.{number}",
+        )  # fmt: skip
+        corners = np.array([(-15.0, -25.0), (-8.0, -25.0), (-8.0, -15.0), (-15.0, -15.0)])
+        drawn = [np.column_stack([corners, np.full(4, z)]) for _, _, z in places]
+        structures = {called: drawn, "Lung L": [points + np.array([8, 0, 0]) for points in drawn]}
+        write_rtstruct(
+            folder / "pacs" / study / "7" / "1.dcm", structures, series=f"1.2.{number}", frame=f"1.4.{number}"
+        )
+    from fve_pipeline.segmenter.checkpoint import save_weights
+    from fve_pipeline.segmenter.config import preset
+    from fve_pipeline.segmenter.model import Segmenter
+
+    recorded = {"order": 1, "boundary": "repeat", "resize": "opencv", "size": 64}
+    save_weights(folder / "model.pt", Segmenter(preset("small"), seed=1), recorded)
+
+
 def _marked(page: Path) -> object:
     name = page.relative_to(pages.DOCS).with_suffix("").as_posix()
     return pytest.param(page, id=name, marks=() if page.stem in FAST else pytest.mark.slow)
@@ -69,6 +94,8 @@ def test_page(
         and page.stem != DEMO_ITSELF
     ):
         shutil.copytree(request.getfixturevalue("small_demo"), tmp_path, dirs_exist_ok=True)
+    if page.stem == "pacs":
+        make_export(tmp_path)
     if page.stem == "s3":
         request.getfixturevalue("bucket")
     monkeypatch.chdir(tmp_path)
