@@ -91,6 +91,13 @@ def evaluate(
             "where there is one.",
         ),
     ] = False,
+    findings: Annotated[
+        bool,
+        typer.Option(
+            "--findings",
+            help="With --overlaps: classes are findings; also the hit rate, and precision, recall and F1 of instances.",
+        ),
+    ] = False,
     swap: Annotated[
         Path | None,
         typer.Option(
@@ -116,6 +123,8 @@ def evaluate(
 
       fve evaluate outputs/ 3D_val_gt/ --images 3D_val_npz/ --convention challenge --allow-pickle --out scores.parquet
 
+      fve evaluate true/ truths/ --overlaps --findings --swap swapped/ --out scores.parquet
+
       fve evaluate outputs/ 3D_val_gt/ --runtimes outputs/runtimes.csv --out scores.parquet --json
     """
     from fve_pipeline import evaluation as ev
@@ -125,6 +134,10 @@ def evaluate(
     if out.suffix.lower() == ".json":
         msg = f"{out}: scores are kept as Parquet, with their means as JSON beside it; give a name such as scores.parquet"
         raise typer.BadParameter(msg, param_hint="--out")
+    if findings and not overlaps:
+        raise typer.BadParameter(
+            "findings have masks of their own: give --overlaps too", param_hint="--findings"
+        )
     table = ev.read_case_table(cases) if cases is not None else None
     times = ev.read_runtimes(runtimes) if runtimes is not None else None
     if scheduler is not None:  # whose workers may run elsewhere
@@ -147,7 +160,9 @@ def evaluate(
             replace(pair, dataset=pair.dataset or dataset, modality=pair.modality or modality)
             for pair in pairs
         ]
-    settings = ev.ScoreSettings(convention.value, instances, tolerance, allow_pickle, _ids(classes), overlaps)
+    settings = ev.ScoreSettings(
+        convention.value, instances, tolerance, allow_pickle, _ids(classes), overlaps, findings
+    )
     score = partial(ev.evaluate, pairs, settings, runtimes=times, missing=missing, seed=seed)
     if scheduler is None and (workers == 1 or len(pairs) == 1):
         with Bars(as_json) as bars:
@@ -163,6 +178,11 @@ def evaluate(
         )
     else:
         _print(result.summary, {} if described is None else {c.id: c.name for c in described.classes})
+        if (found := result.findings) is not None:
+            typer.echo(
+                f"{found.findings} findings: Dice {found.dice:.4f}, hit rate {found.hit_rate:.4f}; of instances precision "
+                f"{found.precision:.4f}, recall {found.recall:.4f}, F1 {found.f1:.4f}"
+            )
         if read is not None:
             times_more = "" if read.ratio is None else f", {read.ratio:.2f} times"
             typer.echo(

@@ -19,6 +19,7 @@ from fve_pipeline.cli.predict_asked import (
     PrecisionChoice,
     archive_form,
     asked,
+    asked_of_each,
     with_options,
 )
 from fve_pipeline.cli.predict_values import axes_of, device_of, part_of, views_of
@@ -100,6 +101,21 @@ def predict(
             rich_help_panel=_WHAT,
         ),
     ] = Overlaps.merge,
+    findings: Annotated[
+        bool,
+        typer.Option(
+            "--findings",
+            help="Ask each case for its own findings, the sentences of the catalog's table; each has a mask of its own.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    swap: Annotated[
+        int | None,
+        typer.Option(
+            help="With --findings: ask for each by another one's sentence, drawn by this seed (fve evaluate --swap).",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     modality: Annotated[
         str | None, typer.Option(help="CT, MR, PET, US or Microscopy.", rich_help_panel=_GREY)
     ] = None,
@@ -184,6 +200,10 @@ def predict(
 
       fve predict scans/ --catalog amos22_ct --weights volumes.pt --out predictions/ --adapt bio2vol
 
+      fve predict scans/ --catalog reports.toml --findings --weights model.pt --out true/
+
+      fve predict scans/ --catalog reports.toml --findings --swap 0 --weights model.pt --out swapped/
+
       fve predict inputs/ --allow-pickle --weights released.ckpt --out outputs/
 
       fve predict study/series/ --catalog lctsc --weights model.pt --out back/ --to rtstruct
@@ -202,7 +222,21 @@ def predict(
     if adapt not in (None, "bio2vol", "none"):
         raise typer.BadParameter(f"{adapt!r}; expected bio2vol or none", param_hint="--adapt")
     described = load_catalog(catalog) if catalog is not None else None
-    targets, shown, instance_class = asked(prompts or [], described, rendition, allow_pickle)
+    if swap is not None and not findings:
+        raise typer.BadParameter(
+            "sentences are swapped among findings: give --findings too", param_hint="--swap"
+        )
+    own: dict[Path, Any] = {}
+    if findings:
+        if prompts:
+            raise typer.BadParameter(
+                "a case is asked for its findings or by prompts, not both", param_hint="--prompts"
+            )
+        own, shown = asked_of_each(described, inputs, rendition, swap)
+        targets, instance_class = None, False
+        overlaps = Overlaps.keep if overlaps is Overlaps.merge else overlaps
+    else:
+        targets, shown, instance_class = asked(prompts or [], described, rendition, allow_pickle)
     if instances is Instances.split and targets is not None and len(targets) > 1:
         msg = f"instances are of one prompt; {len(targets)} were given"
         raise typer.BadParameter(msg, param_hint="--instances")
@@ -218,6 +252,7 @@ def predict(
         instance_class or instances is Instances.split,
         instances.value if instances is not None else None,
         overlaps.value,
+        own,
     )
     first, parts = part_of(part)
     made = out.resolve()
@@ -231,6 +266,9 @@ def predict(
     found = find_sources(
         inputs, described, told, [one.intensity.rendition for one in shown if one.intensity.rendition]
     )
+    if findings and (without := sum(one.path not in own for one in found)):
+        told(f"{without} volumes have no finding and are left out")
+        found = [one for one in found if one.path in own]
     sources = [one for one in found if not one.path.resolve().is_relative_to(made)][first::parts]
     if ending is not None:
         sources = [replace(one, ending=ending) for one in sources]

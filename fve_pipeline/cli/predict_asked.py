@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fve_pipeline.catalog import Catalog
     from fve_pipeline.prediction.pictures import Intensity
     from fve_pipeline.prediction.prompts import Target
     from fve_pipeline.prediction.request import Shown
 
-__all__ = ["Form", "Instances", "Overlaps", "PrecisionChoice", "archive_form", "asked", "with_options"]
+__all__ = [
+    "Form",
+    "Instances",
+    "Overlaps",
+    "PrecisionChoice",
+    "archive_form",
+    "asked",
+    "asked_of_each",
+    "with_options",
+]
 
 
 class PrecisionChoice(Enum):
@@ -86,13 +97,7 @@ def asked(
     if rendition is not None and rendition not in by_name:
         msg = f"{rendition!r} is none of {', '.join(by_name) or 'this catalog, which has no renditions'}"
         raise typer.BadParameter(msg, param_hint="--rendition")
-    plain = Intensity(
-        modality=described.modality,
-        window=described.window,
-        scaled=described.scaled,
-        member=described.layout.image_member,
-        percentiles_over=described.percentiles_over,
-    )
+    plain = _intensity(described)
     if not by_name:
         return targets_from_catalog(described, prompts), (Shown(plain),), described.instance
     chosen = [by_name[rendition]] if rendition is not None else list(described.renditions)
@@ -113,6 +118,63 @@ def asked(
             grey = replace(plain, window=one.window, channel=one.channel, rendition=one.name)
             shown.append(Shown(grey, places))
     return targets, tuple(shown), described.instance
+
+
+def asked_of_each(
+    described: Catalog | None, roots: list[Path], rendition: str | None, swap: int | None
+) -> tuple[dict[Path, tuple[Target, ...]], tuple[Shown, ...]]:
+    """Return the findings of each case by its image, numbered from 1, and how the volumes are shown for them.
+
+    They are looked for in one rendition, the first unless one is named. With ``swap``, a seed, each finding is asked for by
+    the sentence of another one; one that has no other to be mistaken for is left out.
+    """
+    from fve_pipeline.catalog.discover import discover
+    from fve_pipeline.loading.findings import swapped
+    from fve_pipeline.prediction.prompts import Target
+    from fve_pipeline.prediction.request import Shown
+
+    if described is None or described.findings is None:
+        said = (
+            "a catalog with [findings] is needed"
+            if described is None
+            else f"{described.name} has no [findings]"
+        )
+        raise typer.BadParameter(said, param_hint="--findings")
+    if strange := [root for root in roots if not root.is_dir()]:
+        msg = f"{strange[0]} is no folder: give the data set's, where its table of findings is"
+        raise typer.BadParameter(msg, param_hint="INPUTS")
+    found = [
+        (root / case.image, number, one.texts)
+        for root in roots
+        for case in discover(described, root)
+        for number, one in enumerate(case.findings, 1)
+    ]
+    texts = [said[0] for _, _, said in found] if swap is None else swapped([said for *_, said in found], swap)
+    targets: dict[Path, tuple[Target, ...]] = {}
+    for (image, number, _), text in zip(found, texts, strict=True):
+        if text is not None:
+            targets[image] = (*targets.get(image, ()), Target(number, text, text))
+    named = {one.name: one for one in described.renditions}
+    if rendition is not None and rendition not in named:
+        msg = f"{rendition!r} is none of {', '.join(named) or 'this catalog, which has no renditions'}"
+        raise typer.BadParameter(msg, param_hint="--rendition")
+    grey = _intensity(described)
+    if named:
+        one = named[rendition or next(iter(named))]
+        grey = replace(grey, window=one.window, channel=one.channel, rendition=one.name)
+    return targets, (Shown(grey),)
+
+
+def _intensity(described: Catalog) -> Intensity:
+    from fve_pipeline.prediction.pictures import Intensity
+
+    return Intensity(
+        modality=described.modality,
+        window=described.window,
+        scaled=described.scaled,
+        member=described.layout.image_member,
+        percentiles_over=described.percentiles_over,
+    )
 
 
 def with_options(

@@ -17,9 +17,11 @@ from fve_pipeline.evaluation.pairs import SUFFIXES, Pair
 from fve_pipeline.metrics import (
     ClassScore,
     Convention,
+    FindingScore,
     InstanceScore,
     match_instances,
     score_classes,
+    score_finding,
     split_components,
 )
 from fve_pipeline.volume import Header, Volume, read_header, read_image
@@ -35,7 +37,8 @@ class ScoreSettings:
     ``allow_pickle`` lets the pickled ``text_prompts`` of the challenge's npz say, case by case, which classes
     were asked for and whether labels are instances. For a case without them ``class_ids`` and ``instances`` say
     it; where they don't either, ``physical`` scores every id as a class and ``challenge`` scores nothing.
-    ``tolerance`` is NSD's, in mm. With ``apart``, classes have masks of their own that may overlap.
+    ``tolerance`` is NSD's, in mm. With ``apart``, classes have masks of their own that may overlap; with ``findings`` too,
+    these are findings, whose instances are matched.
     """
 
     convention: Convention = "physical"
@@ -44,17 +47,20 @@ class ScoreSettings:
     allow_pickle: bool = False
     class_ids: tuple[int, ...] | None = None
     apart: bool = False
+    findings: bool = False
 
 
 @dataclass(frozen=True)
 class CaseScores:
     """What one case gave: scores a class, or of its instances, or why there are none.
 
-    ``prompted``: its own ``text_prompts`` said what was asked for.
+    ``grounded`` are scores of the classes as findings, where asked for. ``prompted``: its own ``text_prompts`` said what
+    was asked for.
     """
 
     pair: Pair
     classes: tuple[ClassScore, ...] = ()
+    grounded: tuple[FindingScore, ...] = ()
     instances: InstanceScore | None = None
     error: str | None = None
     prompted: bool = False
@@ -64,7 +70,9 @@ def score_case(pair: Pair, settings: ScoreSettings) -> CaseScores:
     """Score one case. What is wrong with its files comes back as ``error`` and stops nothing else."""
     if settings.apart:
         try:
-            return CaseScores(pair, classes=tuple(_score_apart(pair, settings)))
+            scored = list(_score_apart(pair, settings))
+            classes = tuple(score for score, _ in scored)
+            return CaseScores(pair, classes, tuple(found for _, found in scored if found is not None))
         except (FveError, OSError) as error:
             return CaseScores(pair, error=str(error))
     try:
@@ -93,22 +101,19 @@ def score_case(pair: Pair, settings: ScoreSettings) -> CaseScores:
     return CaseScores(pair, classes=tuple(scores), prompted=prompts is not None)
 
 
-def _score_apart(pair: Pair, settings: ScoreSettings) -> Iterator[ClassScore]:
-    """Score each class by its own masks, one at a time in memory."""
+def _score_apart(pair: Pair, settings: ScoreSettings) -> Iterator[tuple[ClassScore, FindingScore | None]]:
+    """Score each class by its own masks, one at a time in memory; as a finding too, where asked for."""
     truth, pred = (_masks_of(path) for path in (pair.truth, pair.pred))
     place = truth.place()
     spacing, like = place.spacing, place.shape
     _check_same_place(pair, place, pred.place(), spacing)
     for class_id in sorted({*truth, *pred}.intersection(settings.class_ids or {*truth, *pred})):
-        scores = score_classes(
-            truth.mask(class_id, like),
-            pred.mask(class_id, like),
-            spacing,
-            class_ids=(1,),
-            convention=settings.convention,
-            tolerance=settings.tolerance,
+        masks = truth.mask(class_id, like), pred.mask(class_id, like)
+        [score] = score_classes(
+            *masks, spacing, class_ids=(1,), convention=settings.convention, tolerance=settings.tolerance
         )
-        yield from (replace(score, class_id=class_id) for score in scores)
+        found = score_finding(*masks) if settings.findings else None
+        yield replace(score, class_id=class_id), found
 
 
 def _masks_of(path: Path) -> ApartMasks | MapMasks:

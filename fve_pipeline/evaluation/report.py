@@ -17,7 +17,7 @@ from fve_pipeline.evaluation.pairs import Missing, Pair
 from fve_pipeline.evaluation.runtimes import SECONDS_A_CLASS, Runtime
 from fve_pipeline.evaluation.seen import seen_in_training
 from fve_pipeline.files.atomic import write_whole
-from fve_pipeline.metrics import Interval, bootstrap_mean, mean_score
+from fve_pipeline.metrics import GroundingScore, Interval, bootstrap_mean, ground, mean_score
 from fve_pipeline.runtime.executor import Executor, Task
 from fve_pipeline.runtime.progress import Progress, Silent
 
@@ -51,12 +51,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All scores (``rows``, by case and class), their means (``summary``), and the cases without scores."""
+    """All scores (``rows``, by case and class), their means (``summary``), and the cases without scores.
+
+    ``findings`` is what a board of findings would say of all of them, where they were scored as such.
+    """
 
     settings: ScoreSettings
     rows: tuple[Row, ...]
     summary: tuple[Row, ...]
     failures: tuple[Missing, ...]
+    findings: GroundingScore | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Settings, summary and failures as JSON can hold them (NaN as null)."""
@@ -65,7 +69,8 @@ class Evaluation:
             "settings": asdict(self.settings),
             "cases": cases,
             "failures": {one.case: one.what for one in self.failures},
-            "summary": [{key: _plain(value) for key, value in row.items()} for row in self.summary],
+            "summary": [_plain_values(row) for row in self.summary],
+            **({} if self.findings is None else {"findings": _plain_values(asdict(self.findings))}),
         }
 
 
@@ -102,7 +107,9 @@ def evaluate(
                 )
             rows += _case_rows(result, settings, runtime)
     failures.sort(key=lambda one: one.case)
-    return Evaluation(settings, tuple(rows), tuple(_summary(rows, seed)), tuple(failures))
+    grounded = [one for result in results for one in result.grounded]
+    found = ground(grounded) if settings.findings else None
+    return Evaluation(settings, tuple(rows), tuple(_summary(rows, seed)), tuple(failures), found)
 
 
 def _note_unprompted(results: Sequence[CaseScores], settings: ScoreSettings, progress: Progress) -> None:
@@ -156,7 +163,11 @@ def _case_rows(result: CaseScores, settings: ScoreSettings, runtime: Runtime | N
         numbers = {"matched": found.matched, "truth_instances": found.truth, "pred_instances": found.pred}
         scores = {name: mean_score([getattr(found, name)], settings.convention) for name in ("f1", "dsc_tp")}
         return [_timed(base | numbers | scores)]
-    rows = [_timed(base | asdict(one)) for one in result.classes]
+    counts: list[Row] = [
+        {"matched": one.matched, "truth_instances": one.truth, "pred_instances": one.pred}
+        for one in result.grounded
+    ] or [{} for _ in result.classes]
+    rows = [_timed(base | asdict(one) | own) for one, own in zip(result.classes, counts, strict=True)]
     means = {
         name: mean_score([row[name] for row in rows], settings.convention) for name in ("dsc", "nsd", "hd95")
     }
@@ -200,6 +211,10 @@ def _summary(rows: Sequence[Row], seed: int) -> Iterable[Row]:
                     **asdict(interval),
                     "undefined": undefined,
                 }
+
+
+def _plain_values(row: Row) -> Row:
+    return {key: _plain(value) for key, value in row.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -259,6 +259,8 @@ class Predictor:
 
 
 def _targets(source: VolumeSource, request: Request) -> tuple[tuple[Target, ...], bool]:
+    if (own := request.own_targets.get(source.path)) is not None:
+        return own, False
     if request.targets is not None:
         return request.targets, request.instance_labels
     prompts = read_text_prompts(source.path, allow_pickle=True) if source.ending == ".npz" else None

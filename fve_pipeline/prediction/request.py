@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from fve_pipeline.prediction.network import Averaging
@@ -29,7 +31,7 @@ class Request:
     written as one merged mask, as ``instances`` says; None is as the checkpoint's preset does, and the released
     code does not split. ``overlaps`` says whether every class is also written for itself, ``keep`` as a file a class or
     ``layers`` as one file of a layer a class, beside the merged label map. ``views`` None: the one
-    that the checkpoint's rule chooses.
+    that the checkpoint's rule chooses. ``own_targets``, by the path of a volume, go before ``targets``: a case's findings.
     """
 
     targets: tuple[Target, ...] | None
@@ -39,9 +41,10 @@ class Request:
     instance_labels: bool = False
     instances: Literal["split", "merged"] | None = None
     overlaps: Literal["merge", "keep", "layers"] = "merge"
+    own_targets: Mapping[Path, tuple[Target, ...]] = field(default_factory=dict)
 
     @property
     def described(self) -> dict[str, Any]:
         """All that decides a result besides the targets; what is not asked for is left out."""
-        left_out = {"targets", *(("overlaps",) if self.overlaps == "merge" else ())}
+        left_out = {"targets", "own_targets", *(("overlaps",) if self.overlaps == "merge" else ())}
         return {key: value for key, value in asdict(self).items() if key not in left_out}
