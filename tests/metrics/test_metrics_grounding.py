@@ -60,7 +60,7 @@ def test_they_are_told_by_the_command(
 ) -> None:
     cube = np.zeros((4, 12, 12), np.uint8)
     cube[1:3, 3:7, 2:5] = 1
-    for folder, second in (("truth", np.roll(cube, 5, 2)), ("pred", np.roll(cube, 6, 1))):
+    for folder, second in (("truth", np.roll(cube, 5, 2)), ("pred", np.roll(cube, 5, 1))):
         tiny.write_nifti(tmp_path / folder / "a_classes/1.nii.gz", cube)
         tiny.write_nifti(tmp_path / folder / "a_classes/2.nii.gz", second)
     asked = ("evaluate", tmp_path / "pred", tmp_path / "truth", "--out", tmp_path / "s.parquet", "--findings")
