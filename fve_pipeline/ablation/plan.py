@@ -25,10 +25,16 @@ class _Model(BaseModel):
 
 
 class Variant(_Model):
-    """Settings under a name; keys are dotted, such as ``model.change.stop_gradient``."""
+    """Settings under a name; keys are dotted, such as ``model.change.stop_gradient``.
+
+    ``stores`` and ``val`` stand for the plan's own, ``coreset`` is a selection to train on; ``{seed}`` in it is the run's.
+    """
 
     name: str
     set: Settings = {}
+    stores: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    coreset: str | None = None
 
 
 class Plan(_Model):
@@ -47,11 +53,14 @@ class Plan(_Model):
 
 @dataclass(frozen=True)
 class Trial:
-    """A run's variant, seed and whole configuration, as tables of TOML."""
+    """A run's variant, seed and whole configuration, as tables of TOML; where they are its own, the data as well."""
 
     variant: str
     seed: int
     settings: Settings
+    stores: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    coreset: str | None = None
 
     @property
     def folder(self) -> str:
@@ -61,7 +70,7 @@ class Trial:
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a plan; relative paths of stores and of ``[base]``'s weights are below the plan's own folder.
+    """Read a plan; relative paths of stores, coresets and ``[base]``'s weights are below the plan's own folder.
 
     Raises
     ------
@@ -78,8 +87,8 @@ def load_plan(path: Path) -> Plan:
         raise TrainError(msg) from error
     except ValidationError as error:
         raise TrainError(f"{path}: {first_problem(error)}; docs/how-to/ablate.md shows a plan") from error
-    below = {name: tuple(_below(path, place) for place in getattr(plan, name)) for name in ("stores", "val")}
-    plan = plan.model_copy(update=below)
+    variants = tuple(one.model_copy(update=_placed(path, one)) for one in plan.variants)
+    plan = plan.model_copy(update={**_placed(path, plan), "variants": variants})
     for run in trials_of(plan):
         try:
             TrainConfig.of(run.settings).model.config()
@@ -125,7 +134,8 @@ def _runs(plan: Plan) -> Iterator[Trial]:
                 settings = json.loads(json.dumps(plan.base))
                 for key, value in {**variant.set, **chosen, "run.seed": seed}.items():
                     _put(settings, key, value)
-                yield Trial(name, seed, settings)
+                coreset = variant.coreset and variant.coreset.replace("{seed}", str(seed))
+                yield Trial(name, seed, settings, variant.stores, variant.val, coreset)
 
 
 def _put(settings: Settings, key: str, value: Any) -> None:
@@ -145,6 +155,20 @@ def _flat(settings: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]
 
 def _bare(key: str) -> bool:
     return key.replace("_", "").replace("-", "").isalnum()
+
+
+def _placed(plan: Path, what: Plan | Variant) -> dict[str, Any]:
+    """Return its places below the plan's folder."""
+    found: dict[str, Any] = {
+        name: tuple(_below(plan, place) for place in getattr(what, name)) for name in ("stores", "val")
+    }
+    if isinstance(what, Variant):
+        return {**found, "coreset": what.coreset and _below(plan, what.coreset)}
+    model = {
+        key: _below(plan, value) if key in ("init", "backbone") and isinstance(value, str) else value
+        for key, value in what.base.get("model", {}).items()
+    }
+    return {**found, "base": {**what.base, **({"model": model} if model else {})}}
 
 
 def _below(plan: Path, place: str) -> str:

@@ -16,8 +16,10 @@ __all__ = ["job_of", "write_config"]
 def job_of(plan: Plan, run: Trial, out: Path) -> TrialJob:
     """Return the job of a run below ``out``; begun before, it goes on."""
     folder = out / run.folder
-    val = [word for store in plan.val for word in ("--val", store)]
-    command = (sys.executable, "-m", "fve_pipeline", "train", *plan.stores, *val, "--out", str(folder))
+    val = [word for store in run.val or plan.val for word in ("--val", store)]
+    chosen = () if run.coreset is None else ("--coreset", run.coreset)
+    data = (*(run.stores or plan.stores), *val, *chosen)
+    command = (sys.executable, "-m", "fve_pipeline", "train", *data, "--out", str(folder))
     config = str(folder / "train.toml")
     return TrialJob(
         f"{run.variant}, seed {run.seed}", folder, (*command, "--config", config, "--resume", "--json")
@@ -32,7 +34,8 @@ def write_config(job: TrialJob, run: Trial) -> None:
     TrainError
         If the run is done, and was made with other settings.
     """
-    file, text = job.folder / "train.toml", toml_of(run.settings)
+    own = [*run.stores, *run.val, *([run.coreset] if run.coreset else [])]
+    file, text = job.folder / "train.toml", f"# data: {own}\n" * bool(own) + toml_of(run.settings)
     if job.result.exists() and file.read_text(encoding="utf-8") != text:
         msg = f"{file}: done, with other settings than the plan has now; give another --out, or remove {job.folder}"
         raise TrainError(msg)

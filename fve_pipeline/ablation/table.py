@@ -15,7 +15,7 @@ from fve_pipeline.metrics.paired import Paired, compare_paired, holm
 __all__ = ["SCORES", "Row", "table_of"]
 
 #: Of the last validation, means over classes: Dice with the existence filter and without, presence by slice.
-SCORES = ("dice", "dice_raw", "precision", "recall")
+SCORES = ("dice", "dice_raw", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True)

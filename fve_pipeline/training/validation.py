@@ -170,7 +170,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def score(tallies: Sequence[CaseTally]) -> dict[str, dict[str, float | int | None]]:
-    """By class: ``dice`` and ``dice_raw`` (no existence filter), ``precision`` and ``recall`` of presence.
+    """By class: ``dice`` and ``dice_raw`` (no existence filter), ``precision``, ``recall`` and ``f1`` of presence.
 
     Dice is that of whole cases where the class is present, averaged over a subject's cases, or the findings of its cases,
     then over subjects; ``subjects`` counts those. Presence counts slices of all cases. None where there is nothing to
@@ -193,6 +193,7 @@ def score(tallies: Sequence[CaseTally]) -> dict[str, dict[str, float | int | Non
             "dice_raw": _mean([_mean([r for _, r in cases]) for cases in by_subject.values()]),
             "precision": _ratio(found, claimed),
             "recall": _ratio(found, present),
+            "f1": _ratio(2 * found, claimed + present),
             "subjects": len(by_subject),
         }
     return scores

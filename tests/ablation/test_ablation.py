@@ -66,6 +66,29 @@ def test_a_plan_is_every_variant_with_every_value_and_seed(plan: Path) -> None:
     assert tomllib.loads(toml_of(last)) == last
 
 
+def test_a_variant_may_have_data_of_its_own(plan: Path) -> None:
+    own = (
+        'name = "no cut-off"\nstores = ["other.zarr"]\nval = ["held.zarr"]\ncoreset = "chosen-{seed}.parquet"'
+    )
+    init = 'model = { preset = "small", init = "start.pt" }'
+    text = PLAN.replace('name = "no cut-off"', own).replace('model = { preset = "small" }', init)
+    plan.write_text(text)
+    read, below = load_plan(plan), plan.parent
+    first, last = trials_of(read)[0], trials_of(read)[-1]
+    assert first.settings["model"]["init"] == str(below / "start.pt")
+    words = job_of(read, last, below / "out").command
+    assert words[4:7] == (str(below / "other.zarr"), "--val", str(below / "held.zarr"))
+    assert words[7:9] == ("--coreset", str(below / "chosen-2.parquet"))
+    assert job_of(read, first, below / "out").command[4:6] == (str(below / "slices.zarr"), "--out")
+    job = job_of(read, last, below / "out")
+    write_config(job, last)
+    job.result.write_text("{}")
+    plan.write_text(text.replace("other.zarr", "another.zarr"))
+    changed = trials_of(load_plan(plan))[-1]
+    with pytest.raises(TrainError, match="done, with other settings"):
+        write_config(job, changed)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

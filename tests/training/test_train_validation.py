@@ -40,6 +40,7 @@ def test_dice_is_averaged_over_a_subjects_cases_and_then_over_subjects() -> None
     assert scores["dice_raw"] == pytest.approx(((20 / 120 + 10 / 120) / 2 + 0) / 2)
     assert scores["precision"] == pytest.approx(8 / 16)
     assert scores["recall"] == pytest.approx(8 / 12)
+    assert scores["f1"] == pytest.approx(2 * 8 / (16 + 12))
 
 
 def test_nothing_to_divide_by_is_none_and_not_a_number() -> None:
@@ -49,6 +50,7 @@ def test_nothing_to_divide_by_is_none_and_not_a_number() -> None:
         "dice_raw": None,
         "precision": None,
         "recall": None,
+        "f1": None,
         "subjects": 0,
     }
     assert mean_dice(scores) == 0.0
