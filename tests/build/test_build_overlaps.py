@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from fve_pipeline.build.cases import Dataset
 from fve_pipeline.build.convert import convert_store
 from fve_pipeline.build.copy import copy_cases
+from fve_pipeline.build.prepare.combine import combine
+from fve_pipeline.build.prepare.job import OverlapRule
 from fve_pipeline.build.repair import repair_store
 from fve_pipeline.catalog.load import parse_catalog
 from fve_pipeline.errors import BuildError, CatalogError
@@ -29,7 +31,7 @@ from fve_pipeline.runtime.progress import Silent
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.reader import open_store
 from fve_pipeline.store.verify import verify
-from fve_pipeline.volume import read_image, read_labels
+from fve_pipeline.volume import Labels, read_image, read_labels
 from fve_pipeline.volume.label_file import LabelFile
 
 SHAPE = (4, 14, 12)
@@ -315,6 +317,16 @@ def test_a_class_yields_by_priority(tmp_path: Path) -> None:
     voxels = opened.cases["class_voxels"].to_pylist()[0]
     assert voxels == [int(mask.sum()) for mask in kept]
     assert any("stay with those of the higher priority" in note for note in opened.cases["notes"][0].as_py())
+
+
+def test_ids_of_no_class_do_not_pass_for_combinations() -> None:
+    """``ignore = "rest"``: an id below the combinations stays, one where they are is background, and that is noted."""
+    array = np.array([[[1, 2, 3, 9, 9, 65535, 65534]]], np.uint16)
+    labels = Labels(array, False, (), {65535: (1, 2), 65534: (1, 9)})
+    found = combine(labels, OverlapRule(5), ((1, (1,)), (2, (2,))))
+    assert found.array.tolist() == [[[1, 2, 3, 0, 0, 5, 1]]]
+    assert found.combinations == ((1, 2),)
+    assert "2 voxels of ids from 5 on, which no class has, are background" in found.notes[-1]
 
 
 def test_what_a_catalog_says_decides_the_type_of_masks() -> None:

@@ -46,7 +46,7 @@ def combine(labels: Labels, overlaps: OverlapRule, classes: Classes) -> Combined
     own = _classes_of_labels(classes)
     chosen: dict[int, tuple[int, ...]] = {}
     plain: dict[int, int] = {}
-    several = yielded = 0
+    several = yielded = forgotten = 0
     for value in (int(value) for value in np.flatnonzero(counts) if value):
         ids = labels.sets.get(value)
         if ids is None and value >= overlaps.first and value in own:
@@ -54,6 +54,7 @@ def combine(labels: Labels, overlaps: OverlapRule, classes: Classes) -> Combined
         if ids is None:
             if value >= overlaps.first:
                 plain[value] = 0
+                forgotten += int(counts[value])
             continue
         kept = _kept(ids, own, overlaps)
         members = tuple(sorted(set().union(*(own.get(label, ()) for label in kept))))
@@ -74,6 +75,11 @@ def combine(labels: Labels, overlaps: OverlapRule, classes: Classes) -> Combined
         notes.append(f"{several:,} voxels belong to several labels; each keeps them")
     if yielded:
         notes.append(f"{yielded:,} voxels of overlapping labels stay with those of the higher priority")
+    if forgotten:
+        notes.append(
+            f"{forgotten:,} voxels of ids from {overlaps.first} on, which no class has, are background: combinations "
+            "of classes take these values"
+        )
     array = labels.array
     if chosen or plain:
         table = np.arange(1 << 16, dtype=np.uint16)
