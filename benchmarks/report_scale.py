@@ -21,7 +21,7 @@ import pyarrow as pa
 from fve_pipeline.files.open import open_files
 from fve_pipeline.look.report.page import make_report
 from fve_pipeline.runtime.progress import Silent
-from fve_pipeline.store.commit import commit
+from fve_pipeline.store.commit import StoreContent, commit
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import MASKS, staged_shard
@@ -79,6 +79,7 @@ def made_store(folder: Path, cases: int) -> Store:
                 "quantiles": sorted(rng.integers(0, 256, 7).tolist()),
                 "decision": "image: untouched",
                 "labels": [],
+                "recipe": '{"case": {"renditions": []}}',
             }
         )
     receipts = {}
@@ -111,13 +112,13 @@ def made_store(folder: Path, cases: int) -> Store:
             "label_ids": [c],
             "instance": False,
             "side": "",
+            "prompts": [f"class {c}"],
+            "renditions": [],
         }
         for d in names
         for c in ids
     ]
-    commit(
-        files,
-        "1",
+    content = StoreContent(
         settings=settings,
         versions=Versions(prepare=1, encode=1),
         sources=[
@@ -125,12 +126,11 @@ def made_store(folder: Path, cases: int) -> Store:
             for d in names
         ],
         failures=[],
-        receipts=receipts,
-        index=pa.Table.from_pylist(index, INDEX_SCHEMA),
         cases=pa.Table.from_pylist(table, CASES_SCHEMA),
         classes=pa.Table.from_pylist(classes, CLASSES_SCHEMA),
-        previous=None,
     )
+    goal = content.goal({shard: receipt.plan_hash for shard, receipt in receipts.items()})
+    commit(files, "1", content, pa.Table.from_pylist(index, INDEX_SCHEMA), receipts, goal)
     return open_store(folder)
 
 
