@@ -32,7 +32,8 @@ class KnownCases:
         found: dict[str, KnownCase] = {}
         twice = set()
         for row in store.cases.select(["case", "dataset", "modality", "recipe"]).to_pylist():
-            renditions = json.loads(row["recipe"])["case"]["renditions"]
+            # No recipe lies in a store that was not built from files.
+            renditions = json.loads(row["recipe"])["case"]["renditions"] if row["recipe"] else []
             known = KnownCase(
                 row["dataset"], row["modality"], renditions[0]["window"] if renditions else None
             )

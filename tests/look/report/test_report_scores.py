@@ -11,14 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import SimpleITK as sitk
+import store_maker as maker
 
 from fve_pipeline.evaluation.report import SCHEMA
+from fve_pipeline.files.local import LocalFiles
 from fve_pipeline.look.report.charts import bubbles
 from fve_pipeline.look.report.html import facts
 from fve_pipeline.look.report.known import KnownCase, KnownCases
 from fve_pipeline.look.report.panels import PanelFolders, ScoredCase, panels
 from fve_pipeline.look.report.scores import scores_section
 from fve_pipeline.metrics import bootstrap_mean
+from fve_pipeline.store.reader import open_store
 
 DICE = (0.2, 0.9, 0.4, 0.7)
 
@@ -41,6 +44,15 @@ def test_intervals_are_those_of_the_evaluation() -> None:
     for group in (("all", "", None), ("modality", "CT", None)):
         found = bootstrap_mean(DICE, seed=0, name=f"{group}dsc")
         assert re.search(rf"{found.low:.3f}.{{1,12}}{found.high:.3f}", page), (group, found)
+
+
+def test_a_store_without_recipes_still_names_its_cases(tmp_path: Path) -> None:
+    maker.build(LocalFiles(tmp_path / "s.zarr"), maker.plan({"a": 2, "b": 2}), maker.settings())
+    known = KnownCases.of(open_store(tmp_path / "s.zarr"))
+    found = known.of_case("a")
+    assert found is not None
+    assert (found.dataset, found.window) == ("made", None)
+    assert known.of_case("made/b/labels") == known.of_case("b")
 
 
 def test_what_scores_lack_is_the_stores() -> None:
