@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fve_pipeline.build.cases import Dataset, expand_datasets, find_jobs
+from fve_pipeline.build.fingerprints import Shelf, ShelfWriter, fingerprint_of
 from fve_pipeline.build.prepare.facts import Failure
 from fve_pipeline.build.prepare.job import PrepareJob, PrepareSettings, hash_sources, source_stats
 from fve_pipeline.build.prepare.labels import case_labels
@@ -74,7 +77,7 @@ def scan_datasets(
     """Read the facts of every case and write ``cases.parquet``, ``classes.parquet`` and ``scan.json``.
 
     Splits are those that a build with the same seed and fractions gives. With ``hashes`` the image files are
-    read and hashed, so that duplicates are found; without, ``source_sha256`` and ``shown_sha256`` are "".
+    read, hashed and fingerprinted, so that duplicates are found; without, ``source_sha256`` and ``shown_sha256`` are "".
 
     Raises BuildError when no case can be read or ``out`` holds something else.
     """
@@ -87,27 +90,34 @@ def scan_datasets(
     rows: dict[str, dict[str, Any]] = {}
     failures: dict[str, Failure] = {}
     tasks = (Task(f"scan {job.case.id}", (job, hashes), _predicted_bytes(job)) for job in jobs)
-    for task, result in executor.run(scan_case, tasks):
-        progress.advance()
-        case = task.args[0].case
-        if isinstance(result, Failure):
-            failures[case.id] = result
-            progress.note(f"{case.id}: {result.reason}")
-        else:
-            split = case.split or split_of(case.subject, seed, val_fraction, test_fraction)
-            rows[case.id] = result | {"split": split}
-    if not rows:
-        first = next(iter(failures.values()), None)
-        msg = f"no case could be scanned{f'; the first, {first.case}: {first.reason}' if first else ''}"
-        raise BuildError(msg)
+    with tempfile.TemporaryDirectory(prefix="fve-scan-") as made:
+        with ShelfWriter(Path(made)) as shelf:
+            for task, result in executor.run(scan_case, tasks):
+                progress.advance()
+                case = task.args[0].case
+                if isinstance(result, Failure):
+                    failures[case.id] = result
+                    progress.note(f"{case.id}: {result.reason}")
+                    continue
+                row, planes = result
+                split = case.split or split_of(case.subject, seed, val_fraction, test_fraction)
+                rows[case.id] = row | {"split": split}
+                if planes is not None:
+                    shelf.add(case.id, planes)
+            shelf.finish([job.case.id for job in jobs])
+        if not rows:
+            first = next(iter(failures.values()), None)
+            msg = f"no case could be scanned{f'; the first, {first.case}: {first.reason}' if first else ''}"
+            raise BuildError(msg)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / SCAN).unlink(missing_ok=True)  # written last: without it there is no scan
+        Shelf.move(Path(made), out, keep=hashes)
     ordered = [rows[job.case.id] for job in jobs if job.case.id in rows]
     cases = pa.Table.from_pylist(ordered, schema=SCAN_SCHEMA)
     classes = class_table_of(describe_dataset(dataset.catalog) for dataset in found).to_arrow()
     content_id = hashlib.sha256(json.dumps(ordered, sort_keys=True).encode()).hexdigest()
     refused = tuple(failures[job.case.id] for job in jobs if job.case.id in failures)
-    out.mkdir(parents=True, exist_ok=True)
     sweep_partials(out)
-    (out / SCAN).unlink(missing_ok=True)  # written last: without it there is no scan
     for name, table in (("cases", cases), ("classes", classes)):
         with write_whole(out / f"{name}.parquet") as file:
             pq.write_table(table, file, compression="zstd")
@@ -131,8 +141,8 @@ def read_scan(folder: Path) -> tuple[pa.Table, pa.Table, str]:
     return cases, classes, document["content_id"]
 
 
-def scan_case(job: PrepareJob, hashes: bool) -> dict[str, Any] | Failure:
-    """One row of the cases table without its split, or why the case cannot be used."""
+def scan_case(job: PrepareJob, hashes: bool) -> tuple[dict[str, Any], NDArray[np.uint8] | None] | Failure:
+    """One row of the cases table without its split, with the fingerprint where ``hashes``; or why it cannot be used."""
     try:
         return _scan(job, hashes)
     except FveError as error:
@@ -145,17 +155,18 @@ def scan_case(job: PrepareJob, hashes: bool) -> dict[str, Any] | Failure:
     return Failure(case=job.case.id, dataset=job.case.dataset, stage="scan", reason=reason)
 
 
-def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
+def _scan(job: PrepareJob, hashes: bool) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
     case, root = job.case, Path(job.root)
     first = case.renditions[0].image or case.image
     header = read_header(root / first, series=case.series, member=case.member)
     labels = case_labels(job, header)
     source, shown = "", ""
+    planes = fingerprint_of(job) if hashes else None
     if hashes:
         source, _ = hash_sources(job)
         how = [[r.window, r.channel, bool(r.image)] for r in case.renditions]
         shown = hashlib.sha256(json.dumps([source, how, case.scaled]).encode()).hexdigest()
-    return {
+    row = {
         "case": case.id,
         "dataset": case.dataset,
         "subject": case.subject,
@@ -177,6 +188,7 @@ def _scan(job: PrepareJob, hashes: bool) -> dict[str, Any]:
         "resampled_labels": labels.resampled,
         "notes": list(labels.notes),
     }
+    return row, planes
 
 
 def _predicted_bytes(job: PrepareJob) -> int:

@@ -17,6 +17,7 @@ from fve_pipeline.cli.compare import compare
 from fve_pipeline.cli.demo import demo
 from fve_pipeline.cli.diff import diff
 from fve_pipeline.cli.doctor import doctor
+from fve_pipeline.cli.duplicates import duplicates
 from fve_pipeline.cli.encode import encode
 from fve_pipeline.cli.evaluate import evaluate
 from fve_pipeline.cli.explain import explain
@@ -67,7 +68,19 @@ app = typer.Typer(
 _COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Begin": (demo, doctor),
     "Describe and choose data": (catalogs.app, scan, coreset.app),
-    "Build and keep stores": (build, prepare, encode, info, verify, diff, update, withdraw, prune, export),
+    "Build and keep stores": (
+        build,
+        prepare,
+        encode,
+        info,
+        verify,
+        diff,
+        duplicates,
+        update,
+        withdraw,
+        prune,
+        export,
+    ),
     "Look": (view, report, explain, figure.app),
     "Train": (train, ablate, weights_app),
     "Predict and score": (predict, evaluate, compare),

@@ -20,6 +20,7 @@ COMMANDS = {
     "info": "info @",
     "verify": "verify @",
     "diff": "diff @ @",
+    "duplicates": "duplicates @",
     "export": "export @ --to reference-png --out pngs",
     "prune": "prune @",
     "update": "update @ @ --root .",

@@ -41,6 +41,7 @@ COMMANDS = {
     "info": "info s.zarr",
     "verify": "verify s.zarr --deep",
     "diff": "diff s.zarr e.zarr",
+    "duplicates": "duplicates s.zarr",
     "export": "export s.zarr --to reference-png --out png",
     "prune": "prune s.zarr",
     "update": "update s.zarr cohort/tiny.toml --root cohort --dry-run",
