@@ -60,7 +60,7 @@ LIBRARIES = {
     "torch": {"segmenter", "bio2vol", "loading", "training", "prediction", "coreset", "cli", "doctor"},
     "dask": {"runtime", "doctor"},
     "distributed": {"runtime", "doctor"},
-    "zarr": {"store", "files"},
+    "zarr": {"store", "files", "volume"},
     "obstore": {"files"},
     "SimpleITK": {"volume", "demo", "doctor"},
     "pydicom": {"volume", "demo"},

@@ -16,7 +16,7 @@ from fve_pipeline.cli.running import print_json
 
 __all__ = ["export"]
 
-_FORMATS = ("reference-png", "challenge-npz", "nifti", "nnunet", "seg", "rtstruct", "croissant")
+_FORMATS = ("reference-png", "challenge-npz", "nifti", "nnunet", "ome-zarr", "seg", "rtstruct", "croissant")
 
 
 def export(
@@ -38,7 +38,7 @@ def export(
         bool,
         typer.Option(
             "--straight",
-            help="Volumes along the world's axes, not where their sources lie (nifti, nnunet, challenge-npz).",
+            help="Volumes along the world's axes, not where their sources lie (nifti, nnunet, challenge-npz, ome-zarr).",
         ),
     ] = False,
     root: Annotated[
@@ -53,6 +53,7 @@ def export(
       challenge-npz: imgs, gts and spacing a case, and class_prompts.json.
       nifti: a folder a case.
       nnunet: Dataset501_NAME and so on.
+      ome-zarr: a group a case and rendition, of version 0.5.
       seg, rtstruct: labels as DICOM for an archive, beside the source series below --root, whose patient they name.
       croissant: metadata with licences and checksums, as JSON-LD.
 
@@ -75,6 +76,7 @@ def export(
     from fve_pipeline.export.croissant import export_croissant
     from fve_pipeline.export.nifti import export_nifti
     from fve_pipeline.export.nnunet import export_nnunet
+    from fve_pipeline.export.ome_zarr import export_ome_zarr
     from fve_pipeline.export.reference_png import export_reference_png
     from fve_pipeline.store.reader import open_store
 
@@ -103,6 +105,7 @@ def export(
             "challenge-npz": partial(export_challenge, straight=straight),
             "nifti": partial(export_nifti, straight=straight),
             "nnunet": partial(export_nnunet, straight=straight),
+            "ome-zarr": partial(export_ome_zarr, straight=straight),
         }
         if archive:
             roots = roots_of(root or [], set(opened.cases["dataset"].to_pylist()))
