@@ -36,7 +36,7 @@ def test_paragraphs_fill_the_line_and_examples_keep_theirs() -> None:
     [
         ("build", ["paper|released", "repeat|mirror", "encoded|slices", "lz4|zstd", "cpu|cuda|auto"]),
         ("train", ["finetune|paper", "bio2vol"]),
-        ("export", ["reference-png|challenge-npz|nifti|nnunet|croissant"]),
+        ("export", ["reference-png|challenge-npz|nifti|nnunet|ome-zarr|seg|rtstruct|croissant"]),
         ("explain", ["axial|coronal|sagittal", "mean|stride"]),
     ],
 )
