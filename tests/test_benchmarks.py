@@ -44,6 +44,39 @@ def test_its_smallest_form_runs(name: str, tmp_path: Path) -> None:
     assert result.lines
 
 
+def test_a_verdict_needs_an_interval_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    tables = importlib.import_module("evidence_tables")
+    intervals = {"reproduced": (0.01, 0.2), "not reproduced": (-0.3, 0.005), "not decidable": (-0.1, 0.1)}
+    assert {name: tables.verdict(*interval) for name, interval in intervals.items()} == {
+        n: n for n in intervals
+    }
+    assert tables.verdict(float("nan"), float("nan")) == "not decidable"
+    low, high = tables._interval([0.1, 0.2, 0.3])
+    assert (low, high) == pytest.approx((0.2 - 4.3027 * 0.1 / 3**0.5, 0.2 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
+
+
+def test_a_page_is_filled_from_the_runs_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    tables = importlib.import_module("evidence_tables")
+    plan = (ROOT / "benchmarks" / "evidence" / "isd.toml").read_text("utf-8")
+    (tmp_path / "isd.toml").write_text(plan, "utf-8")
+    for name, seed, dice in (("cut-off", 0, 0.6), ("cut-off", 1, 0.5), ("no_cut-off", 0, 0.4)):
+        run = tmp_path / "isd" / name / f"seed-{seed}"
+        run.mkdir(parents=True)
+        scores = {"dice": dice, "dice_raw": 0.3, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+        (run / "result.json").write_text(json.dumps({"scores": {"organs/ring": scores}}), "utf-8")
+    page = (ROOT / "docs" / "evidence.md").read_text("utf-8")
+    once = tables.fill(page, tmp_path)
+    assert "| cut-off | 2 | 0.550 |" in once
+    assert "| the filter pays, trained with the cut-off | 2 | +0.250 |" in once
+    assert "| the cut-off pays | 1 | | | | | not run |" in once
+    assert once.count("Not run yet.") == 3
+    assert tables.fill(once, tmp_path) == once
+
+
 def test_what_moved_is_said_beside_what_it_was() -> None:
     before = ["fve, k=1   1,000 MB/s  100 %", "numpy   10 MB/s", "gone  3"]
     after = ["fve, k=1   1,400 MB/s  110 %", "numpy   11 MB/s", "new  3"]

@@ -34,6 +34,7 @@ FORMS: dict[str, tuple[str, str]] = {
     "coreset_scale": ("--cases 3000", "--cases 300"),
     "cuda_static": ("", ""),
     "duplicates": ("--subjects 1", "--scale 100"),
+    "evidence": ("--out {folder} --claims isd --smallest", "--out {folder} --claims isd --smallest"),
     "index_scale": ("200000", "5000"),
     "kernels": ("--depth 40 --millions 10 --rounds 3", "--depth 4 --size 32 --millions 1 --rounds 1"),
     "learning": ("isd --volumes 4 --epochs 2", "isd --volumes 2 --epochs 1"),
