@@ -102,7 +102,7 @@ def disguised(scan: Scan, rng: np.random.Generator) -> Iterator[tuple[str, Scan]
         "rescaled",
         changed(scan.array.astype(np.float32) * 0.37 + 11) if scan.kind != "CT" else _rescaled_ct(scan),
     )
-    loud = 12.0 if scan.kind == "CT" else 0.01 * float(np.ptp(np.percentile(scan.array, (1, 99))))
+    loud = 12.0 if scan.kind == "CT" else 0.02 * float(np.ptp(np.percentile(scan.array, (1, 99))))
     noise = rng.normal(0, loud, scan.array.shape)
     yield (
         "noise",
