@@ -17,6 +17,7 @@ from fve_pipeline.volume.dicom import series_files
 from fve_pipeline.volume.dicom_header import read_file_header
 from fve_pipeline.volume.dicom_stack import stack_frames
 from fve_pipeline.volume.kinds import kind_of, shown
+from fve_pipeline.volume.orientation import SHEAR_TOLERANCE, shear
 from fve_pipeline.volume.refusal import refusal
 
 __all__ = ["MadeBy", "SourceSeries", "description", "source_series", "unquoted"]
@@ -98,6 +99,9 @@ def source_series(path: Path, series: str | None = None) -> SourceSeries:
     read = [read_file_header(file, f"{name}/{file.name}") for file in files]
     frames = [(n, frame) for n, header in enumerate(read) for frame in header.frames]
     order, affine, _ = stack_frames([frame for _, frame in frames], name)
+    if shear(affine) > SHEAR_TOLERANCE:
+        found = "slices of a tilted gantry, and labels that were found on a straightened volume"
+        raise refusal(name, found, "a label map that lies on the series", "Write NIfTI")
     if len(files) > 1 and len(frames) > len(files):
         found = f"{len(files)} files of {len(frames)} frames in one series"
         raise refusal(name, found, "a frame a file, or one file", "Export it in one of these forms")

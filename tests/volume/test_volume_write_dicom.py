@@ -189,6 +189,9 @@ def test_what_cannot_be_referred_to_is_refused(tmp_path: Path) -> None:
             tmp_path / "rs.dcm", source_series(image), ["a"], [np.zeros((5, 15, 14), bool)], MADE
         )
     assert not list(tmp_path.glob("*rs*"))
+    tilted = [(-20.0, -30.0 + 0.6 * n, 2.5 * n) for n in range(SHAPE[0])]
+    with pytest.raises(ReadError, match="a tilted gantry"):
+        source_series(write_series(tmp_path / "tilted", ramp(SHAPE), tilted, **UIDS))
     write_series(tmp_path / "bare", ramp(SHAPE))
     with pytest.raises(ReadError, match="a slice without StudyInstanceUID and FrameOfReferenceUID"):
         source_series(tmp_path / "bare")
