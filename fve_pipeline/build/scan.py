@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +161,7 @@ def _scan(job: PrepareJob, hashes: bool) -> tuple[dict[str, Any], NDArray[np.uin
     case, root = job.case, Path(job.root)
     first = case.renditions[0].image or case.image
     header = read_header(root / first, series=case.series, member=case.member)
-    labels = case_labels(job, header)
+    labels = case_labels(job, header, partial(deque, maxlen=0))
     source, shown = "", ""
     planes = fingerprint_of(job) if hashes else None
     if hashes:

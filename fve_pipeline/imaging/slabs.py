@@ -7,37 +7,42 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["SLAB_SLICES", "plain_slabs"]
-
-SLAB_SLICES = 16
+__all__ = ["plain_slabs"]
 
 # What cv2.flip calls flips of (y, x).
 _FLIPS = {(True, False): 0, (False, True): 1, (True, True): -1}
 
 
-def plain_slabs(
-    volume: NDArray[Any], convert: Callable[[NDArray[Any], NDArray[np.uint8]], object]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield a volume (z,y,x), a view with any strides, as C-contiguous slabs of ``SLAB_SLICES`` slices.
+def _cast(part: NDArray[Any], out: NDArray[Any]) -> None:
+    np.copyto(out, part, casting="unsafe")
 
-    ``convert(part, out)`` makes uint8 of a part, value by value. A slab is good until the next
-    one is asked for. Values are converted in the order in which they lie in memory, and flipped when they are
-    small.
+
+def plain_slabs(
+    volume: NDArray[Any],
+    slices: int,
+    convert: Callable[[NDArray[Any], NDArray[Any]], object] = _cast,
+    dtype: DTypeLike = np.uint8,
+) -> Iterator[NDArray[Any]]:
+    """Yield a volume (z,y,x), a view with any strides, as C-contiguous slabs of ``slices`` slices.
+
+    ``convert(part, out)`` makes ``dtype``, uint8 or uint16, of a part, value by value; values that are of it already are
+    kept. A slab is good until the next one is asked for. Values are converted in the order in which they lie in memory,
+    and flipped when they are small.
     """
     depth, height, width = volume.shape
     backwards, y, x = (stride < 0 for stride in volume.strides)
     unflipped = volume[:, :: -1 if y else 1, :: -1 if x else 1]
-    converted = np.empty((min(depth, SLAB_SLICES), height, width), np.uint8)
+    converted = np.empty((min(depth, slices), height, width), dtype)
     slab = np.empty_like(converted)
-    for first in range(0, depth, SLAB_SLICES):
-        part = unflipped[first : first + SLAB_SLICES]
+    for first in range(0, depth, slices):
+        part = unflipped[first : first + slices]
         n = len(part)
         if backwards:
             part = part[::-1]
         if not (part.flags.c_contiguous and (backwards or y or x)):
-            convert(volume[first : first + SLAB_SLICES], slab[:n])
+            convert(volume[first : first + slices], slab[:n])
         else:
             if part.dtype == slab.dtype:
                 planes = part

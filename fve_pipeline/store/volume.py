@@ -13,7 +13,10 @@ from fve_pipeline.store.codec import ChunkCodec, CodecName
 from fve_pipeline.store.metadata import array_document, group_document, to_json
 from fve_pipeline.store.shard import shard_pieces
 
-__all__ = ["write_group", "write_slabs", "write_volume"]
+__all__ = ["INNER_CHUNK", "write_group", "write_slabs", "write_volume"]
+
+#: Of a prepared volume, (z,y,x), clipped to it. Slabs to be written are as many slices long.
+INNER_CHUNK = (16, 256, 256)
 
 
 def write_volume(
@@ -22,7 +25,7 @@ def write_volume(
     array: np.ndarray,
     *,
     codec: CodecName = "lz4",
-    inner: tuple[int, int, int] = (16, 256, 256),
+    inner: tuple[int, int, int] = INNER_CHUNK,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a volume (z, y, x), uint8 or uint16, as one array of a single shard, as :func:`write_slabs` does."""
@@ -38,7 +41,7 @@ def write_slabs(
     slabs: Iterable[np.ndarray],
     *,
     codec: CodecName = "lz4",
-    inner: tuple[int, int, int] = (16, 256, 256),
+    inner: tuple[int, int, int] = INNER_CHUNK,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a volume (z, y, x) that comes in slabs of ``inner[0]`` slices as one array of a single shard.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from fve_pipeline.volume.refusal import refusal
 from fve_pipeline.volume.types import Header, Labels, Raw, Volume
 from fve_pipeline.volume.values import apply_scale
 
-__all__ = ["check_sizes", "read_labels"]
+__all__ = ["check_sizes", "read_labels", "view_labels"]
 
 _MAX = np.iinfo(np.uint16).max
 _PLACELESS = ("npz", "hdf5", "tiff")  # kinds of file that do not say where they lie
@@ -56,11 +57,26 @@ def read_labels(
         A file's box doesn't touch the image's, none of its labelled voxels falls inside the image, or one of
         the two has no position while their sizes differ.
     """
+    found = view_labels(files, root, like, overlaps=overlaps)
+    return replace(found, array=np.ascontiguousarray(found.array, np.uint16))
+
+
+def view_labels(
+    files: Sequence[LabelFile], root: str | Path, like: Volume | Header, *, overlaps: bool = False
+) -> Labels:
+    """As :func:`read_labels`, but the ids of a single file are a view of any whole type, as it holds its axes.
+
+    For who goes over them once. Several files, or one whose values mean other ids, are laid on one grid all the same.
+    """
     notes: list[str] = []
     resampled = False
-    overlay = Overlay(like.shape)
+    overlay: Overlay | None = None
     for file in files:
         array, sets, moved = _on_grid(file, Path(root), like, notes)
+        if len(files) == 1 and file.value is None and file.values is None and not sets:
+            return Labels(array, moved, tuple(notes))
+        array = settle_view(array)
+        overlay = overlay or Overlay(like.shape)
         resampled |= moved
         if file.value is not None:
             _note_values(array, file, notes)
@@ -77,6 +93,7 @@ def read_labels(
                 )
         if count := _lay(overlay.array, array, file.value):
             notes.append(f"{file.path}: {count} voxels that an earlier file had labelled were relabelled")
+    overlay = overlay or Overlay(like.shape)
     return Labels(overlay.array, resampled, tuple(notes), overlay.sets)
 
 
@@ -130,7 +147,7 @@ def _on_grid(
     notes.extend(f"{name}: {note}" for note in raw.notes)
     turn = plan_turn(raw.affine)
     affine = turn_affine(raw.affine, raw.shape, turn)
-    array = settle_view(turn_view(array, turn))
+    array = turn_view(array, turn)
     shape = (array.shape[0], array.shape[1], array.shape[2])
     target = like.shape
     if shape == target and (offset := grid_offset(like.affine, affine, shape)) < 0.5:
@@ -143,6 +160,7 @@ def _on_grid(
         found = f"the label map lies at {span_text(affine, shape)}, outside the image at {span_text(like.affine, target)}"
         expected, advice = "them to overlap (LPS x, y, z in mm)", "Check that it belongs to this image"
         raise refusal(name, found, expected, advice, GeometryError)
+    array = settle_view(array)
     before = int(np.count_nonzero(array)) * abs(float(np.linalg.det(affine[:3, :3])))
     array = resample_nearest(array, affine, like.affine, target)
     after = int(np.count_nonzero(array)) * abs(float(np.linalg.det(like.affine[:3, :3])))
@@ -189,6 +207,8 @@ def _ids(array: NDArray[Any], name: str) -> NDArray[Any]:
                 "whole numbers",
                 "Give the label map, not probabilities; resample labels nearest",
             )
+    if array.dtype == np.uint8:
+        return array
     low, high = 0 if array.dtype.kind == "u" else array.min(), array.max()
     if low < 0:
         raise refusal(

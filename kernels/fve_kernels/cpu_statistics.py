@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 
 from fve_kernels.compiling import compile_kernel, read_only
 
-__all__ = ["LabelStatistics", "histogram_uint8", "label_counts", "label_statistics", "squared_steps"]
+__all__ = [
+    "LabelStatistics",
+    "add_labels",
+    "histogram_uint8",
+    "label_counts",
+    "label_statistics",
+    "no_labels",
+    "squared_steps",
+]
 
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """For each id 0..255 or 0..65535: voxels, first and last index (z,y,x), and sums of indices (z,y,x).
+    """For each id, 0..255 or 0..65535: voxels, first and last index (z,y,x), and sums of indices (z,y,x).
 
-    ``low`` exceeds ``high`` where an id is absent.
+    ``low`` exceeds ``high`` where an id is absent. :func:`add_labels` adds to the arrays in place.
     """
 
     counts: NDArray[np.int64]
@@ -29,13 +37,21 @@ class LabelStatistics:
 
 def label_statistics(labels: NDArray[Any]) -> LabelStatistics:
     """Size and place of each id of a (D,H,W) uint8 or uint16 label map."""
-    ids = np.iinfo(labels.dtype).max + 1
-    counts = np.zeros(ids, np.int64)
+    found = no_labels(np.iinfo(labels.dtype).max + 1)
+    add_labels(found, labels, 0)
+    return found
+
+
+def no_labels(ids: int = 1 << 16) -> LabelStatistics:
+    """Return the statistics of no voxels, for as many ids, to which :func:`add_labels` adds slab by slab."""
     low = np.full((ids, 3), np.iinfo(np.int64).max)
-    high = np.full((ids, 3), -1)
-    sums = np.zeros((ids, 3))
-    _STATISTICS[labels.dtype.itemsize](*_in_words(labels), labels.shape, counts, low, high, sums)
-    return LabelStatistics(counts, low, high, sums)
+    return LabelStatistics(np.zeros(ids, np.int64), low, np.full((ids, 3), -1), np.zeros((ids, 3)))
+
+
+def add_labels(found: LabelStatistics, slab: NDArray[Any], first: int) -> None:
+    """Add slices (n,H,W) of a uint8 or uint16 label map, of which the first is slice ``first`` of the volume."""
+    place = (*_in_words(slab), slab.shape, first)
+    _STATISTICS[slab.dtype.itemsize](*place, found.counts, found.low, found.high, found.sums)
 
 
 def label_counts(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -88,10 +104,10 @@ def _run_stop(labels, words, repeated, start, end):  # type: ignore[no-untyped-d
     return stop
 
 
-def _statistics(labels, words, repeated, shape, counts, low, high, sums):  # type: ignore[no-untyped-def]
+def _statistics(labels, words, repeated, shape, offset, counts, low, high, sums):  # type: ignore[no-untyped-def]
     depth, height, width = shape
     for line in range(depth * height):
-        z, y, first = line // height, line % height, line * width
+        z, y, first = offset + line // height, line % height, line * width
         start = first
         while start < first + width:
             stop = _run_stop(labels, words, repeated, start, first + width)
@@ -152,7 +168,8 @@ _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _WORDS, _WORD, _SHAPE = read_only(np.uint64), numba.uint64, numba.types.UniTuple(numba.int64, 3)
 _STATISTICS = {
     dtype.itemsize: compile_kernel(
-        _statistics, numba.void(read_only(dtype), _WORDS, _WORD, _SHAPE, _INT, _INTS, _INTS, _FLOATS)
+        _statistics,
+        numba.void(read_only(dtype), _WORDS, _WORD, _SHAPE, numba.int64, _INT, _INTS, _INTS, _FLOATS),
     )
     for dtype in _DTYPES
 }

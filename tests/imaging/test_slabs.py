@@ -7,6 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
+from fve_kernels.cpu_statistics import add_labels, label_statistics, no_labels
 from fve_pipeline.imaging.intensity import plan_uint8, to_uint8
 from fve_pipeline.imaging.slabs import plain_slabs
 from fve_pipeline.imaging.statistics import ImageFacts, gradient_energy, quantiles_uint8
@@ -20,9 +21,28 @@ def test_slabs_of_any_view_make_up_the_converted_volume(order: tuple[int, ...], 
         view = stored.transpose(order)[tuple(slice(None, None, step) for step in steps)]
         convert = plan_uint8(view, modality="CT", window="100/120")
         expected, decision = to_uint8(np.ascontiguousarray(view), modality="CT", window="100/120")
-        slabs = [slab.copy() for slab in plain_slabs(view, convert)]
+        slabs = [slab.copy() for slab in plain_slabs(view, 16, convert)]
         assert np.array_equal(np.concatenate(slabs), expected)
         assert decision == convert.decision
+
+
+@pytest.mark.parametrize(("dtype", "plain"), [("u1", "u1"), ("u2", "u2"), ("i8", "u2")])
+@pytest.mark.parametrize("slices", [5, 16, 37])
+def test_slabs_of_labels_are_the_labels_and_count_as_the_whole(dtype: str, plain: str, slices: int) -> None:
+    stored = np.repeat(np.random.default_rng(3).integers(0, 200, (37, 18, 7)), 3, axis=2).astype(dtype)
+    for order, steps in product(permutations(range(3)), product((1, -1), repeat=3)):
+        view = stored.transpose(order)[tuple(slice(None, None, step) for step in steps)]
+        found, first, kept = no_labels(), 0, []
+        for slab in plain_slabs(view, slices, dtype=plain):
+            add_labels(found, slab, first)
+            first += len(slab)
+            kept.append(slab.copy())
+        whole = np.concatenate(kept)
+        assert whole.dtype == plain
+        assert np.array_equal(whole, view)
+        by_whole = label_statistics(view.astype(np.uint16))
+        for name in ("counts", "low", "high", "sums"):
+            assert np.array_equal(getattr(found, name), getattr(by_whole, name)), name
 
 
 def test_percentiles_do_not_depend_on_the_order_of_axes() -> None:

@@ -16,6 +16,7 @@ from fve_pipeline.errors import GeometryError, ReadError
 from fve_pipeline.volume import read_image, read_labels
 from fve_pipeline.volume.geometry import boxes_overlap, resample_nearest
 from fve_pipeline.volume.label_file import LabelFile
+from fve_pipeline.volume.labels import view_labels
 from fve_pipeline.volume.orientation import flat_affine
 
 
@@ -301,3 +302,14 @@ def test_boxes_that_cross_without_a_corner_inside() -> None:
     turned[:2, :2] = [[0.7071, -0.7071], [0.7071, 0.7071]]
     turned[:3, 3] = (0, 16.5, 0)
     assert not boxes_overlap(long, (2, 2, 2), turned @ long, (2, 2, 2))
+
+
+def test_a_view_of_labels_is_the_labels(tmp_path: Path) -> None:
+    image = read_image(write_nifti(tmp_path / "i.nii", ramp()))
+    for dtype in (np.uint8, np.int16, np.uint16, np.float32):
+        write_nifti(tmp_path / "l.nii", ramp(dtype=dtype))
+        for file in (LabelFile("l.nii"), LabelFile("l.nii", value=3)):
+            seen, read = (f([file], tmp_path, image) for f in (view_labels, read_labels))
+            np.testing.assert_array_equal(seen.array, read.array)
+            assert (read.array.dtype, read.array.flags.c_contiguous) == (np.uint16, True)
+    assert view_labels([LabelFile("l.nii")], tmp_path, image).array.strides[1] < 0  # as the file lies

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from fve_pipeline.imaging.statistics import ImageFacts
 from fve_pipeline.imaging.windows import parse_window, wants_suv
 from fve_pipeline.runtime.faults import is_environment_fault
 from fve_pipeline.runtime.text import printable
-from fve_pipeline.store.volume import write_slabs, write_volume
+from fve_pipeline.store.volume import INNER_CHUNK, write_slabs
 from fve_pipeline.volume import Header, Volume, hash_files
 from fve_pipeline.volume.labels import check_sizes
 from fve_pipeline.volume.read import view_image
@@ -125,11 +126,11 @@ def _prepare(job: PrepareJob) -> CaseFacts:
         notes.append(f"the file says modality {modality}, the catalog {case.modality}: the catalog's is used")
     volume = None
 
-    labels = case_labels(job, geometry)
+    write = partial(write_slabs, files, f"{group}/labels", geometry.shape, np.dtype(job.mask_dtype))
+    labels = case_labels(job, geometry, write)
     notes.extend(note for note in labels.notes if note not in notes)
     if job.errata:
         notes.append(job.errata)
-    write_volume(files, f"{group}/labels", labels.mask)
     return CaseFacts(
         case=case.id,
         dataset=case.dataset,
@@ -170,7 +171,7 @@ def _image_slabs(
     image: npt.NDArray[Any], convert: Conversion, pixels: Any, facts: ImageFacts
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the image as uint8, slab by slab; each is hashed and looked at while it is in the cache."""
-    for slab in plain_slabs(image, convert):
+    for slab in plain_slabs(image, INNER_CHUNK[0], convert):
         pixels.update(slab.data)
         facts.add(slab)
         yield slab

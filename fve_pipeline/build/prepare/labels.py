@@ -1,8 +1,8 @@
-"""A case's labels as they are stored: checked, combined where they overlap, counted."""
+"""A case's labels as they are stored: combined where they overlap, then slab by slab checked, counted, handed on."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fve_kernels.cpu_statistics import label_statistics
+from fve_kernels.cpu_statistics import LabelStatistics, add_labels, no_labels
 from fve_pipeline.build.prepare.combine import combine, with_combinations
 from fve_pipeline.build.prepare.facts import FindingFacts
 from fve_pipeline.build.prepare.job import PrepareJob
 from fve_pipeline.errors import ReadError
+from fve_pipeline.imaging.slabs import plain_slabs
 from fve_pipeline.imaging.statistics import ClassFacts, class_facts
+from fve_pipeline.store.volume import INNER_CHUNK
 from fve_pipeline.volume import Header, Volume, read_labels
+from fve_pipeline.volume.labels import view_labels
 from fve_pipeline.volume.overlay import voxels_of_labels
 
 __all__ = ["CaseLabels", "case_labels", "relabelled"]
@@ -24,9 +27,8 @@ __all__ = ["CaseLabels", "case_labels", "relabelled"]
 
 @dataclass(frozen=True, slots=True)
 class CaseLabels:
-    """A case's labels as they are stored: ``mask`` (z,y,x) in the job's dtype, and what was found out about them."""
+    """What was found out about a case's labels."""
 
-    mask: npt.NDArray[Any]
     classes: tuple[ClassFacts, ...]
     combinations: tuple[tuple[int, ...], ...]
     findings: tuple[FindingFacts, ...]
@@ -34,10 +36,15 @@ class CaseLabels:
     notes: tuple[str, ...]
 
 
-def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
+def case_labels(
+    job: PrepareJob,
+    geometry: Header | Volume,
+    store: Callable[[Iterator[npt.NDArray[Any]]], object],
+) -> CaseLabels:
     """Read a case's labels onto its image's grid, check their ids, number their combinations and count.
 
-    Raises ReadError when an id is named by no class.
+    ``store`` is given the labels as they are stored, slabs (n,y,x) in the job's dtype, each good until the next one is
+    asked for, and takes them all. Raises ReadError when an id is named by no class, at the latest after the last slab.
     """
     case, overlaps = job.case, job.overlaps
     # Masks of findings are labels of their own, numbered where no label of the catalog is.
@@ -47,7 +54,8 @@ def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
         if one.label is not None and overlaps is not None:
             own[place] = overlaps.first + place
             files.append(replace(one.label, value=own[place]))
-    labels = read_labels(files, Path(job.root), geometry, overlaps=overlaps is not None)
+    read = view_labels if overlaps is None else read_labels
+    labels = read(files, Path(job.root), geometry, overlaps=overlaps is not None)
     array, classes, notes = relabelled(labels.array, job.relabel), job.classes, labels.notes
     said = tuple(
         (-1 - place, (own[place],) if place in own else one.ids) for place, one in enumerate(case.findings)
@@ -66,9 +74,8 @@ def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
             overlaps.first,
             combinations,
         )
-    found = label_statistics(array)
-    if overlaps is None:
-        _refuse_unnamed(found.counts, job)
+    found = no_labels()
+    store(_counted(array, found, job))
     facts = class_facts(found, classes, geometry.shape, geometry.spacing)
     findings = tuple(
         FindingFacts(
@@ -82,18 +89,30 @@ def case_labels(job: PrepareJob, geometry: Header | Volume) -> CaseLabels:
     empty = [place for place, one in enumerate(findings, 1) if not one.voxels]
     if empty:
         notes = (*notes, f"findings without a voxel: {', '.join(map(str, empty))}")
-    mask = array.astype(job.mask_dtype, copy=False)
-    return CaseLabels(mask, facts, combinations, findings, labels.resampled, notes)
+    return CaseLabels(facts, combinations, findings, labels.resampled, notes)
 
 
-def relabelled(labels: npt.NDArray[np.uint16], pairs: Collection[tuple[int, int]]) -> npt.NDArray[np.uint16]:
+def _counted(labels: npt.NDArray[Any], found: LabelStatistics, job: PrepareJob) -> Iterator[npt.NDArray[Any]]:
+    """Yield the labels slab by slab in the job's dtype; each is counted while it is in the cache."""
+    first = 0
+    dtype = np.uint8 if labels.dtype == np.uint8 else np.uint16
+    for slab in plain_slabs(labels, INNER_CHUNK[0], dtype=dtype):
+        add_labels(found, slab, first)
+        first += len(slab)
+        yield slab.astype(job.mask_dtype, copy=False)
+    if job.overlaps is None:
+        _refuse_unnamed(found.counts, job)
+
+
+def relabelled(labels: npt.NDArray[Any], pairs: Collection[tuple[int, int]]) -> npt.NDArray[Any]:
     """Return the labels with each first id of the pairs replaced by the second, all at once."""
     if not pairs:
         return labels
     table = np.arange(1 << 16, dtype=np.uint16)
     for before, after in pairs:
         table[before] = after
-    return table[labels]
+    replaced: npt.NDArray[np.uint16] = table[labels]
+    return replaced
 
 
 def _refuse_unnamed(counts: npt.NDArray[np.int64], job: PrepareJob) -> None:
