@@ -83,6 +83,10 @@ def write_bytes(path: Path, values: np.ndarray, syntax: Any, **more: Any) -> Pat
     if syntax is not None:
         if syntax == JPEGLSLossless:  # no wheel for every Python
             pytest.importorskip("jpeg_ls", reason="pyjpegls, which encodes JPEG-LS, is not to be had here")
+        if syntax == JPEG2000Lossless:
+            pytest.importorskip(
+                "openjpeg", reason="pylibjpeg-openjpeg, which encodes JPEG 2000, is not installed"
+            )
         data = pydicom.dcmread(path)
         data.compress(syntax, generate_instance_uid=False)
         data.save_as(path)
