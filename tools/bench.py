@@ -35,6 +35,7 @@ FORMS: dict[str, tuple[str, str]] = {
     "cuda_static": ("", ""),
     "duplicates": ("--subjects 1", "--scale 100"),
     "evidence": ("--out {folder} --claims isd --smallest", "--out {folder} --claims isd --smallest"),
+    "findings": ("--seeds 1 --cases 16 --epochs 2", "--seeds 1 --cases 8 --epochs 1"),
     "index_scale": ("200000", "5000"),
     "kernels": ("--depth 40 --millions 10 --rounds 3", "--depth 4 --size 32 --millions 1 --rounds 1"),
     "learning": ("isd --volumes 4 --epochs 2", "isd --volumes 2 --epochs 1"),
@@ -58,6 +59,7 @@ FORMS: dict[str, tuple[str, str]] = {
     "scale": ("--cases 2000", "--cases 100"),
     "training": ("--store {store} --steps 4 --rounds 2", "--store {store} --batch 2 --steps 1 --rounds 1"),
     "update": ("--cases 12 --changed 1 --size 128", "--cases 4 --changed 1 --size 32"),
+    "viewer_scale": ("--cases 500", "--cases 60"),
 }
 # What a benchmark says where it lacks what the project does not install: that is no failure.
 LACKING = {
