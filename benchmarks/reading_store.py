@@ -22,7 +22,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fve_pipeline.files.local import LocalFiles
-from fve_pipeline.store.commit import commit
+from fve_pipeline.store.commit import StoreContent, commit
 from fve_pipeline.store.content import row_digest
 from fve_pipeline.store.documents import mask_codec, pixel_codec
 from fve_pipeline.store.layout import staged_shard
@@ -81,19 +81,16 @@ def build(folder: Path, n: int, codec: str) -> Store:
     index = INDEX_SCHEMA.empty_table().from_pylist(
         [{"case": "made", "slice": i} for i in range(n)], INDEX_SCHEMA
     )
-    commit(
-        files,
-        "1",
+    content = StoreContent(
         settings=settings,
         versions=Versions(prepare=1, encode=1),
         sources=[],
         failures=[],
-        receipts=receipts,
-        index=index,
         cases=CASES_SCHEMA.empty_table(),
         classes=CLASSES_SCHEMA.empty_table(),
-        previous=None,
     )
+    goal = content.goal({shard: receipt.plan_hash for shard, receipt in receipts.items()})
+    commit(files, "1", content, index, receipts, goal)
     return open_store(folder)
 
 

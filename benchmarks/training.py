@@ -75,9 +75,9 @@ def main() -> None:
     )
     data = StoreTraining([open_store(args.store)], settings.data)
     size = data.settings["size"]
-    model, *_ = build_model(settings.model, 0)
+    start = build_model(settings.model, 0)
     ranks = Ranks(0, 1, torch.device(args.device))
-    run = _Run(settings, data, None, Path("unused"), ranks, model, per_epoch=10**6)
+    run = _Run(settings, data, None, Path("unused"), ranks, start, per_epoch=10**6)
     share = Share(args.batch, 0, 1, 1)
 
     def endless() -> Iterator[Batch]:
@@ -92,11 +92,11 @@ def main() -> None:
     for round_ in range(args.rounds + 1):
         for name, batches in sides.items():
             watch.read()
-            start = time.perf_counter()
+            began = time.perf_counter()
             for _ in range(args.steps):
                 run._step([next(batches)], 0)
             if round_:  # the first round warms up
-                seconds[name] += time.perf_counter() - start
+                seconds[name] += time.perf_counter() - began
                 if name == "store":
                     waited = watch.read()[1]
     done = args.rounds * args.steps * args.batch
@@ -108,7 +108,7 @@ def main() -> None:
     )
     if ranks.device.type == "cuda":
         print(f"  peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
-    work = flops(model, run, next(sides["random tensors"]))
+    work = flops(start.model, run, next(sides["random tensors"]))
     rate = work * args.rounds * args.steps / seconds["store"] / 1e12
     print(
         f"  {work / 1e12:.2f} TFLOP a step, {rate:.2f} TFLOP/s"
