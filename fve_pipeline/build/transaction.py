@@ -117,7 +117,8 @@ class Transaction:
                     job, nbytes = work.job(ShardTarget(self.files, generation, shard, plan_hash, settings))
                     yield Task(f"{work.name} shard {shard}", (job,), nbytes, seconds)
 
-        for _, rows in self.resources.executor.run(work.run, tasks()):
+        missing = len(work.hashes) - len(done)
+        for _, rows in self.resources.executor.run(work.run, tasks(), missing):
             progress.advance(rows)
         return read_receipts(self.files, generation, work.hashes)
 

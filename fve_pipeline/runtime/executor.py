@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, NoReturn, TypeVar
@@ -25,8 +26,8 @@ R = TypeVar("R")
 #: What a worker process takes with its libraries before it does anything: with less it is ended as it is started.
 WORKER_BYTES = 400 * 10**6
 
-# Batches in flight for each worker thread: one runs, the others wait so that it never idles.
-_QUEUED_PER_WORKER = 4
+# Batches in flight for each worker thread: one runs, another waits so that it never idles.
+_QUEUED_PER_WORKER = 2
 
 # What a scheduler on a busy login node may take to answer.
 _ANSWERS_WITHIN = "20s"
@@ -94,9 +95,12 @@ class Executor:
         """Worker threads that there are, at least 1."""
         return max(1, int(sum(self._client.nthreads().values())))
 
-    def run(self, function: Callable[..., R], tasks: Iterable[Task]) -> Iterator[tuple[Task, R]]:
+    def run(
+        self, function: Callable[..., R], tasks: Iterable[Task], count: int = 0
+    ) -> Iterator[tuple[Task, R]]:
         """Call ``function(*task.args)`` for each task on the workers; yield (task, result) as they end.
 
+        Tasks whose seconds are predicted travel in batches, of a size that follows from ``count``, how many there are.
         Batches are admitted while their predicted bytes fit the budget; one that is larger than the budget
         runs alone. Of a batch that ended early, by an exception or with its worker again and again, each task that is left
         runs once more with nothing beside it: so a task that kills its workers is known from those that only died with
@@ -110,7 +114,7 @@ class Executor:
         finished = as_completed(with_results=True, raise_errors=False)
         held = started = 0
         again: list[TaskBatch] = []  # single tasks, to be run with nothing beside them
-        waiting = batches(tasks, self.workers)
+        waiting = batches(tasks, self.workers, count)
         upcoming = next(waiting, None)
 
         def start(batch: TaskBatch) -> None:
@@ -128,16 +132,23 @@ class Executor:
                 isolated = bool(again) and not pending
                 if isolated:
                     start(again.pop())
-                while not again and not isolated and upcoming and self._admits(upcoming, held, len(pending)):
+                elif not again and upcoming and self._admits(upcoming, held, len(pending)):
                     start(upcoming)
                     upcoming = next(waiting, None)
-                future, results = next(finished)
+                    # Results are taken as they come: what thousands of batches found is not lost with this process.
+                    if not finished.has_ready():
+                        continue
+                future, answer = next(finished)
                 batch = pending.pop(future.key)
                 held -= batch.nbytes
-                if future.status != "finished":
-                    if len(batch.tasks) == 1 and (isolated or started == 1 or not _was_lost(future)):
-                        self._fail(future, batch.tasks[0])
-                    results = []
+                ended = future.status == "finished"
+                if (
+                    not ended
+                    and len(batch.tasks) == 1
+                    and (isolated or started == 1 or not _was_lost(future))
+                ):
+                    self._fail(future, batch.tasks[0])
+                results = pickle.loads(answer) if ended else []
                 future.release()
                 yield from zip(batch.tasks, results, strict=False)
                 again += batch.singly(len(results))

@@ -67,9 +67,8 @@ def prepare_cases(
         progress.note(f"{job.case.id}: {failures[job.case.id].reason}")
 
     with Journal(journal_folder) as journal:
-        for task, result in resources.executor.run(
-            prepare_case, _tasks(missing, resources.executor.memory, refuse)
-        ):
+        tasks = _tasks(missing, resources.executor.memory, refuse)
+        for task, result in resources.executor.run(prepare_case, tasks, len(missing)):
             progress.advance()
             if isinstance(result, Failure):
                 failures[result.case] = result
