@@ -34,7 +34,7 @@ class SerialExecutor(Executor):
         """One."""
         return 1
 
-    def run(self, function: Callable[..., Any], tasks: Any) -> Iterator[tuple[Task, Any]]:
+    def run(self, function: Callable[..., Any], tasks: Any, count: int = 0) -> Iterator[tuple[Task, Any]]:  # noqa: ARG002
         """Call the function for each task."""
         for task in tasks:
             yield task, function(*task.args)

@@ -18,6 +18,11 @@ class InlineExecutor(Executor):
     def __init__(self) -> None:
         self.memory = 1 << 30
 
-    def run(self, function: Callable[..., R], tasks: Iterable[Task]) -> Iterator[tuple[Task, R]]:
+    def run(
+        self,
+        function: Callable[..., R],
+        tasks: Iterable[Task],
+        count: int = 0,  # noqa: ARG002 (the executor's signature)
+    ) -> Iterator[tuple[Task, R]]:
         for task in tasks:
             yield task, function(*task.args)
