@@ -23,7 +23,7 @@ from fve_pipeline.files.open import open_files
 from fve_pipeline.runtime.resources import Resources
 from fve_pipeline.store.layout import JOURNAL, MANIFEST
 from fve_pipeline.store.migrations import read_manifest
-from fve_pipeline.store.reader import Store
+from fve_pipeline.store.reader import Store, split_generation
 from fve_pipeline.store.receipt import Receipt
 from fve_pipeline.store.schema import Manifest, StoreSettings
 from fve_pipeline.store.verify import require_sound_base
@@ -139,7 +139,7 @@ def require_settings(out: str, settings: StoreSettings) -> None:
 
 def require_store(location: str) -> None:
     """Raise StoreError where there is neither a store nor one that was killed while it committed."""
-    files = open_files(location)
+    files = open_files(split_generation(location)[0])
     if not files.exists(JOURNAL):
         read_manifest(files)
 

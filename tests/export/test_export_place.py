@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pyarrow as pa
 import pytest
 import SimpleITK as sitk
 import store_maker as maker
@@ -127,10 +128,14 @@ def test_a_store_of_version_1_is_written_straight_and_says_so() -> None:
     assert said.startswith("2 cases, such as made/a, are written straight")
 
 
-def test_what_a_store_of_version_1_grows_by_has_its_place(tmp_path: Path) -> None:
+def test_what_a_store_of_version_1_grows_by_has_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "grown"
     shutil.copytree(GOLDEN, place)
     old = open_store(place)
+    made, committed = maker.cases_table, open_store(place).cases
+    monkeypatch.setattr(maker, "cases_table", lambda rows: pa.concat_tables([committed, made(rows).slice(2)]))
     rows = maker.plan({"a": 3, "b": 2, "c": 6})
     maker.build(LocalFiles(place), rows, maker.settings(), old.manifest)
     assert open_store(place).manifest.format_version == 2

@@ -17,9 +17,9 @@ from fve_pipeline.segmenter.model import Segmenter
 PAPER = {"order": 1, "boundary": "repeat", "resize": "opencv", "size": 64}
 
 
-def random_model(**switches: Any) -> Segmenter:
+def random_model(seed: int = 1, **switches: Any) -> Segmenter:
     """Random weights that find everything present, so that masks are seen."""
-    model = Segmenter(preset("small").model_copy(update=switches), seed=1)
+    model = Segmenter(preset("small").model_copy(update=switches), seed=seed)
     torch.nn.init.constant_(model.sem_seg_head.predictor.classifier.bias, 3.0)
     return model.eval()
 

@@ -250,7 +250,8 @@ def test_more_instances_than_uint8_tells_apart_are_written_merged(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Random weights find more than 255 in ten slices."""
+    """Random weights find more than 255 in thirty slices."""
+    image = np.concatenate([image, image[::-1], image])
     source = save_npz(tmp_path / "a.npz", image, text_prompts={"4": "cell", "instance_label": 1})
     command = ("predict", source, "--weights", weights, "--out", tmp_path / "npz", "--allow-pickle")
     assert run(monkeypatch, *command) == 0
