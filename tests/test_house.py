@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import functools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -196,3 +197,13 @@ def test_one_name_one_class() -> None:
                 homes[node.name].append(name)
     twice = {word: places for word, places in homes.items() if len(places) > 1}
     assert not twice
+
+
+def test_no_folder_of_tests_is_passed_over(request: pytest.FixtureRequest) -> None:
+    passed_over = {
+        path.parent.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for part in path.parent.relative_to(ROOT).parts
+        if any(fnmatch.fnmatch(part, pattern) for pattern in request.config.getini("norecursedirs"))
+    }
+    assert passed_over == set()

@@ -5,7 +5,8 @@ by the system at any file operation; a second builder comes in between; readers 
 step: what opens is a committed generation, whole; an open reader sees its own samples or a named error; and once the
 same command has run again, every byte is that of an undisturbed run.
 
-The suite runs a few hundred steps; ``pytest tests/build/test_build_machine.py --machine-examples 200`` runs thousands.
+The suite runs the same few hundred steps each time;
+``pytest tests/build/test_build_machine.py --machine-examples 200`` runs thousands of others.
 """
 
 from __future__ import annotations
@@ -365,6 +366,8 @@ def test_store_machine(request: pytest.FixtureRequest) -> None:
     examples = request.config.getoption("--machine-examples")
     profile = settings(
         max_examples=examples,
+        derandomize=examples <= 10,
+        database=None if examples <= 10 else settings.default.database,
         stateful_step_count=12,
         deadline=None,
         suppress_health_check=list(HealthCheck),
