@@ -66,6 +66,7 @@ def withdraw(
     from fve_pipeline.build.withdraw import Asked, find_withdrawn
     from fve_pipeline.build.withdraw import withdraw as run_withdraw
     from fve_pipeline.build.withdraw_report import withdrawal_report
+    from fve_pipeline.files.atomic import write_whole
     from fve_pipeline.runtime.resources import Resources
 
     subjects = {*(subject or ()), *(_lines(listed) if listed else ())}
@@ -87,7 +88,8 @@ def withdraw(
     text = withdrawal_report(Path(store).name, done, seen)
     place = report or _default_report(store, done.generation)
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text)
+    with write_whole(place) as file:
+        file.write(text.encode())
     if as_json:
         print_json(
             {
