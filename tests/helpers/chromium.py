@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,12 @@ class Page:
     def screenshot(self) -> bytes:
         """What is visible, as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+
+def wait(page: Page, condition: str) -> None:
+    """Until the condition holds and every picture has come."""
+    for _ in range(200):
+        if page.run(f"{condition} && [...document.images].every(i => i.complete && i.naturalWidth)"):
+            return
+        time.sleep(0.1)
+    raise AssertionError(condition)

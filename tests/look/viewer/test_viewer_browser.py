@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import chromium
 import cv2
 import numpy as np
 import pytest
+from chromium import wait
 
-from fve_pipeline.look.viewer import StoreSlices, serve
 from fve_pipeline.look.viewer.server import Viewer
-from fve_pipeline.store.reader import open_store
-
-
-@pytest.fixture(scope="module")
-def viewer(both_stores: Path) -> Iterator[Viewer]:
-    with serve(StoreSlices(open_store(both_stores / "slices.zarr"))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +32,6 @@ def page(browser: chromium.Page, viewer: Viewer) -> Iterator[chromium.Page]:
     yield browser
     assert browser.errors == []
     assert all(url.startswith(("http://127.0.0.1:", "data:", "about:")) for url in browser.requests)
-
-
-def wait(page: chromium.Page, condition: str) -> None:
-    """Until the condition holds and every picture has come."""
-    for _ in range(200):
-        if page.run(f"{condition} && [...document.images].every(i => i.complete && i.naturalWidth)"):
-            return
-        time.sleep(0.1)
-    raise AssertionError(condition)
 
 
 def test_slider_keys_order_and_classes(page: chromium.Page) -> None:

@@ -10,8 +10,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,19 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fve_pipeline.cli.main import app
-from fve_pipeline.look.viewer import StoreSlices, serve
 from fve_pipeline.look.viewer.server import Viewer
-from fve_pipeline.store.reader import open_store
-
-
-@pytest.fixture(scope="module")
-def viewer(both_stores: Path) -> Iterator[Viewer]:
-    with serve(StoreSlices(open_store(both_stores / "slices.zarr"))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import SimpleITK as sitk
+from chromium import wait
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -135,14 +135,6 @@ def page(store: Store, maps: Path, tmp_path: Path) -> Iterator[chromium.Page]:
         page.close()
         server.shutdown()
         thread.join()
-
-
-def wait(page: chromium.Page, condition: str) -> None:
-    for _ in range(200):
-        if page.run(f"{condition} && [...document.images].every(i => i.complete && i.naturalWidth)"):
-            return
-        time.sleep(0.1)
-    raise AssertionError(condition)
 
 
 def test_the_worst_case_first_and_its_worst_slices(page: chromium.Page) -> None:
